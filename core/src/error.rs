@@ -1,0 +1,153 @@
+//! Errors by who must act: [`ProtocolError`] (the peer broke the protocol), [`ApiMisuse`] (the
+//! caller did). A refusal is neither: it is an action.
+
+macro_rules! kinds {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$vdoc])* $variant,)*
+        }
+
+        impl $name {
+            /// The kind's name in the specification.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+        }
+
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl core::error::Error for $name {}
+    };
+}
+
+kinds! {
+    /// The peer broke the protocol: one variant per rule, named as the specification's error kinds
+    /// (revision-0006.md, 13).
+    ///
+    /// A server cannot go on after one; commands that it has accepted may still be answered. A
+    /// client's reactor does not latch errors: its owner gives up on the connection.
+    ProtocolError {
+        /// A stream ID of the wrong parity for its direction.
+        StreamParity = "stream-parity",
+        /// A frame on a stream that is not open, without `stream-begin`.
+        StreamNotBegun = "stream-not-begun",
+        /// An encoded frame where none may be.
+        EncodingUnsupported = "encoding-unsupported",
+        /// The first frame is neither settings nor a request (0006).
+        UnexpectedInitialFrame = "unexpected-initial-frame",
+        /// Another frame between two settings frames (0006).
+        ExpectedSettings = "expected-settings",
+        /// A settings frame with `continuation` and `eos`.
+        SettingsBothFlags = "settings-both-flags",
+        /// A settings frame without `continuation` and `eos`.
+        SettingsNoFlags = "settings-no-flags",
+        /// Settings that do not decode strictly.
+        MalformedSettings = "malformed-settings",
+        /// Settings without a complete value.
+        SettingsEmpty = "settings-empty",
+        /// Settings of several values.
+        SettingsMultipleValues = "settings-multiple-values",
+        /// Settings over the local limit.
+        SettingsTooLarge = "settings-too-large",
+        /// Something else where a request must come.
+        ExpectedCommandRequest = "expected-command-request",
+        /// A request frame with `new` and `continuation`.
+        NewAndContinuation = "new-and-continuation",
+        /// A request frame with neither `new` nor `continuation`.
+        NeitherNewNorContinuation = "neither-new-nor-continuation",
+        /// A new request with the ID of one that is being received.
+        RequestAlreadyReceiving = "request-already-receiving",
+        /// A new request with the ID of one that is not yet answered.
+        RequestAlreadyActive = "request-already-active",
+        /// A continuation where no request is being received.
+        ExpectedNewRequest = "expected-new-request",
+        /// A frame for a request that has been handed out.
+        RequestStillActive = "request-still-active",
+        /// A frame for a request that is not being received.
+        RequestNotReceiving = "request-not-receiving",
+        /// A request frame after the last one.
+        RequestFramesDone = "request-frames-done",
+        /// `have-data` differs from the request's first frame.
+        ExpectDataMismatch = "expect-data-mismatch",
+        /// Data for a request that announced none.
+        UnexpectedCommandData = "unexpected-command-data",
+        /// A data frame with neither `continuation` nor `eos`.
+        CommandDataWithoutFlags = "command-data-without-flags",
+        /// Data before the request's own last frame.
+        RequestFramesUnfinished = "request-frames-unfinished",
+        /// A frame type that has no place here.
+        UnexpectedFrameType = "unexpected-frame-type",
+        /// A request without `name`.
+        MissingName = "missing-name",
+        /// A request that does not decode.
+        MalformedRequest = "malformed-request",
+        /// A frame after an error.
+        AlreadyErrored = "already-errored",
+        /// More refused requests at once than there is memory for.
+        TooManyRefused = "too-many-refused",
+        /// A frame over the receiver's maximum.
+        FrameTooLarge = "frame-too-large",
+        /// The input ended inside a header.
+        ShortHeader = "short-header",
+        /// The input ended inside a payload.
+        ShortPayload = "short-payload",
+        /// An encoded payload that its decoder refused.
+        DecodeFailed = "decode-failed",
+        /// Encoded bytes after the end of the compressed stream.
+        EncodingEnded = "encoding-ended",
+        /// Stream settings that name no usable encoding.
+        EncodingUnusable = "encoding-unusable",
+        /// A frame for a request that is not active.
+        RequestNotActive = "request-not-active",
+        /// A frame type that a client does not take.
+        UnhandledFrameType = "unhandled-frame-type",
+        /// An error response that does not decode.
+        MalformedErrorResponse = "malformed-error-response",
+        /// Text output that does not decode.
+        MalformedTextOutput = "malformed-text-output",
+        /// Progress that does not decode.
+        MalformedProgress = "malformed-progress",
+        /// A response that ended inside a CBOR value.
+        TruncatedResponse = "truncated-response",
+        /// A response whose status map is not one.
+        BadStatus = "bad-status",
+        /// The input ended before the request's response did.
+        UnexpectedEndOfInput = "unexpected-end-of-input",
+    }
+}
+
+kinds! {
+    /// The caller made a mistake; nothing changed.
+    ApiMisuse {
+        /// The request is not active: answered already, or the responder is of another reactor.
+        RequestNotActive = "request-not-active",
+        /// A server writes on even streams only.
+        OutputStreamParity = "output-stream-parity",
+        /// Every output stream ID is in use.
+        StreamsExhausted = "streams-exhausted",
+        /// Every request ID, or every slot of the store, is in use.
+        RequestIdsExhausted = "request-ids-exhausted",
+        /// The one send is spent.
+        CannotIssueCommands = "cannot-issue-commands",
+        /// Calls are queued, but the one send is spent.
+        CannotSend = "cannot-send",
+        /// What was to be sent does not fit one frame, or a buffer that was lent for it.
+        TooLarge = "too-large",
+        /// A name, an argument map, an atom or a label that the protocol does not allow.
+        InvalidMessage = "invalid-message",
+        /// Something that this revision does not have.
+        NotInThisRevision = "not-in-this-revision",
+        /// The call does not fit the response's state: nothing follows its end.
+        OutOfOrder = "out-of-order",
+    }
+}

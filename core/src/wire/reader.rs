@@ -1,0 +1,202 @@
+//! Cuts a byte source into parts of frames (framing.md, "Header": "Reading from a byte source").
+
+use super::{FrameHeader, HEADER_LEN};
+use crate::error::ProtocolError;
+
+/// A piece of a frame: its header, and as much of its payload as one buffer held.
+///
+/// ```text
+///   first       first+last                      last
+///   [hdr|pay] … or [hdr|payload], then [pay] … [load]
+/// ```
+/// The first part of a frame carries its header for the first time and may have no payload yet;
+/// every later part has at least one byte. An empty frame is one part, first and last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct Part<'a> {
+    /// The frame's header.
+    pub header: FrameHeader,
+    /// The next bytes of the payload.
+    pub bytes: &'a [u8],
+    /// Whether the frame begins here.
+    pub is_first: bool,
+    /// Whether the frame ends here.
+    pub is_last: bool,
+}
+
+/// Reads frames from borrowed buffers, in parts; holds at most one header.
+///
+/// No frame is ever gathered: a buffer of one byte suffices for frames of any size. A frame that
+/// lies whole in the buffer comes out as one part ([`Part::is_first`] and [`Part::is_last`]).
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct FrameReader {
+    header: [u8; HEADER_LEN],
+    /// Header bytes held so far; `HEADER_LEN` while a payload is being read.
+    held: u8,
+    /// Payload bytes still to come.
+    remaining: u32,
+    max_frame_size: u32,
+}
+
+impl FrameReader {
+    /// A reader that refuses frames with more than `max_frame_size` bytes of payload.
+    pub const fn new(max_frame_size: u32) -> Self {
+        Self {
+            header: [0; HEADER_LEN],
+            held: 0,
+            remaining: 0,
+            max_frame_size,
+        }
+    }
+
+    /// Takes the next part from the front of `input`, which is advanced past what was read.
+    ///
+    /// `None`: more input is needed, [`missing`](Self::missing) bytes at least for progress.
+    /// Each call takes at most one part; work is bounded by a header, the payload is not looked at.
+    ///
+    /// # Errors
+    /// [`ProtocolError::FrameTooLarge`] as soon as a header announces more than the maximum; the
+    /// payload is not consumed, and the connection cannot go on.
+    #[inline]
+    pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Part<'a>>, ProtocolError> {
+        if self.held == 0
+            && let Some((header, rest)) = FrameHeader::split_from(input)
+        {
+            // The fast path: the header is whole, and often the payload too.
+            let header = *header;
+            *input = rest;
+            return self.first_part(header, input).map(Some);
+        }
+        self.next_slowly(input)
+    }
+
+    /// Everything but a header that lies whole in the buffer.
+    fn next_slowly<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Part<'a>>, ProtocolError> {
+        if usize::from(self.held) == HEADER_LEN {
+            return Ok(self.later_part(input));
+        }
+        while let Some((&byte, rest)) = input.split_first() {
+            *input = rest;
+            if let Some(slot) = self.header.get_mut(usize::from(self.held)) {
+                *slot = byte;
+            }
+            self.held = self.held.wrapping_add(1);
+            if usize::from(self.held) == HEADER_LEN {
+                let header = *FrameHeader::parse(&self.header);
+                return self.first_part(header, input).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    #[inline]
+    fn first_part<'a>(
+        &mut self,
+        header: FrameHeader,
+        input: &mut &'a [u8],
+    ) -> Result<Part<'a>, ProtocolError> {
+        if header.length() > self.max_frame_size {
+            return Err(ProtocolError::FrameTooLarge);
+        }
+        self.remaining = header.length();
+        let bytes = self.take(input);
+        let is_last = self.remaining == 0;
+        if is_last {
+            self.held = 0;
+        } else {
+            self.header = *header.emit();
+            self.held = 8;
+        }
+        Ok(Part {
+            header,
+            bytes,
+            is_first: true,
+            is_last,
+        })
+    }
+
+    fn later_part<'a>(&mut self, input: &mut &'a [u8]) -> Option<Part<'a>> {
+        let bytes = self.take(input);
+        if bytes.is_empty() {
+            return None;
+        }
+        let is_last = self.remaining == 0;
+        if is_last {
+            self.held = 0;
+        }
+        Some(Part {
+            header: *FrameHeader::parse(&self.header),
+            bytes,
+            is_first: false,
+            is_last,
+        })
+    }
+
+    /// Splits off what `input` holds of the payload.
+    #[inline]
+    fn take<'a>(&mut self, input: &mut &'a [u8]) -> &'a [u8] {
+        let wanted = usize::try_from(self.remaining).unwrap_or(usize::MAX);
+        let (bytes, rest) = input.split_at_checked(wanted).unwrap_or((input, &[]));
+        *input = rest;
+        let taken = u32::try_from(bytes.len()).unwrap_or(self.remaining);
+        self.remaining = self.remaining.saturating_sub(taken);
+        bytes
+    }
+
+    /// How many bytes are missing until the current header, or the current payload, is complete.
+    pub const fn missing(&self) -> u32 {
+        if self.held == 8 {
+            self.remaining
+        } else {
+            8u32.wrapping_sub(u32_from(self.held))
+        }
+    }
+
+    /// Takes `count` payload bytes as skipped outside of the reader, for example by a DMA engine
+    /// that drops them. Returns how many were left to skip, at most `count`.
+    pub fn skip(&mut self, count: u32) -> u32 {
+        let skipped = count.min(self.remaining);
+        self.remaining = self.remaining.saturating_sub(skipped);
+        if self.held == 8 && self.remaining == 0 {
+            self.held = 0;
+        }
+        skipped
+    }
+
+    /// What the end of input means now.
+    ///
+    /// # Errors
+    /// [`ProtocolError::ShortHeader`] or [`ProtocolError::ShortPayload`] inside a frame;
+    /// [`received`](Self::received) and [`missing`](Self::missing) say how much came and how much
+    /// was still expected.
+    pub const fn finish(&self) -> Result<(), ProtocolError> {
+        match self.held {
+            0 => Ok(()),
+            8 => Err(ProtocolError::ShortPayload),
+            _ => Err(ProtocolError::ShortHeader),
+        }
+    }
+
+    /// Bytes of the current header, or of the current payload, that have come.
+    pub fn received(&self) -> u32 {
+        if self.held == 8 {
+            FrameHeader::parse(&self.header)
+                .length()
+                .saturating_sub(self.remaining)
+        } else {
+            u32_from(self.held)
+        }
+    }
+
+    /// The header of the frame whose payload is being read, if there is one.
+    pub fn current(&self) -> Option<FrameHeader> {
+        (self.held == 8).then(|| *FrameHeader::parse(&self.header))
+    }
+}
+
+/// `u32::from` for constants.
+const fn u32_from(value: u8) -> u32 {
+    u32::from_le_bytes([value, 0, 0, 0])
+}
