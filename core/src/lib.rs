@@ -3,8 +3,12 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod limits;
 mod revision;
+pub mod store;
+mod streams;
 pub mod wire;
 
 pub use error::{ApiMisuse, ProtocolError};
+pub use limits::{Limits, RefusalReason};
 pub use revision::{KeyOrder, Protocol, R0003, R0005, R0006, REVISIONS, Revision};
