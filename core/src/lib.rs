@@ -2,6 +2,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod cbor;
 mod error;
 mod limits;
 mod revision;

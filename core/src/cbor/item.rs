@@ -1,0 +1,329 @@
+//! Reads CBOR item by item: heads, well-formed values, and a scanner that can stop anywhere.
+//!
+//! Specification: messages.md, "CBOR"; RFC 8949, appendix C. Iterative, depth-bounded, and the
+//! same in every build: no Cargo feature changes what is accepted.
+
+/// Most levels of nesting: containers (arrays, maps) and tags count, the outermost is level 1, and
+/// a 17th is refused (messages.md, "CBOR").
+pub const MAX_NESTING: usize = 16;
+
+/// Major type of unsigned integers.
+pub const MAJOR_UNSIGNED: u8 = 0;
+/// Major type of negative integers; the value is −1 − argument.
+pub const MAJOR_NEGATIVE: u8 = 1;
+/// Major type of byte strings.
+pub const MAJOR_BYTES: u8 = 2;
+/// Major type of text strings.
+pub const MAJOR_TEXT: u8 = 3;
+/// Major type of arrays.
+pub const MAJOR_ARRAY: u8 = 4;
+/// Major type of maps.
+pub const MAJOR_MAP: u8 = 5;
+/// Major type of tags.
+pub const MAJOR_TAG: u8 = 6;
+/// Major type of floats and simple values.
+pub const MAJOR_SIMPLE: u8 = 7;
+
+/// The byte that ends what has an indefinite length.
+pub(super) const BREAK: u8 = 0xff;
+
+/// Why bytes are not a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum CborError {
+    /// Not well-formed, or not of the expected type.
+    Malformed,
+    /// The bytes end inside a value; more input may complete it.
+    Incomplete,
+    /// More than [`MAX_NESTING`] levels.
+    NestedTooDeep,
+}
+
+impl core::fmt::Display for CborError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "malformed CBOR",
+            Self::Incomplete => "incomplete CBOR",
+            Self::NestedTooDeep => "nested-too-deep",
+        })
+    }
+}
+
+impl core::error::Error for CborError {}
+
+/// The head of an item: initial byte and argument.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ItemHead {
+    pub(super) initial: u8,
+    pub(super) argument: u64,
+    /// Bytes of the head itself, 1 to 9.
+    pub(super) len: usize,
+}
+
+impl ItemHead {
+    pub(super) const fn major(self) -> u8 {
+        self.initial >> 5
+    }
+
+    pub(super) const fn is_indefinite(self) -> bool {
+        self.initial & 0x1f == 31
+    }
+}
+
+/// How many argument bytes follow an initial byte; an error for the reserved values 28 to 30, and
+/// for 31 where no indefinite length exists. The break is let through.
+fn argument_len(initial: u8) -> Result<u8, CborError> {
+    match initial & 0x1f {
+        0..=23 => Ok(0),
+        24 => Ok(1),
+        25 => Ok(2),
+        26 => Ok(4),
+        27 => Ok(8),
+        31 if !matches!(initial >> 5, MAJOR_UNSIGNED | MAJOR_NEGATIVE | MAJOR_TAG) => Ok(0),
+        _ => Err(CborError::Malformed),
+    }
+}
+
+/// Reads the head at the front of `bytes`. A break is a head too: initial byte `0xff`.
+pub(super) fn read_head(bytes: &[u8]) -> Result<ItemHead, CborError> {
+    let (&initial, rest) = bytes.split_first().ok_or(CborError::Incomplete)?;
+    let wanted = usize::from(argument_len(initial)?);
+    let mut argument = u64::from(initial & 0x1f);
+    if wanted > 0 {
+        argument = 0;
+        for &byte in rest.get(..wanted).ok_or(CborError::Incomplete)? {
+            argument = (argument << 8) | u64::from(byte);
+        }
+        // Two bytes for a simple value that one byte could hold are not well-formed.
+        if initial == 0xf8 && argument < 32 {
+            return Err(CborError::Malformed);
+        }
+    }
+    Ok(ItemHead {
+        initial,
+        argument,
+        len: wanted.wrapping_add(1),
+    })
+}
+
+/// Open levels with an indefinite length are marked by counts that no definite one is given.
+const ARRAY_OPEN: u64 = u64::MAX;
+const MAP_AT_KEY: u64 = u64::MAX - 1;
+const MAP_AT_VALUE: u64 = u64::MAX - 2;
+const MOST_ITEMS: u64 = u64::MAX - 3;
+
+/// Finds the end of one well-formed value in bytes that come in parts.
+///
+/// Holds no input: a few counters and one number per level of nesting, about 150 bytes. Feed it
+/// with [`scan`](Self::scan); work is linear in the bytes, whatever the split.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ValueScanner {
+    /// Items still to come per open level.
+    levels: [u64; MAX_NESTING],
+    depth: u8,
+    limit: u8,
+    /// The current item's initial byte.
+    initial: u8,
+    /// Argument bytes still to come.
+    missing: u8,
+    /// Major type of the indefinite string that is open; 0 if none is.
+    chunked: u8,
+    started: bool,
+    argument: u64,
+    /// Bytes of a string still to pass over.
+    skip: u64,
+}
+
+impl Default for ValueScanner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ValueScanner {
+    /// A scanner at the start of a value.
+    pub const fn new() -> Self {
+        Self::at_depth(0)
+    }
+
+    /// A scanner for a value that lies inside of `depth` levels.
+    const fn at_depth(depth: u8) -> Self {
+        Self {
+            levels: [0; MAX_NESTING],
+            depth: 0,
+            // 16 is `MAX_NESTING`, checked below.
+            limit: 16u8.saturating_sub(depth),
+            initial: 0,
+            missing: 0,
+            chunked: 0,
+            started: false,
+            argument: 0,
+            skip: 0,
+        }
+    }
+
+    /// Whether the scanner is inside a value: some of its bytes have come, but not the last.
+    pub const fn is_inside(&self) -> bool {
+        self.started
+    }
+
+    /// Scans the next bytes. `Some(n)`: the value ends after `n` of them, and the scanner is ready
+    /// for the next value. `None`: all of them belong to the value, and more must come.
+    ///
+    /// # Errors
+    /// [`CborError::Malformed`] or [`CborError::NestedTooDeep`] as soon as the bytes show it; the
+    /// scanner is of no further use then. Never [`CborError::Incomplete`].
+    pub fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, CborError> {
+        let mut rest = bytes;
+        loop {
+            if self.skip > 0 {
+                let wanted = usize::try_from(self.skip).unwrap_or(usize::MAX);
+                let (passed, after) = rest.split_at_checked(wanted).unwrap_or((rest, &[]));
+                rest = after;
+                let count = u64::try_from(passed.len()).unwrap_or(self.skip);
+                self.skip = self.skip.saturating_sub(count);
+                if self.skip > 0 {
+                    return Ok(None);
+                }
+                if self.chunked == 0 && self.item_done() {
+                    break;
+                }
+                continue;
+            }
+            let Some((&byte, after)) = rest.split_first() else {
+                return Ok(None);
+            };
+            rest = after;
+            if self.missing > 0 {
+                self.argument = (self.argument << 8) | u64::from(byte);
+                self.missing = self.missing.wrapping_sub(1);
+            } else {
+                self.begin_item(byte)?;
+            }
+            if self.missing == 0 && self.head_done()? {
+                break;
+            }
+        }
+        self.started = false;
+        Ok(Some(bytes.len().wrapping_sub(rest.len())))
+    }
+
+    /// The level that is open, if any.
+    fn level(&mut self) -> Option<&mut u64> {
+        self.levels.get_mut(usize::from(self.depth.checked_sub(1)?))
+    }
+
+    fn begin_item(&mut self, initial: u8) -> Result<(), CborError> {
+        self.started = true;
+        let major = initial >> 5;
+        let is_allowed = if self.chunked != 0 {
+            // Only definite strings of the same type, and the break.
+            initial == BREAK || (major == self.chunked && initial & 0x1f != 31)
+        } else {
+            initial != BREAK || matches!(self.level(), Some(&mut (ARRAY_OPEN | MAP_AT_KEY)))
+        };
+        if !is_allowed {
+            return Err(CborError::Malformed);
+        }
+        self.missing = argument_len(initial)?;
+        self.initial = initial;
+        self.argument = if self.missing == 0 {
+            u64::from(initial & 0x1f)
+        } else {
+            0
+        };
+        Ok(())
+    }
+
+    /// Acts on a head that is complete; whether the whole value ends with it.
+    fn head_done(&mut self) -> Result<bool, CborError> {
+        let is_indefinite = self.initial & 0x1f == 31;
+        let count = match self.initial >> 5 {
+            MAJOR_BYTES | MAJOR_TEXT => {
+                if is_indefinite {
+                    self.chunked = self.initial >> 5;
+                    return Ok(false);
+                }
+                self.skip = self.argument;
+                return Ok(self.skip == 0 && self.chunked == 0 && self.item_done());
+            }
+            MAJOR_ARRAY if is_indefinite => ARRAY_OPEN,
+            MAJOR_ARRAY => self.argument.min(MOST_ITEMS),
+            MAJOR_MAP if is_indefinite => MAP_AT_KEY,
+            MAJOR_MAP => self.argument.saturating_mul(2).min(MOST_ITEMS),
+            MAJOR_TAG => 1,
+            MAJOR_SIMPLE if self.initial == BREAK => {
+                if self.chunked != 0 {
+                    self.chunked = 0;
+                } else {
+                    self.depth = self.depth.saturating_sub(1);
+                }
+                return Ok(self.item_done());
+            }
+            MAJOR_SIMPLE if self.initial == 0xf8 && self.argument < 32 => {
+                return Err(CborError::Malformed);
+            }
+            _ => return Ok(self.item_done()),
+        };
+        if self.depth >= self.limit {
+            return Err(CborError::NestedTooDeep);
+        }
+        if count == 0 {
+            return Ok(self.item_done());
+        }
+        self.depth = self.depth.saturating_add(1);
+        if let Some(level) = self.level() {
+            *level = count;
+        }
+        Ok(false)
+    }
+
+    /// Counts an item as complete, with the levels that end with it; whether the value ends.
+    fn item_done(&mut self) -> bool {
+        while let Some(level) = self.level() {
+            match *level {
+                ARRAY_OPEN => return false,
+                MAP_AT_KEY => *level = MAP_AT_VALUE,
+                MAP_AT_VALUE => *level = MAP_AT_KEY,
+                1 => {
+                    self.depth = self.depth.saturating_sub(1);
+                    continue;
+                }
+                more => *level = more.saturating_sub(1),
+            }
+            return false;
+        }
+        true
+    }
+}
+
+const _: () = assert!(MAX_NESTING == 16);
+
+/// The length of the value at the front of `bytes`, which lies inside of `depth` levels.
+pub(super) fn skip_value(bytes: &[u8], depth: u8) -> Result<usize, CborError> {
+    let head = read_head(bytes)?;
+    match head.major() {
+        MAJOR_UNSIGNED | MAJOR_NEGATIVE => Ok(head.len),
+        MAJOR_SIMPLE if head.initial != BREAK => Ok(head.len),
+        MAJOR_BYTES | MAJOR_TEXT if !head.is_indefinite() => usize::try_from(head.argument)
+            .ok()
+            .and_then(|content| content.checked_add(head.len))
+            .filter(|end| *end <= bytes.len())
+            .ok_or(CborError::Incomplete),
+        _ => ValueScanner::at_depth(depth)
+            .scan(bytes)?
+            .ok_or(CborError::Incomplete),
+    }
+}
+
+/// The length of the one well-formed value, of any kind, at the front of `bytes`.
+///
+/// Work is linear in that length. To follow a value that comes in many parts, use
+/// [`ValueScanner`], which does not start again.
+///
+/// # Errors
+/// [`CborError::Incomplete`] when more input is needed; otherwise why there is no value.
+pub fn value_len(bytes: &[u8]) -> Result<usize, CborError> {
+    skip_value(bytes, 0)
+}

@@ -1,0 +1,32 @@
+//! The CBOR inside of frames: requests, statuses, messages, progress, settings.
+//!
+//! Specification: messages.md; revision-0006.md, 4 and 7 to 10.
+//!
+//! What is received is read by a small reader of our own: iterative, bounded to [`MAX_NESTING`]
+//! levels, the same in every build. Everything read is a view of the input. minicbor's traits are
+//! for single typed values: [`Value::decode`], [`Args::value`], [`CborWriter::value`].
+
+mod args;
+mod item;
+mod reader;
+mod request;
+mod settings;
+mod strict;
+mod string;
+mod utf8;
+mod value;
+mod write;
+
+pub use args::{ArgError, Args, ArgsError, ArgsIter};
+pub use item::{
+    CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_SIMPLE, MAJOR_TAG,
+    MAJOR_TEXT, MAJOR_UNSIGNED, MAX_NESTING, ValueScanner, value_len,
+};
+pub use reader::{CborReader, Items};
+pub use request::{CommandRequest, RedirectTargets, RequestError};
+pub use settings::{ContentEncoding, EncodingSet, SenderSettings, StreamSettings};
+pub use strict::{StrictError, StrictValues, check_strict};
+pub use string::{ByteString, ByteStrings, Chunks, Text};
+pub use utf8::Escaped;
+pub use value::{Elements, Entries, Value};
+pub use write::{CborWriter, EncodedArgs, Head, RequestPieces};

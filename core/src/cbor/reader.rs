@@ -1,0 +1,129 @@
+//! Takes values off the front of borrowed bytes.
+
+use super::item::{BREAK, CborError, MAJOR_ARRAY, MAJOR_MAP, read_head, skip_value};
+use super::{ByteString, Value};
+
+/// Reads CBOR values, one after the other, from borrowed bytes (messages.md, "CBOR").
+///
+/// It knows how many levels are open around its position, so that [`MAX_NESTING`](super::MAX_NESTING)
+/// holds for the whole, however it is read.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct CborReader<'a> {
+    rest: &'a [u8],
+    depth: u8,
+}
+
+/// The items still to come of an array, or pairs of a map, that a [`CborReader`] has entered.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Items {
+    left: u64,
+    is_indefinite: bool,
+}
+
+impl<'a> CborReader<'a> {
+    /// A reader of these bytes.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            rest: bytes,
+            depth: 0,
+        }
+    }
+
+    /// A reader of bytes that will lie, or have lain, inside of one map.
+    pub(super) const fn inside(bytes: &'a [u8]) -> Self {
+        Self {
+            rest: bytes,
+            depth: 1,
+        }
+    }
+
+    /// What has not been read yet.
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Whether everything has been read.
+    pub const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], CborError> {
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(len)
+            .ok_or(CborError::Incomplete)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    /// Takes exactly one well-formed value of any kind. Work is linear in its length.
+    ///
+    /// # Errors
+    /// Why there is no value; nothing is taken then.
+    pub fn next_value(&mut self) -> Result<Value<'a>, CborError> {
+        let len = skip_value(self.rest, self.depth)?;
+        self.take(len).map(Value::new_unchecked)
+    }
+
+    /// Takes one byte string, definite or in chunks.
+    ///
+    /// # Errors
+    /// Why there is none; [`CborError::Malformed`] for other types.
+    pub fn byte_string(&mut self) -> Result<ByteString<'a>, CborError> {
+        self.next_value()?.as_bytes().ok_or(CborError::Malformed)
+    }
+
+    fn enter(&mut self, major: u8) -> Result<Items, CborError> {
+        let head = read_head(self.rest)?;
+        if head.major() != major {
+            return Err(CborError::Malformed);
+        }
+        if usize::from(self.depth) >= super::MAX_NESTING {
+            return Err(CborError::NestedTooDeep);
+        }
+        self.take(head.len)?;
+        self.depth = self.depth.saturating_add(1);
+        Ok(Items {
+            left: head.argument,
+            is_indefinite: head.is_indefinite(),
+        })
+    }
+
+    /// Enters an array: its items are read next, each after [`has_next`](Self::has_next).
+    ///
+    /// # Errors
+    /// Why there is none; [`CborError::Malformed`] for other types.
+    pub fn array(&mut self) -> Result<Items, CborError> {
+        self.enter(MAJOR_ARRAY)
+    }
+
+    /// Enters a map: its keys and values are read next in turn, each pair after
+    /// [`has_next`](Self::has_next).
+    ///
+    /// # Errors
+    /// Why there is none; [`CborError::Malformed`] for other types.
+    pub fn map(&mut self) -> Result<Items, CborError> {
+        self.enter(MAJOR_MAP)
+    }
+
+    /// Whether another item, or pair, of `items` follows. `false` once leaves the container.
+    ///
+    /// # Errors
+    /// [`CborError::Incomplete`] at the end of the bytes inside an indefinite length.
+    pub fn has_next(&mut self, items: &mut Items) -> Result<bool, CborError> {
+        if items.is_indefinite {
+            match self.rest.split_first() {
+                None => return Err(CborError::Incomplete),
+                Some((&BREAK, rest)) => self.rest = rest,
+                Some(_) => return Ok(true),
+            }
+        } else if let Some(left) = items.left.checked_sub(1) {
+            items.left = left;
+            return Ok(true);
+        }
+        self.depth = self.depth.saturating_sub(1);
+        Ok(false)
+    }
+}

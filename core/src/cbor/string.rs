@@ -1,0 +1,352 @@
+//! Strings, definite or in chunks, without gathering them.
+
+use super::Value;
+use super::item::{BREAK, MAJOR_BYTES, MAJOR_TEXT, read_head};
+use super::utf8::{self, Utf8Decoder};
+
+/// Where a string's bytes are.
+#[derive(Clone, Copy)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+enum Repr<'a> {
+    /// Contiguous.
+    Slice(&'a [u8]),
+    /// At least two chunks that are not empty: the encoding after the start byte.
+    Chunked(&'a [u8]),
+}
+
+/// A byte string, definite or in chunks (indefinite length).
+///
+/// A view. Equality is by content, however it is cut.
+#[derive(Clone, Copy)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ByteString<'a>(Repr<'a>);
+
+/// The pieces of a string in order, none of them empty; made by [`ByteString::chunks`].
+#[derive(Clone, Debug)]
+pub struct Chunks<'a> {
+    slice: &'a [u8],
+    encoded: &'a [u8],
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        loop {
+            let slice = core::mem::take(&mut self.slice);
+            if !slice.is_empty() {
+                return Some(slice);
+            }
+            let head = read_head(self.encoded).ok()?;
+            if head.initial == BREAK {
+                self.encoded = &[];
+                return None;
+            }
+            let (_, rest) = self.encoded.split_at_checked(head.len)?;
+            let (chunk, rest) = rest.split_at_checked(usize::try_from(head.argument).ok()?)?;
+            self.slice = chunk;
+            self.encoded = rest;
+        }
+    }
+}
+
+impl core::iter::FusedIterator for Chunks<'_> {}
+
+impl<'a> ByteString<'a> {
+    /// The byte string of these bytes.
+    pub const fn from_slice(bytes: &'a [u8]) -> Self {
+        Self(Repr::Slice(bytes))
+    }
+
+    pub(super) fn from_value(value: Value<'a>) -> Option<Self> {
+        Self::with_major(value, MAJOR_BYTES)
+    }
+
+    /// The content of a string of this major type.
+    fn with_major(value: Value<'a>, major: u8) -> Option<Self> {
+        let head = read_head(value.as_cbor()).ok()?;
+        let (_, rest) = value.as_cbor().split_at_checked(head.len)?;
+        if head.major() != major {
+            return None;
+        }
+        if !head.is_indefinite() {
+            return Some(Self::from_slice(rest));
+        }
+        let mut chunks = Chunks {
+            slice: &[],
+            encoded: rest,
+        };
+        let first = chunks.next().unwrap_or_default();
+        Some(Self(if chunks.next().is_some() {
+            Repr::Chunked(rest)
+        } else {
+            Repr::Slice(first)
+        }))
+    }
+
+    /// The bytes, if they are contiguous: a definite length, or at most one chunk.
+    pub const fn as_slice(&self) -> Option<&'a [u8]> {
+        match self.0 {
+            Repr::Slice(bytes) => Some(bytes),
+            Repr::Chunked(_) => None,
+        }
+    }
+
+    /// The bytes piece by piece; empty pieces are left out.
+    pub const fn chunks(&self) -> Chunks<'a> {
+        match self.0 {
+            Repr::Slice(slice) => Chunks {
+                slice,
+                encoded: &[],
+            },
+            Repr::Chunked(encoded) => Chunks {
+                slice: &[],
+                encoded,
+            },
+        }
+    }
+
+    /// Bytes in the string. Work is linear in the number of chunks.
+    pub fn len(&self) -> usize {
+        self.chunks()
+            .fold(0, |sum, chunk| sum.saturating_add(chunk.len()))
+    }
+
+    /// Whether there is no byte in the string.
+    pub fn is_empty(&self) -> bool {
+        self.chunks().next().is_none()
+    }
+
+    /// Copies the bytes to the front of `buffer` and returns how many; `None`, and nothing is
+    /// written, if they do not fit.
+    pub fn copy_to(&self, buffer: &mut [u8]) -> Option<usize> {
+        let len = self.len();
+        let target = buffer.get_mut(..len)?;
+        target
+            .iter_mut()
+            .zip(self.chunks().flatten())
+            .for_each(|(to, from)| *to = *from);
+        Some(len)
+    }
+
+    fn eq_slice(&self, mut other: &[u8]) -> bool {
+        for chunk in self.chunks() {
+            match other.strip_prefix(chunk) {
+                Some(rest) => other = rest,
+                None => return false,
+            }
+        }
+        other.is_empty()
+    }
+
+    /// Whether the content is UTF-8 as a whole.
+    pub fn is_utf8(&self) -> bool {
+        let mut decoder = Utf8Decoder::new();
+        self.chunks().all(|chunk| decoder.check(chunk)) && decoder.is_complete()
+    }
+}
+
+impl PartialEq for ByteString<'_> {
+    fn eq(&self, other: &ByteString<'_>) -> bool {
+        match (self.as_slice(), other.as_slice()) {
+            (_, Some(slice)) => self.eq_slice(slice),
+            (Some(slice), _) => other.eq_slice(slice),
+            _ => self.chunks().flatten().eq(other.chunks().flatten()),
+        }
+    }
+}
+
+impl Eq for ByteString<'_> {}
+
+impl PartialEq<[u8]> for ByteString<'_> {
+    fn eq(&self, other: &[u8]) -> bool {
+        self.eq_slice(other)
+    }
+}
+
+impl PartialEq<&[u8]> for ByteString<'_> {
+    fn eq(&self, other: &&[u8]) -> bool {
+        self.eq_slice(other)
+    }
+}
+
+impl<const N: usize> PartialEq<[u8; N]> for ByteString<'_> {
+    fn eq(&self, other: &[u8; N]) -> bool {
+        self.eq_slice(other)
+    }
+}
+
+impl<const N: usize> PartialEq<&[u8; N]> for ByteString<'_> {
+    fn eq(&self, other: &&[u8; N]) -> bool {
+        self.eq_slice(other.as_slice())
+    }
+}
+
+impl PartialEq<str> for ByteString<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.eq_slice(other.as_bytes())
+    }
+}
+
+impl PartialEq<&str> for ByteString<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        self.eq_slice(other.as_bytes())
+    }
+}
+
+impl<'a> From<&'a [u8]> for ByteString<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::from_slice(bytes)
+    }
+}
+
+/// As escaped text: `b"foo\x00"`.
+impl core::fmt::Debug for ByteString<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("b\"")?;
+        for chunk in self.chunks() {
+            write!(f, "{}", chunk.escape_ascii())?;
+        }
+        f.write_str("\"")
+    }
+}
+
+/// As text, each maximal invalid part of UTF-8 shown as U+FFFD. Control characters are passed
+/// through: wrap in [`Escaped`](super::Escaped) what goes to a terminal.
+impl core::fmt::Display for ByteString<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        utf8::write_lossy(self, f)
+    }
+}
+
+impl<'b, C> minicbor::Decode<'b, C> for ByteString<'b> {
+    fn decode(d: &mut minicbor::Decoder<'b>, ctx: &mut C) -> Result<Self, minicbor::decode::Error> {
+        <Value<'b> as minicbor::Decode<'b, C>>::decode(d, ctx)?
+            .as_bytes()
+            .ok_or_else(|| minicbor::decode::Error::message("not a byte string"))
+    }
+}
+
+/// Text, definite or in chunks, that came as a text string or as a byte string that holds UTF-8
+/// (messages.md, "Progress"). It is UTF-8 as a whole; this was checked when it was made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Text<'a>(ByteString<'a>);
+
+impl<'a> Text<'a> {
+    /// The text of this string.
+    pub const fn new(text: &'a str) -> Self {
+        Self(ByteString::from_slice(text.as_bytes()))
+    }
+
+    /// The text in a text string; `None` for other types, and for what is not UTF-8.
+    pub fn from_value(value: Value<'a>) -> Option<Self> {
+        let text = ByteString::with_major(value, MAJOR_TEXT)?;
+        // In a text string, no character may be cut by a chunk's end (RFC 8949, 3.2.3).
+        text.chunks()
+            .all(|chunk| core::str::from_utf8(chunk).is_ok())
+            .then_some(Self(text))
+    }
+
+    /// The text in a byte string; `None` if it is not UTF-8.
+    pub fn from_bytes(bytes: ByteString<'a>) -> Option<Self> {
+        bytes.is_utf8().then_some(Self(bytes))
+    }
+
+    /// The text in a text or byte string; `None` for other types, and for what is not UTF-8.
+    pub fn from_any(value: Value<'a>) -> Option<Self> {
+        match value.as_bytes() {
+            Some(bytes) => Self::from_bytes(bytes),
+            None => Self::from_value(value),
+        }
+    }
+
+    /// The text, if it is contiguous: a definite length, or at most one chunk.
+    pub fn as_str(&self) -> Option<&'a str> {
+        core::str::from_utf8(self.0.as_slice()?).ok()
+    }
+
+    /// The text's bytes.
+    pub const fn as_bytes(&self) -> ByteString<'a> {
+        self.0
+    }
+
+    /// Whether the text is empty.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl PartialEq<str> for Text<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == *other
+    }
+}
+
+impl PartialEq<&str> for Text<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == **other
+    }
+}
+
+impl core::fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("\"")?;
+        utf8::for_each_char(&self.0, &mut |c| {
+            c.escape_debug()
+                .try_for_each(|c| core::fmt::Write::write_char(f, c))
+        })?;
+        f.write_str("\"")
+    }
+}
+
+impl core::fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// Accepts text strings and byte strings that hold UTF-8.
+impl<'b, C> minicbor::Decode<'b, C> for Text<'b> {
+    fn decode(d: &mut minicbor::Decoder<'b>, ctx: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let value = <Value<'b> as minicbor::Decode<'b, C>>::decode(d, ctx)?;
+        Self::from_any(value).ok_or_else(|| minicbor::decode::Error::message("not text"))
+    }
+}
+
+/// Byte strings in an array; made by the views that hold such arrays. Items of other types are
+/// passed over.
+#[derive(Clone, Debug, Default)]
+pub struct ByteStrings<'a>(Option<super::Elements<'a>>);
+
+impl<'a> ByteStrings<'a> {
+    /// The byte strings in this array; nothing if the value is not an array.
+    pub fn new(value: Value<'a>) -> Self {
+        Self(value.elements())
+    }
+
+    /// The byte strings in this array; `None` if it is not an array, or holds anything else.
+    pub fn strict(value: Value<'a>) -> Option<Self> {
+        let elements = value.elements()?;
+        elements
+            .clone()
+            .all(|item| item.as_bytes().is_some())
+            .then_some(Self(Some(elements)))
+    }
+}
+
+impl<'a> Iterator for ByteStrings<'a> {
+    type Item = ByteString<'a>;
+
+    fn next(&mut self) -> Option<ByteString<'a>> {
+        self.0.as_mut()?.find_map(|item| item.as_bytes())
+    }
+}
+
+impl core::iter::FusedIterator for ByteStrings<'_> {}

@@ -1,0 +1,162 @@
+//! UTF-8 that comes in parts, and what is safe to show.
+
+use core::fmt::{self, Write};
+
+use super::ByteString;
+
+/// Decodes UTF-8 byte by byte; each maximal invalid part becomes U+FFFD (messages.md, "Text
+/// output"), as in `str::from_utf8_lossy`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Utf8Decoder {
+    code: u32,
+    /// Continuation bytes still to come.
+    needed: u8,
+    /// What the next continuation byte may be.
+    lower: u8,
+    upper: u8,
+}
+
+/// What a byte gave: `.0` says that an invalid part ended before it, `.1` is what it completed.
+type Step = (bool, Option<char>);
+
+impl Utf8Decoder {
+    pub(super) const fn new() -> Self {
+        Self {
+            code: 0,
+            needed: 0,
+            lower: 0x80,
+            upper: 0xbf,
+        }
+    }
+
+    /// Whether no character is cut here.
+    pub(super) const fn is_complete(&self) -> bool {
+        self.needed == 0
+    }
+
+    fn step(&mut self, byte: u8) -> Step {
+        let mut broke = false;
+        if self.needed > 0 {
+            if (self.lower..=self.upper).contains(&byte) {
+                self.code = (self.code << 6) | u32::from(byte & 0x3f);
+                self.needed = self.needed.wrapping_sub(1);
+                (self.lower, self.upper) = (0x80, 0xbf);
+                if self.needed > 0 {
+                    return (false, None);
+                }
+                let whole = char::from_u32(self.code).unwrap_or(char::REPLACEMENT_CHARACTER);
+                return (false, Some(whole));
+            }
+            broke = true;
+            *self = Self::new();
+        }
+        let (needed, mask) = match byte {
+            0x00..=0x7f => return (broke, Some(char::from(byte))),
+            0xc2..=0xdf => (1, 0x1f),
+            0xe0..=0xef => (2, 0x0f),
+            0xf0..=0xf4 => (3, 0x07),
+            _ => return (broke, Some(char::REPLACEMENT_CHARACTER)),
+        };
+        match byte {
+            0xe0 => self.lower = 0xa0,
+            0xed => self.upper = 0x9f,
+            0xf0 => self.lower = 0x90,
+            0xf4 => self.upper = 0x8f,
+            _ => {}
+        }
+        self.needed = needed;
+        self.code = u32::from(byte & mask);
+        (broke, None)
+    }
+
+    /// Decodes these bytes; the characters go to `out`.
+    pub(super) fn push(
+        &mut self,
+        bytes: &[u8],
+        out: &mut dyn FnMut(char) -> fmt::Result,
+    ) -> fmt::Result {
+        for &byte in bytes {
+            let (broke, whole) = self.step(byte);
+            if broke {
+                out(char::REPLACEMENT_CHARACTER)?;
+            }
+            if let Some(whole) = whole {
+                out(whole)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The end: what is cut here is an invalid part.
+    pub(super) fn finish(self, out: &mut dyn FnMut(char) -> fmt::Result) -> fmt::Result {
+        if self.needed > 0 {
+            out(char::REPLACEMENT_CHARACTER)?;
+        }
+        Ok(())
+    }
+
+    /// Whether these bytes go on validly.
+    pub(super) fn check(&mut self, bytes: &[u8]) -> bool {
+        bytes.iter().all(|&byte| {
+            // Inside of a character, U+FFFD is one that was sent; at a start it stands for an error.
+            let inside = self.needed > 0;
+            let (broke, whole) = self.step(byte);
+            !broke && (inside || whole != Some(char::REPLACEMENT_CHARACTER))
+        })
+    }
+}
+
+/// The characters of a string, lossily.
+pub(super) fn for_each_char(
+    bytes: &ByteString<'_>,
+    out: &mut dyn FnMut(char) -> fmt::Result,
+) -> fmt::Result {
+    let mut decoder = Utf8Decoder::new();
+    for chunk in bytes.chunks() {
+        decoder.push(chunk, out)?;
+    }
+    decoder.finish(out)
+}
+
+/// Writes a string as text, lossily.
+pub(super) fn write_lossy(bytes: &ByteString<'_>, w: &mut dyn Write) -> fmt::Result {
+    for_each_char(bytes, &mut |c| w.write_char(c))
+}
+
+/// Shows anything so that it is safe on a terminal (messages.md, "Text output").
+///
+/// Control characters other than newline and tab become `\x1b`, those of U+0080 to U+009F
+/// (`\x9b`) included; characters that reorder text, such as U+202E, become `\u{202e}`. Everything
+/// else is shown as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<T>(pub T);
+
+impl<T: fmt::Display> fmt::Display for Escaped<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(EscapeWriter { inner: f }, "{}", self.0)
+    }
+}
+
+/// Escapes what is written through it.
+struct EscapeWriter<'w, 'f> {
+    inner: &'w mut fmt::Formatter<'f>,
+}
+
+impl Write for EscapeWriter<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| self.write_char(c))
+    }
+
+    fn write_char(&mut self, c: char) -> fmt::Result {
+        match c {
+            '\n' | '\t' => self.inner.write_char(c),
+            '\0'..='\x1f' | '\x7f'..='\u{9f}' => write!(self.inner, "\\x{:02x}", u32::from(c)),
+            '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => write!(self.inner, "\\u{{{:x}}}", u32::from(c)),
+            _ => self.inner.write_char(c),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! One well-formed value, as its encoding.
+
+use super::item::{
+    CborError, ItemHead, MAJOR_ARRAY, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_UNSIGNED, read_head,
+    value_len,
+};
+use super::reader::Items;
+use super::{ArgError, ByteString, CborReader, Text};
+
+/// The encoding of one well-formed value of any kind.
+///
+/// A view: nothing is decoded before it is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Value<'a>(&'a [u8]);
+
+impl<'a> Value<'a> {
+    /// The value `null`.
+    pub const NULL: Self = Self(&[0xf6]);
+
+    /// Takes bytes that are one well-formed value.
+    pub(super) const fn new_unchecked(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The value that these bytes are, all of them.
+    ///
+    /// # Errors
+    /// Why they are none; [`CborError::Malformed`] if bytes are left over.
+    pub fn from_cbor(bytes: &'a [u8]) -> Result<Self, CborError> {
+        if value_len(bytes)? == bytes.len() {
+            Ok(Self(bytes))
+        } else {
+            Err(CborError::Malformed)
+        }
+    }
+
+    /// The value's encoding, as it was received.
+    pub const fn as_cbor(&self) -> &'a [u8] {
+        self.0
+    }
+
+    fn head(&self) -> Option<ItemHead> {
+        read_head(self.0).ok()
+    }
+
+    fn major(&self) -> Option<u8> {
+        self.0.first().map(|initial| initial >> 5)
+    }
+
+    /// Decodes the value as any type that minicbor can decode.
+    ///
+    /// # Errors
+    /// [`ArgError::WrongType`] if the value is not a `T`.
+    pub fn decode<T: minicbor::Decode<'a, ()>>(&self) -> Result<T, ArgError> {
+        let mut decoder = minicbor::Decoder::new(self.0);
+        match decoder.decode::<T>() {
+            Ok(value) if decoder.position() == self.0.len() => Ok(value),
+            _ => Err(ArgError::WrongType),
+        }
+    }
+
+    /// The value as a byte string, definite or in chunks.
+    pub fn as_bytes(&self) -> Option<ByteString<'a>> {
+        ByteString::from_value(*self)
+    }
+
+    /// The value as a text string of definite length that is valid UTF-8. [`Text`] takes the
+    /// others too.
+    pub fn as_text(&self) -> Option<&'a str> {
+        Text::from_value(*self).and_then(|text| text.as_str())
+    }
+
+    /// The value as an unsigned integer, whatever the length of its encoding.
+    pub fn as_u64(&self) -> Option<u64> {
+        let head = self.head()?;
+        (head.major() == MAJOR_UNSIGNED).then_some(head.argument)
+    }
+
+    /// The value as an integer that fits; `None` for larger ones too.
+    pub fn as_i64(&self) -> Option<i64> {
+        let head = self.head()?;
+        let argument = i64::try_from(head.argument).ok()?;
+        match head.major() {
+            MAJOR_UNSIGNED => Some(argument),
+            // −1 − argument, the bitwise complement.
+            MAJOR_NEGATIVE => Some(!argument),
+            _ => None,
+        }
+    }
+
+    /// The value as a boolean.
+    pub const fn as_bool(&self) -> Option<bool> {
+        match self.0 {
+            [0xf4] => Some(false),
+            [0xf5] => Some(true),
+            _ => None,
+        }
+    }
+
+    /// Whether the value is `null`.
+    pub const fn is_null(&self) -> bool {
+        matches!(self.0, [0xf6])
+    }
+
+    /// Whether the value is a map.
+    pub fn is_map(&self) -> bool {
+        self.major() == Some(MAJOR_MAP)
+    }
+
+    /// Whether the value is an array.
+    pub fn is_array(&self) -> bool {
+        self.major() == Some(MAJOR_ARRAY)
+    }
+
+    /// The items of an array; `None` for other types. Work per item is linear in its length.
+    pub fn elements(&self) -> Option<Elements<'a>> {
+        let mut reader = CborReader::new(self.0);
+        let items = reader.array().ok()?;
+        Some(Elements { reader, items })
+    }
+
+    /// The pairs of a map; `None` for other types. Work per pair is linear in its length.
+    pub fn entries(&self) -> Option<Entries<'a>> {
+        let mut reader = CborReader::new(self.0);
+        let items = reader.map().ok()?;
+        Some(Entries { reader, items })
+    }
+}
+
+impl core::fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Value(")?;
+        for byte in self.0 {
+            write!(f, "{byte:02x}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl<'b, C> minicbor::Decode<'b, C> for Value<'b> {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let start = d.position();
+        let rest = d.input().get(start..).unwrap_or_default();
+        // Inside of a value that is checked already, so that its depth needs no second count.
+        let len = value_len(rest).map_err(|_| minicbor::decode::Error::message("no value"))?;
+        d.set_position(start.saturating_add(len));
+        Ok(Self(rest.get(..len).unwrap_or_default()))
+    }
+}
+
+/// The items of an array; made by [`Value::elements`].
+#[derive(Clone, Debug)]
+pub struct Elements<'a> {
+    reader: CborReader<'a>,
+    items: Items,
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        if self.reader.has_next(&mut self.items).ok()? {
+            self.reader.next_value().ok()
+        } else {
+            // Nothing more: an iterator may be asked again.
+            self.reader = CborReader::new(&[]);
+            None
+        }
+    }
+}
+
+/// The pairs of a map; made by [`Value::entries`].
+#[derive(Clone, Debug)]
+pub struct Entries<'a> {
+    reader: CborReader<'a>,
+    items: Items,
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (Value<'a>, Value<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.reader.has_next(&mut self.items).ok()? {
+            let key = self.reader.next_value().ok()?;
+            Some((key, self.reader.next_value().ok()?))
+        } else {
+            self.reader = CborReader::new(&[]);
+            None
+        }
+    }
+}
+
+impl core::iter::FusedIterator for Elements<'_> {}
+impl core::iter::FusedIterator for Entries<'_> {}

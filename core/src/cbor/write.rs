@@ -1,0 +1,357 @@
+//! Writes canonical CBOR into a caller's buffer, or as borrowed slices without one.
+//!
+//! Specification: messages.md, "CBOR"; revision-0006.md, 9.1.
+
+use super::item::{
+    MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_TEXT, MAJOR_UNSIGNED,
+};
+use super::{Args, ByteString, CborError};
+use crate::error::ApiMisuse;
+
+/// The head of an item in its shortest form, 1 to 9 bytes inline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Head {
+    bytes: [u8; 9],
+    len: u8,
+}
+
+impl Head {
+    /// The head of an item of major type `major` (0 to 7) with this argument.
+    pub const fn new(major: u8, value: u64) -> Self {
+        let initial = major << 5;
+        let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
+        let (bytes, len) = if value < 24 {
+            ([initial | h, 0, 0, 0, 0, 0, 0, 0, 0], 1)
+        } else if value <= 0xff {
+            ([initial | 24, h, 0, 0, 0, 0, 0, 0, 0], 2)
+        } else if value <= 0xffff {
+            ([initial | 25, g, h, 0, 0, 0, 0, 0, 0], 3)
+        } else if value <= 0xffff_ffff {
+            ([initial | 26, e, f, g, h, 0, 0, 0, 0], 5)
+        } else {
+            ([initial | 27, a, b, c, d, e, f, g, h], 9)
+        };
+        Self { bytes, len }
+    }
+
+    /// The head of something that has `len` bytes or items.
+    pub(super) fn of_len(major: u8, len: usize) -> Self {
+        Self::new(major, u64::try_from(len).unwrap_or(u64::MAX))
+    }
+
+    /// The head's bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+/// Writes canonical CBOR to the front of a caller's buffer.
+///
+/// Heads are the shortest. Whether keys are in order and containers have the items that their head
+/// says is the caller's to see to; [`ArgsWriter`] does so for argument maps. After an error, what
+/// was written so far stays.
+#[derive(Debug)]
+pub struct CborWriter<'b> {
+    buffer: &'b mut [u8],
+    used: usize,
+}
+
+impl<'b> CborWriter<'b> {
+    /// A writer to the front of `buffer`.
+    pub const fn new(buffer: &'b mut [u8]) -> Self {
+        Self { buffer, used: 0 }
+    }
+
+    /// Bytes written so far.
+    pub const fn position(&self) -> usize {
+        self.used
+    }
+
+    /// Writes these bytes as they are: an encoding made elsewhere.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::TooLarge`] if they do not fit; nothing of them is written then. So for every
+    /// method here.
+    pub fn raw(&mut self, bytes: &[u8]) -> Result<(), ApiMisuse> {
+        let end = self.used.saturating_add(bytes.len());
+        let target = self
+            .buffer
+            .get_mut(self.used..end)
+            .ok_or(ApiMisuse::TooLarge)?;
+        // Not `copy_from_slice`: its length check would stay in the program as a panic.
+        target
+            .iter_mut()
+            .zip(bytes)
+            .for_each(|(to, from)| *to = *from);
+        self.used = end;
+        Ok(())
+    }
+
+    /// Writes the head of an item of major type `major` with this argument.
+    ///
+    /// # Errors
+    /// See [`raw`](Self::raw).
+    pub fn head(&mut self, major: u8, value: u64) -> Result<(), ApiMisuse> {
+        self.raw(Head::new(major, value).as_slice())
+    }
+
+    fn len_head(&mut self, major: u8, len: usize) -> Result<(), ApiMisuse> {
+        self.raw(Head::of_len(major, len).as_slice())
+    }
+
+    /// Writes an unsigned integer.
+    ///
+    /// # Errors
+    /// See [`raw`](Self::raw).
+    pub fn u64(&mut self, value: u64) -> Result<(), ApiMisuse> {
+        self.head(MAJOR_UNSIGNED, value)
+    }
+
+    /// Writes an integer.
+    ///
+    /// # Errors
+    /// See [`raw`](Self::raw).
+    pub fn i64(&mut self, value: i64) -> Result<(), ApiMisuse> {
+        match u64::try_from(value) {
+            Ok(positive) => self.head(MAJOR_UNSIGNED, positive),
+            // −1 − value, the bitwise complement.
+            Err(_) => self.head(MAJOR_NEGATIVE, u64::try_from(!value).unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// Writes a byte string.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::TooLarge`].
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), ApiMisuse> {
+        self.len_head(MAJOR_BYTES, bytes.len())?;
+        self.raw(bytes)
+    }
+
+    /// Writes a text string. Not for the protocol's own maps, nor for peers that may be Mercurial.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::TooLarge`].
+    pub fn text(&mut self, text: &str) -> Result<(), ApiMisuse> {
+        self.len_head(MAJOR_TEXT, text.len())?;
+        self.raw(text.as_bytes())
+    }
+
+    /// Writes the content of a string that may be in chunks, with a definite length.
+    pub(super) fn string(&mut self, major: u8, string: &ByteString<'_>) -> Result<(), ApiMisuse> {
+        self.len_head(major, string.len())?;
+        string.chunks().try_for_each(|chunk| self.raw(chunk))
+    }
+
+    /// Writes `true` or `false`.
+    ///
+    /// # Errors
+    /// See [`raw`](Self::raw).
+    pub fn bool(&mut self, value: bool) -> Result<(), ApiMisuse> {
+        self.raw(if value { &[0xf5] } else { &[0xf4] })
+    }
+
+    /// Writes `null`.
+    ///
+    /// # Errors
+    /// See [`raw`](Self::raw).
+    pub fn null(&mut self) -> Result<(), ApiMisuse> {
+        self.raw(&[0xf6])
+    }
+
+    /// Writes the head of an array; its `len` items are written next.
+    ///
+    /// # Errors
+    /// See [`raw`](Self::raw).
+    pub fn array(&mut self, len: usize) -> Result<(), ApiMisuse> {
+        self.len_head(MAJOR_ARRAY, len)
+    }
+
+    /// Writes the head of a map; its `len` keys and values are written next, in turn.
+    ///
+    /// # Errors
+    /// See [`raw`](Self::raw).
+    pub fn map(&mut self, len: usize) -> Result<(), ApiMisuse> {
+        self.len_head(MAJOR_MAP, len)
+    }
+
+    /// Writes any value that minicbor can encode, as minicbor encodes it. (Floats keep the width of
+    /// their type: `f32` where the value allows is the caller's choice.)
+    ///
+    /// # Errors
+    /// [`ApiMisuse::TooLarge`] if it does not fit, [`ApiMisuse::InvalidMessage`] if it refuses to be
+    /// encoded. A part of it may have been written.
+    pub fn value<T: minicbor::Encode<()> + ?Sized>(&mut self, value: &T) -> Result<(), ApiMisuse> {
+        minicbor::encode(value, &mut *self).map_err(|error| {
+            if error.is_write() {
+                ApiMisuse::TooLarge
+            } else {
+                ApiMisuse::InvalidMessage
+            }
+        })
+    }
+
+    /// What was written.
+    pub fn finish(self) -> &'b [u8] {
+        let (written, _) = self
+            .buffer
+            .split_at_mut_checked(self.used)
+            .unwrap_or_default();
+        written
+    }
+}
+
+/// Lets minicbor's encoder write here.
+impl minicbor::encode::Write for CborWriter<'_> {
+    type Error = ApiMisuse;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), ApiMisuse> {
+        self.raw(bytes)
+    }
+}
+
+/// An argument map that is ready to be sent: one encoded map with byte strings as keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct EncodedArgs<'a>(Args<'a>);
+
+impl<'a> EncodedArgs<'a> {
+    /// No arguments.
+    pub const EMPTY: Self = Self(Args::EMPTY);
+
+    /// The arguments in this encoded map. The order of its keys is left as it is.
+    ///
+    /// # Errors
+    /// If the bytes are not exactly one map with byte strings as keys, or too deep for a request.
+    pub fn from_cbor(bytes: &'a [u8]) -> Result<Self, CborError> {
+        Args::from_cbor(bytes).map(Self)
+    }
+
+    pub(super) const fn new_unchecked(args: Args<'a>) -> Self {
+        Self(args)
+    }
+
+    /// The map's encoding.
+    pub const fn as_cbor(&self) -> &'a [u8] {
+        self.0.as_cbor()
+    }
+
+    /// Whether there are no arguments; the map is left out of the request then.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Default for EncodedArgs<'_> {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+impl<'a> From<Args<'a>> for EncodedArgs<'a> {
+    fn from(args: Args<'a>) -> Self {
+        Self(args)
+    }
+}
+
+/// A request's encoding as borrowed slices: what frames are cut from, without a buffer
+/// (messages.md, "Command request").
+///
+/// ```text
+///   a2 44 "args" | {…} | 44 "name" 47 | command | (48 "redirect") | ({…})
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct RequestPieces<'a> {
+    start: &'static [u8],
+    args: &'a [u8],
+    /// The key `name` and the head of its value.
+    name_head: [u8; 14],
+    name_head_len: u8,
+    name: &'a [u8],
+    redirect_key: &'static [u8],
+    redirect: &'a [u8],
+}
+
+impl<'a> RequestPieces<'a> {
+    /// The request for the command `name`. `redirect` is an encoded map; it is left out if empty,
+    /// and so is `args`.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::NotInThisRevision`] for a redirect in 0003 and 0005;
+    /// [`ApiMisuse::InvalidMessage`] for one that is not a map.
+    pub fn new(
+        name: &'a [u8],
+        args: EncodedArgs<'a>,
+        redirect: Option<&'a [u8]>,
+        revision: crate::Revision,
+    ) -> Result<Self, ApiMisuse> {
+        let mut redirect = redirect.unwrap_or_default();
+        if !redirect.is_empty() {
+            // It lies one level deep in the request.
+            let mut reader = super::CborReader::inside(redirect);
+            let map = reader.next_value().map_err(|_| ApiMisuse::InvalidMessage)?;
+            let mut entries = map.entries().ok_or(ApiMisuse::InvalidMessage)?;
+            if !reader.is_empty() {
+                return Err(ApiMisuse::InvalidMessage);
+            }
+            if entries.next().is_none() {
+                redirect = &[];
+            }
+        }
+        if !redirect.is_empty() && !revision.has_settings() {
+            return Err(ApiMisuse::NotInThisRevision);
+        }
+        let start: &[u8] = match (args.is_empty(), redirect.is_empty()) {
+            (true, true) => b"\xa1",
+            (true, false) => b"\xa2",
+            (false, true) => b"\xa2\x44args",
+            (false, false) => b"\xa3\x44args",
+        };
+        let mut name_head = [0; 14];
+        let mut writer = CborWriter::new(&mut name_head);
+        writer.bytes(b"name")?;
+        writer.len_head(MAJOR_BYTES, name.len())?;
+        let name_head_len = u8::try_from(writer.position()).unwrap_or(u8::MAX);
+        Ok(Self {
+            start,
+            args: if args.is_empty() { &[] } else { args.as_cbor() },
+            name_head,
+            name_head_len,
+            name,
+            redirect_key: if redirect.is_empty() {
+                b""
+            } else {
+                b"\x48redirect"
+            },
+            redirect,
+        })
+    }
+
+    /// The slices in order; some may be empty.
+    pub fn slices(&self) -> [&[u8]; 6] {
+        [
+            self.start,
+            self.args,
+            self.name_head
+                .get(..usize::from(self.name_head_len))
+                .unwrap_or_default(),
+            self.name,
+            self.redirect_key,
+            self.redirect,
+        ]
+    }
+
+    /// Bytes of the request.
+    pub fn len(&self) -> usize {
+        self.slices()
+            .iter()
+            .fold(0, |sum, slice| sum.saturating_add(slice.len()))
+    }
+
+    /// Never: a request has at least its name.
+    pub const fn is_empty(&self) -> bool {
+        false
+    }
+}
