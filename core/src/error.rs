@@ -145,8 +145,12 @@ kinds! {
         TooLarge = "too-large",
         /// A name, an argument map, an atom or a label that the protocol does not allow.
         InvalidMessage = "invalid-message",
+        /// The peer may be Mercurial, which fails on text output and progress (0006).
+        PeerTakesNoSideFrames = "peer-takes-no-side-frames",
         /// Something that this revision does not have.
         NotInThisRevision = "not-in-this-revision",
+        /// Another response has the encoded stream for itself.
+        StreamOccupied = "stream-occupied",
         /// The call does not fit the response's state: nothing follows its end.
         OutOfOrder = "out-of-order",
     }

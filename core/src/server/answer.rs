@@ -1,0 +1,334 @@
+//! Responses that are known as a whole, as sources of frames (messages.md, "Responses";
+//! revision-0006.md, 7).
+
+use super::text::{FailureKind, compose_refusal};
+use super::writer::Next;
+use super::{Output, Push, Rejection, Responder, ResponseWriter, Server};
+use crate::cbor::{Head, Pieces, STATUS_OK};
+use crate::store::Table;
+use crate::wire::{ErrorFlags, FrameKind, OutFrame, RequestId, ResponseFlags};
+use crate::{ApiMisuse, Protocol};
+
+/// A value of a response (0006), as CBOR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Object<'a> {
+    /// One encoded value. It is sent in pieces, heads and contents apart (revision-0006.md, 7.1).
+    Cbor(&'a [u8]),
+    /// Encoded values that are one piece.
+    PreEncoded(&'a [u8]),
+}
+
+/// What a response consists of.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Body<'a> {
+    /// The command's own bytes. In 0006 they are a CBOR sequence, sent as one piece.
+    Bytes(&'a [u8]),
+    /// As `Bytes`; in 0003 with the flag `cbor`.
+    Cbor(&'a [u8]),
+    /// Values, each sent as its pieces.
+    Objects(&'a [Object<'a>]),
+    /// 0006: the client should fetch the response elsewhere: an encoded `location` map
+    /// (revision-0006.md, 7.5).
+    Redirect(&'a [u8]),
+    /// The command failed.
+    Failure(Failure<'a>),
+}
+
+/// Why a command failed.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Failure<'a> {
+    pub(super) kind: FailureKind,
+    pub(super) message: &'a [u8],
+    pub(super) args: &'a [u8],
+    pub(super) head: Head,
+}
+
+impl<'a> Failure<'a> {
+    const fn new(kind: FailureKind, message: &'a [u8]) -> Self {
+        Self { kind, message, args: &[], head: Head::EMPTY }
+    }
+
+    /// The command failed: a `status: error` map (0005 and 0006), or an error response where
+    /// output has begun and in 0003. `message` is a format string, see [`with_args`](Self::with_args).
+    pub const fn command(message: &'a [u8]) -> Self {
+        Self::new(FailureKind::Command, message)
+    }
+
+    /// Something else failed: an error response, of type `server` in 0006, with the flag
+    /// `application` and the message as it is before.
+    pub const fn server(message: &'a [u8]) -> Self {
+        Self::new(FailureKind::Server, message)
+    }
+
+    /// 0003 and 0005: an error response with these flags. In 0006 as [`server`](Self::server).
+    pub const fn raw(message: &'a [u8], flags: ErrorFlags) -> Self {
+        Self::new(FailureKind::Raw(flags), message)
+    }
+
+    /// Gives values to the `%s` of a command's message: an encoded CBOR array of byte strings.
+    /// Error responses of 0003 and 0005 are raw text and cannot carry them.
+    #[must_use]
+    pub const fn with_args(self, args: &'a [u8]) -> Self {
+        Self { args, ..self }
+    }
+}
+
+/// A whole response as a source of frames: take frames until there is none.
+///
+/// The request stays active until the last one is taken. Work per frame is bounded by its bytes.
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[must_use = "a response whose frames are not taken is never sent"]
+pub struct Answer<'a> {
+    writer: ResponseWriter,
+    body: Body<'a>,
+    /// Bytes bodies of 0003 and 0005: bytes taken.
+    taken: usize,
+    /// Objects: those not begun, the rest of the current one, and its current piece.
+    pieces: Pieces<'a>,
+    piece: Option<&'a [u8]>,
+}
+
+impl<P: Protocol> Server<P> {
+    /// Answers a request with a body that is known as a whole.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::RequestNotActive`]: answered already, or the responder is of another reactor.
+    /// [`ApiMisuse::NotInThisRevision`]: a redirect before 0006.
+    pub fn respond<'a, T: Table + ?Sized>(
+        &self,
+        table: &T,
+        responder: Responder,
+        body: Body<'a>,
+    ) -> Result<Answer<'a>, ApiMisuse> {
+        if matches!(body, Body::Redirect(_)) && !self.revision().has_settings() {
+            return Err(ApiMisuse::NotInThisRevision);
+        }
+        let writer = self.begin_response(table, responder)?;
+        Ok(Answer { writer, body, taken: 0, pieces: Pieces::new(&[]), piece: None })
+    }
+
+    /// Answers a request with a response that is written as it comes.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::RequestNotActive`]: answered already, or the responder is of another reactor.
+    pub fn begin_response<T: Table + ?Sized>(
+        &self,
+        table: &T,
+        responder: Responder,
+    ) -> Result<ResponseWriter, ApiMisuse> {
+        match table.find(responder.request_id()) {
+            Some(e) if e.is_active() && e.order == responder.order() => Ok(ResponseWriter::new(responder)),
+            _ => Err(ApiMisuse::RequestNotActive),
+        }
+    }
+
+    /// Answers a refused request: an error response that names the limit and its value
+    /// (server.md, "Refusals").
+    pub const fn reject(&self, rejection: Rejection) -> RejectionAnswer {
+        RejectionAnswer { rejection, head: Head::EMPTY, digits: [b'0'; 10], is_ended: false }
+    }
+}
+
+impl<'a> Answer<'a> {
+    /// The request that is answered.
+    pub const fn request_id(&self) -> RequestId {
+        self.writer.request_id()
+    }
+
+    /// Whether the last frame has been taken.
+    pub fn is_ended(&self) -> bool {
+        self.writer.is_ended()
+    }
+
+    /// The token of the answer, for text output and progress beside it.
+    pub const fn responder(&self) -> &Responder {
+        self.writer.responder()
+    }
+
+    /// Takes the next frame; `None` when all were taken.
+    ///
+    /// `scratch` is memory to join small pieces in (0006), the same at each call of one answer;
+    /// it may be empty, then every piece of an object is a frame of its own.
+    ///
+    /// # Errors
+    /// [`ApiMisuse`]; nothing changed.
+    pub fn next_frame<'b, T: Table + ?Sized, P: Protocol>(
+        &'b mut self,
+        out: &mut Output<'_, T, P>,
+        scratch: &'b mut [u8],
+    ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
+        if self.is_ended() {
+            return Ok(None);
+        }
+        let has_pieces = out.server.revision().has_settings();
+        match self.body {
+            Body::Failure(ref mut failure) => self.writer.fail(out, scratch, &[], failure),
+            Body::Bytes(bytes) if !has_pieces => self.next_chunk(out, bytes, ResponseFlags::NONE),
+            Body::Cbor(bytes) if !has_pieces => {
+                let flags = ResponseFlags::CBOR;
+                let is_flagged = !out.server.revision().has_status_map();
+                self.next_chunk(out, bytes, ResponseFlags::NONE.with(flags, is_flagged))
+            }
+            Body::Redirect(location) => self.next_of_redirect(out, location),
+            Body::Bytes(_) | Body::Cbor(_) | Body::Objects(_) => self.next_of_pieces(out, scratch),
+        }
+    }
+
+    /// messages.md, "Responses", 0003 and 0005: one frame if it fits, else chunks, in 0005 with the
+    /// status map in a frame of its own.
+    fn next_chunk<'b, T: Table + ?Sized, P: Protocol>(
+        &'b mut self,
+        out: &mut Output<'_, T, P>,
+        bytes: &'a [u8],
+        flags: ResponseFlags,
+    ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
+        out.check(self.writer.responder())?;
+        let frame_size = out.frame_size();
+        let mut status: &'static [u8] = &[];
+        if out.server.revision().has_status_map() && !self.writer.has_begun() {
+            status = STATUS_OK;
+        }
+        let rest = bytes.get(self.taken..).unwrap_or(&[]);
+        let is_last = rest.len().saturating_add(status.len()) <= frame_size;
+        let chunk = match (is_last, status.is_empty()) {
+            (true, _) => rest,
+            (false, true) => rest.get(..frame_size).unwrap_or(rest),
+            (false, false) => &[],
+        };
+        self.taken = self.taken.saturating_add(chunk.len());
+        let end = if is_last { ResponseFlags::EOS } else { ResponseFlags::CONTINUATION };
+        Ok(Some(self.writer.whole_frame(out, (flags | end).into(), is_last, status, chunk)))
+    }
+
+    fn next_of_pieces<'b, T: Table + ?Sized, P: Protocol>(
+        &'b mut self,
+        out: &mut Output<'_, T, P>,
+        scratch: &'b mut [u8],
+    ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
+        let (next, piece) = loop {
+            let Some(piece) = self.next_piece() else {
+                return self.writer.finish(out, scratch);
+            };
+            match self.writer.advance(out, Some(STATUS_OK), scratch, piece)? {
+                Next::Taken => self.piece = None,
+                next => break (next, piece),
+            }
+        };
+        Ok(match self.writer.make(out, next, scratch, piece) {
+            Push::Frame(frame) => Some(frame),
+            Push::Taken => None,
+        })
+    }
+
+    /// The piece that is to be pushed; it stays the same until `piece` is cleared.
+    fn next_piece(&mut self) -> Option<&'a [u8]> {
+        if self.piece.is_some() {
+            return self.piece;
+        }
+        loop {
+            self.piece = self.pieces.next();
+            if self.piece.is_some() {
+                return self.piece;
+            }
+            match self.body {
+                Body::Bytes(bytes) | Body::Cbor(bytes) => {
+                    self.body = Body::Objects(&[]);
+                    self.piece = Some(bytes);
+                    return self.piece;
+                }
+                Body::Objects(objects) => {
+                    let (object, rest) = objects.split_first()?;
+                    self.body = Body::Objects(rest);
+                    match *object {
+                        Object::Cbor(value) => self.pieces = Pieces::new(value),
+                        Object::PreEncoded(bytes) => {
+                            self.piece = Some(bytes);
+                            return self.piece;
+                        }
+                    }
+                }
+                Body::Redirect(_) | Body::Failure(_) => return None,
+            }
+        }
+    }
+
+    /// revision-0006.md, 7.5. The map is never left out, whatever its encoder returns.
+    fn next_of_redirect<'b, T: Table + ?Sized, P: Protocol>(
+        &'b mut self,
+        out: &mut Output<'_, T, P>,
+        location: &'a [u8],
+    ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
+        self.writer.redirect(out, location)
+    }
+}
+
+/// The answer to a refused request: one frame. See [`Server::reject`].
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[must_use = "a refused request must be answered, or its caller waits for ever"]
+pub struct RejectionAnswer {
+    rejection: Rejection,
+    head: Head,
+    digits: [u8; 10],
+    is_ended: bool,
+}
+
+impl RejectionAnswer {
+    /// The refused request.
+    pub const fn rejection(&self) -> &Rejection {
+        &self.rejection
+    }
+
+    /// Whether the frame has been taken.
+    pub const fn is_ended(&self) -> bool {
+        self.is_ended
+    }
+
+    /// Takes the frame; `None` if it was taken.
+    pub fn next_frame<T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+    ) -> Option<OutFrame<'_>> {
+        if self.is_ended {
+            return None;
+        }
+        self.is_ended = true;
+        let digits = decimal(self.rejection.limit, &mut self.digits);
+        let parts = [self.rejection.reason.name().as_bytes(), b", limit ", digits];
+        let revision = out.server.revision();
+        let (flags, slices) = compose_refusal(revision, parts, &mut self.head);
+        Some(out.frame(self.rejection.request_id, FrameKind::ErrorResponse, flags, false, slices))
+    }
+}
+
+/// Writes a number in decimal.
+fn decimal(mut number: u32, buffer: &mut [u8; 10]) -> &[u8] {
+    let mut used = 0usize;
+    for digit in buffer.iter_mut().rev() {
+        let [low, ..] = number.wrapping_rem(10).to_le_bytes();
+        *digit = b'0'.wrapping_add(low);
+        number = number.wrapping_div(10);
+        used = used.wrapping_add(1);
+        if number == 0 {
+            break;
+        }
+    }
+    buffer.get(10usize.wrapping_sub(used)..).unwrap_or(&[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimal_numbers() {
+        for (number, text) in [(0, "0"), (7, "7"), (10, "10"), (u32::MAX, "4294967295")] {
+            assert_eq!(decimal(number, &mut [0; 10]), text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The server's end of a connection. Read [`Server`] first.
+//!
+//! Specification: server.md; revision-0006.md, sections 4, 5 and 7.
+//!
+//! ```text
+//!   bytes ─▶ FrameReader ─▶ Server::handle ─▶ ServerAction ─▶ your code
+//!                                                               │ Responder
+//!   bytes ◀─ OutFrame ◀─ Answer / ResponseWriter ◀──────────────┘
+//! ```
+//!
+//! - [`receive`](self): what a frame does (`receive.rs`).
+//! - [`Responder`], [`Rejection`]: tokens for answers (`responder.rs`).
+//! - [`Answer`]: a response that is known as a whole (`answer.rs`).
+//! - [`ResponseWriter`]: a response that is written as it comes (`writer.rs`).
+//! - [`OutputStream`], [`Output`]: where frames go (`output.rs`).
+//! - [`DeferredQueue`]: output held back for half-duplex transports (`deferred.rs`).
+
+mod action;
+mod answer;
+mod deferred;
+mod output;
+mod receive;
+mod responder;
+mod side;
+mod text;
+mod writer;
+
+pub use action::{Command, ServerAction, Verdict};
+pub use answer::{Answer, Body, Failure, Object, RejectionAnswer};
+pub use deferred::{Deferred, DeferredQueue};
+pub use output::{Output, OutputStream};
+pub use responder::{Rejection, Responder};
+pub use side::SideFrame;
+pub use writer::{Push, ResponseWriter};
+
+use crate::cbor::EncodingSet;
+use crate::store::{Entry, Phase, Table};
+use crate::streams::StreamSet;
+use crate::wire::{RequestId, StreamId, TypeFlags};
+use crate::{Limits, Protocol, Revision};
+
+/// How a request's data reaches its command (server.md, "Streaming"; deviations.md, D12).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum DataMode {
+    /// All data is gathered in the arena before the command runs.
+    #[default]
+    Collect,
+    /// The command runs when the request itself is complete; its data follows in pieces.
+    Stream,
+}
+
+/// How a server is made; see [`Server::new`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// What a peer may make this end hold.
+    pub limits: Limits,
+    /// Largest payload of a frame that is sent, in bytes. Default 32,768; at most 65,535 unless
+    /// the peers agreed on more by other means.
+    pub send_frame_size: u32,
+    /// Whether data is collected or streamed.
+    pub data_mode: DataMode,
+    /// Where the numbering of requests starts. Servers that share a program should start apart
+    /// (for example at a connection's number shifted left by 16), so that a responder that is
+    /// given to the wrong one is noticed.
+    pub first_order: u32,
+    /// Text output and progress are sent whatever the peer is (0006); by default only to a peer
+    /// that says that it is an hgrpc client, since Mercurial's fails on both.
+    pub always_side_frames: bool,
+}
+
+impl ServerConfig {
+    /// The default configuration.
+    pub const DEFAULT: Self = Self {
+        limits: Limits::DEFAULT,
+        send_frame_size: 0x8000,
+        data_mode: DataMode::Collect,
+        first_order: 0,
+        always_side_frames: false,
+    };
+
+    /// The default configuration with data streamed.
+    pub const STREAMING: Self = Self { data_mode: DataMode::Stream, ..Self::DEFAULT };
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The state of a server (server.md, "State"; revision-0006.md, section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ServerState {
+    /// Nothing has come yet (0006).
+    Initial,
+    /// Settings are partly received (0006).
+    ProtocolSettingsReceiving,
+    /// No request is partly received.
+    Idle,
+    /// At least one request is partly received.
+    CommandReceiving,
+    /// An error occurred.
+    Errored,
+}
+
+impl ServerState {
+    /// The state's name in the specification.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Initial => "initial",
+            Self::ProtocolSettingsReceiving => "protocol-settings-receiving",
+            Self::Idle => "idle",
+            Self::CommandReceiving => "command-receiving",
+            Self::Errored => "errored",
+        }
+    }
+}
+
+/// The frame that is being handled, as far as later parts need it.
+#[derive(Clone, Copy, Debug)]
+struct CurrentFrame {
+    request_id: RequestId,
+    flags: TypeFlags,
+    task: receive::Task,
+    /// Bytes of it were handled already.
+    is_begun: bool,
+}
+
+/// The server reactor: it is told of frames and answers each with one action. It does no I/O,
+/// runs no command and knows no time.
+///
+/// Methods are of three kinds. `handle*` and `begin_frame` say what happened; `respond`, `reject`
+/// and their like say what the application wants and give a source of frames; the rest are getters.
+/// What must be remembered of requests is kept in a [`Table`] and an [`Arena`](crate::store::Arena)
+/// beside the reactor, always the same ones.
+///
+/// `P` is how the revision is chosen: [`Revision`] by value, or a marker such as
+/// [`R0005`](crate::R0005) by type, which drops the code of the others.
+#[derive(Debug)]
+pub struct Server<P: Protocol = Revision> {
+    protocol: P,
+    config: ServerConfig,
+    errored: bool,
+    /// 0006: whether settings may still come, and whether they have begun.
+    opening: Opening,
+    /// Requests that are partly received; the state follows from it.
+    receiving: u16,
+    next_order: u32,
+    incoming: StreamSet,
+    outgoing: StreamSet,
+    last_output: StreamId,
+    frame: CurrentFrame,
+    peer_encodings: EncodingSet,
+    peer_is_hgrpc: bool,
+    settings_frames: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    Initial,
+    Settings,
+    Done,
+}
+
+impl<P: Protocol> Server<P> {
+    /// A server at the start of a connection.
+    pub const fn new(protocol: P, config: ServerConfig) -> Self {
+        Self {
+            protocol,
+            config,
+            errored: false,
+            opening: Opening::Initial,
+            receiving: 0,
+            next_order: config.first_order,
+            incoming: StreamSet::EMPTY,
+            outgoing: StreamSet::EMPTY,
+            last_output: StreamId::new(0),
+            frame: CurrentFrame {
+                request_id: RequestId::new(0),
+                flags: TypeFlags::NONE,
+                task: receive::Task::Skip,
+                is_begun: false,
+            },
+            peer_encodings: EncodingSet::IDENTITY,
+            peer_is_hgrpc: false,
+            settings_frames: 0,
+        }
+    }
+
+    /// Bytes of memory that the reactor takes.
+    pub const SIZE: usize = core::mem::size_of::<Self>();
+
+    /// The revision that the server speaks.
+    #[inline]
+    pub fn revision(&self) -> Revision {
+        self.protocol.revision()
+    }
+
+    /// How the server was made.
+    pub const fn config(&self) -> &ServerConfig {
+        &self.config
+    }
+
+    /// The state.
+    pub fn state(&self) -> ServerState {
+        if self.errored {
+            return ServerState::Errored;
+        }
+        if self.revision().has_settings() {
+            match self.opening {
+                Opening::Initial => return ServerState::Initial,
+                Opening::Settings => return ServerState::ProtocolSettingsReceiving,
+                Opening::Done => {}
+            }
+        }
+        if self.receiving == 0 { ServerState::Idle } else { ServerState::CommandReceiving }
+    }
+
+    /// The content encodings that the peer can decode (0006); identity if it did not say.
+    pub const fn peer_encodings(&self) -> EncodingSet {
+        self.peer_encodings
+    }
+
+    /// Whether text output and progress may be sent: always in 0003 and 0005; in 0006 if the peer
+    /// said that it is an hgrpc client, since Mercurial's fails on both (revision-0006.md, 2.5).
+    pub fn peer_takes_side_frames(&self) -> bool {
+        !self.revision().has_settings() || self.peer_is_hgrpc || self.config.always_side_frames
+    }
+
+    /// The streams that the peer has open, ascending.
+    pub fn open_streams(&self) -> impl Iterator<Item = StreamId> {
+        self.incoming.iter(true)
+    }
+
+    /// The requests that are partly received, in opening order. At the end of input these are the
+    /// ones that are never run (server.md, "Input ends"; deviations.md, D11).
+    pub fn receiving<'t, T: Table + ?Sized>(&self, table: &'t T) -> impl Iterator<Item = RequestId> + 't {
+        entries(table).filter(|(_, e)| e.is_receiving()).map(|(id, _)| id)
+    }
+
+    /// The requests that were handed out and whose last response frame has not been, in opening
+    /// order.
+    pub fn active<'t, T: Table + ?Sized>(&self, table: &'t T) -> impl Iterator<Item = RequestId> + 't {
+        entries(table).filter(|(_, e)| e.is_active()).map(|(id, _)| id)
+    }
+
+    /// Takes an active request away from whoever holds its responder, which becomes stale, and
+    /// gives a new responder for it. `None` if the request is not active.
+    ///
+    /// For owners that lost a responder; [`active`](Self::active) lists what is unanswered.
+    pub fn take_over<T: Table + ?Sized>(&mut self, table: &mut T, id: RequestId) -> Option<Responder> {
+        let entry = table.find_mut(id).filter(|e| e.is_active())?;
+        let order = self.next_order;
+        entry.order = order;
+        self.next_order = order.wrapping_add(1);
+        Some(Responder::new(id, order))
+    }
+}
+
+impl Entry {
+    /// Partly received (server.md, "State").
+    fn is_receiving(&self) -> bool {
+        matches!(self.phase, Phase::Receiving | Phase::ReceivingData | Phase::Streaming)
+    }
+
+    /// Handed out, and not answered to the end.
+    fn is_active(&self) -> bool {
+        matches!(self.phase, Phase::Active | Phase::Streaming)
+    }
+
+    /// What arrives of it is swallowed (server.md, row 4a).
+    fn is_swallowed(&self) -> bool {
+        matches!(self.phase, Phase::Refused | Phase::Draining)
+    }
+}
+
+/// A table's entries in opening order.
+pub(crate) fn entries<T: Table + ?Sized>(table: &T) -> impl Iterator<Item = (RequestId, Entry)> {
+    let mut next = table.next_after(None);
+    core::iter::from_fn(move || {
+        let item = next?;
+        next = table.next_after(Some(item.1.order));
+        Some(item)
+    })
+}

@@ -1,0 +1,582 @@
+//! What a frame does to a server (server.md, "A frame arrives"; revision-0006.md, 5.1 to 5.7).
+//! The numbers of rows are those of the table in server.md.
+
+use super::{Command, CurrentFrame, Opening, Rejection, Responder, Server, ServerAction, Verdict};
+use crate::cbor::{CommandRequest, MAX_NESTING, RequestError, SenderSettings};
+use crate::store::{Arena, Entry, Key, Phase, Table};
+use crate::wire::{
+    CommandDataFlags, CommandRequestFlags, FrameHeader, FrameKind, Part, SettingsFlags, StreamFlags,
+};
+use super::DataMode;
+use crate::{Limits, Protocol, ProtocolError, RefusalReason};
+
+/// What is done with the current frame's payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Nothing.
+    Skip,
+    /// Nothing, but the request is refused first.
+    Refuse(RefusalReason, u32),
+    /// It is a piece of a request.
+    Request,
+    /// It is a piece of data that is collected.
+    Collect,
+    /// It is a piece of data that is streamed.
+    Stream,
+    /// It is a piece of the peer's settings.
+    Settings,
+}
+
+impl<P: Protocol> Server<P> {
+    /// Handles a part of a frame, as a [`FrameReader`](crate::wire::FrameReader) yields them.
+    ///
+    /// The same as [`begin_frame`](Self::begin_frame) for a first part and
+    /// [`handle_part`](Self::handle_part) for its bytes. A whole frame in one part is handled
+    /// without copying, unless more of the same request follows.
+    ///
+    /// # Errors
+    /// The peer broke the protocol; the state is `errored`. The rest of the frame may be passed on
+    /// and is dropped.
+    #[inline]
+    pub fn handle<'a, T: Table + ?Sized, A: Arena + ?Sized>(
+        &mut self,
+        part: Part<'a>,
+        table: &mut T,
+        arena: &'a mut A,
+    ) -> Result<ServerAction<'a>, ProtocolError> {
+        if part.is_first {
+            self.begin_frame(&part.header, table, arena)?;
+        }
+        self.handle_part(part.bytes, part.is_last, table, arena)
+    }
+
+    /// Judges a frame by its header, before any of its payload is read.
+    ///
+    /// Every frame is then completed by [`handle_part`](Self::handle_part), with the payload's
+    /// bytes in any number of parts. Work: a few look-ups.
+    ///
+    /// # Errors
+    /// As for [`handle`](Self::handle).
+    pub fn begin_frame<T: Table + ?Sized, A: Arena + ?Sized>(
+        &mut self,
+        header: &FrameHeader,
+        table: &mut T,
+        arena: &mut A,
+    ) -> Result<Verdict, ProtocolError> {
+        self.frame = CurrentFrame {
+            request_id: header.request_id(),
+            flags: header.flags(),
+            task: Task::Skip,
+            is_begun: false,
+        };
+        match self.judge(header, table, arena) {
+            Ok(task) => {
+                self.frame.task = task;
+                Ok(match task {
+                    Task::Skip | Task::Refuse(..) => Verdict::Skip,
+                    Task::Request | Task::Collect | Task::Settings => Verdict::Gather,
+                    Task::Stream => Verdict::Deliver,
+                })
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+        self.errored = true;
+        self.frame.task = Task::Skip;
+        error
+    }
+
+    fn judge<T: Table + ?Sized, A: Arena + ?Sized>(
+        &mut self,
+        header: &FrameHeader,
+        table: &mut T,
+        arena: &mut A,
+    ) -> Result<Task, ProtocolError> {
+        let stream = header.stream_id();
+        let stream_flags = header.stream_flags();
+        if !stream.is_odd() {
+            return Err(ProtocolError::StreamParity); // row 1
+        }
+        if !self.incoming.contains(stream) {
+            if !stream_flags.contains(StreamFlags::BEGIN) {
+                return Err(ProtocolError::StreamNotBegun); // row 2
+            }
+            self.incoming.insert(stream);
+        }
+        if stream_flags.contains(StreamFlags::ENCODED) {
+            return Err(ProtocolError::EncodingUnsupported); // row 3
+        }
+        if stream_flags.contains(StreamFlags::END) {
+            self.incoming.remove(stream);
+        }
+        if self.errored {
+            return Err(ProtocolError::AlreadyErrored); // row 4
+        }
+        let kind = header.kind(self.revision());
+        if self.revision().has_settings() && self.opening != Opening::Done {
+            match (self.opening, kind) {
+                (_, FrameKind::SenderProtocolSettings) => return self.judge_settings(header, arena),
+                (Opening::Settings, _) => return Err(ProtocolError::ExpectedSettings),
+                (_, FrameKind::CommandRequest) => self.opening = Opening::Done,
+                _ => return Err(ProtocolError::UnexpectedInitialFrame),
+            }
+        }
+        let id = header.request_id();
+        let entry = table.find(id).copied();
+        let flags = CommandRequestFlags::from(header.flags());
+        let is_request = kind == FrameKind::CommandRequest;
+        let is_new = is_request && flags.contains(CommandRequestFlags::NEW);
+        if let Some(swallowed) = entry.filter(|e| e.is_swallowed() && !is_new) {
+            if is_last_of(swallowed, kind, header) {
+                table.remove(id);
+            }
+            return Ok(Task::Skip); // row 4a
+        }
+        if self.receiving == 0 || is_new {
+            return self.judge_new(header, kind, entry, table, arena); // row 5
+        }
+        if is_request && !flags.contains(CommandRequestFlags::CONTINUATION) {
+            return Err(ProtocolError::NeitherNewNorContinuation); // row 6
+        }
+        let Some(entry) = entry else {
+            return Err(ProtocolError::RequestNotReceiving); // row 8
+        };
+        if entry.phase == Phase::Active {
+            return Err(ProtocolError::RequestStillActive); // row 7
+        }
+        match kind {
+            FrameKind::CommandRequest => {
+                if entry.phase != Phase::Receiving {
+                    return Err(ProtocolError::RequestFramesDone); // row 9
+                }
+                if entry.has_data != flags.contains(CommandRequestFlags::HAVE_DATA) {
+                    return Err(ProtocolError::ExpectDataMismatch); // row 10
+                }
+                self.admit_request(header, table, arena) // row 11
+            }
+            FrameKind::CommandData => self.judge_data(header, entry, table, arena),
+            _ => Err(ProtocolError::UnexpectedFrameType), // row 16
+        }
+    }
+
+    /// *New request* in server.md; revision-0006.md, 5.4.
+    fn judge_new<T: Table + ?Sized, A: Arena + ?Sized>(
+        &mut self,
+        header: &FrameHeader,
+        kind: FrameKind,
+        entry: Option<Entry>,
+        table: &mut T,
+        arena: &mut A,
+    ) -> Result<Task, ProtocolError> {
+        if kind != FrameKind::CommandRequest {
+            return Err(ProtocolError::ExpectedCommandRequest);
+        }
+        let flags = CommandRequestFlags::from(header.flags());
+        let is_new = flags.contains(CommandRequestFlags::NEW);
+        match (is_new, flags.contains(CommandRequestFlags::CONTINUATION)) {
+            (true, true) => return Err(ProtocolError::NewAndContinuation),
+            (false, false) => return Err(ProtocolError::NeitherNewNorContinuation),
+            _ => {}
+        }
+        match entry {
+            Some(e) if e.is_receiving() => return Err(ProtocolError::RequestAlreadyReceiving),
+            Some(e) if e.is_active() => return Err(ProtocolError::RequestAlreadyActive),
+            _ if !is_new => return Err(ProtocolError::ExpectedNewRequest),
+            // A refused or draining request ends where a new one begins with its ID.
+            Some(_) => table.remove(header.request_id()),
+            None => {}
+        }
+        let entry = Entry {
+            order: self.next_order,
+            request_len: 0,
+            frames: 0,
+            phase: Phase::Receiving,
+            has_data: flags.contains(CommandRequestFlags::HAVE_DATA),
+        };
+        self.next_order = self.next_order.wrapping_add(1);
+        if table.insert(header.request_id(), entry).is_err() {
+            let limit = u32::try_from(table.capacity()).unwrap_or(u32::MAX);
+            return self.refuse(header, entry, RefusalReason::TooManyRequests, limit, table, arena);
+        }
+        self.receiving = self.receiving.saturating_add(1);
+        self.admit_request(header, table, arena)
+    }
+
+    /// Lets a request frame in, or refuses its request for its size.
+    fn admit_request<T: Table + ?Sized, A: Arena + ?Sized>(
+        &mut self,
+        header: &FrameHeader,
+        table: &mut T,
+        arena: &mut A,
+    ) -> Result<Task, ProtocolError> {
+        let Limits { request_size, request_frames, .. } = self.config.limits;
+        self.admit(header, RefusalReason::RequestTooLarge, request_size, request_frames, table, arena)?
+            .map_or(Ok(Task::Request), Ok)
+    }
+
+    /// Rows 12 to 15a; revision-0006.md, 5.5 step 4 and 5.6.
+    fn judge_data<T: Table + ?Sized, A: Arena + ?Sized>(
+        &mut self,
+        header: &FrameHeader,
+        entry: Entry,
+        table: &mut T,
+        arena: &mut A,
+    ) -> Result<Task, ProtocolError> {
+        let flags = CommandDataFlags::from(header.flags());
+        if !entry.has_data {
+            return Err(ProtocolError::UnexpectedCommandData); // row 12
+        }
+        if flags.bits() & (CommandDataFlags::CONTINUATION | CommandDataFlags::EOS).bits() == 0 {
+            return Err(ProtocolError::CommandDataWithoutFlags); // row 13
+        }
+        if entry.phase == Phase::Receiving {
+            return Err(ProtocolError::RequestFramesUnfinished); // row 14
+        }
+        let Limits { data_size, request_frames, .. } = self.config.limits;
+        let (task, limit) = match entry.phase {
+            Phase::Streaming => (Task::Stream, u32::MAX),
+            _ => (Task::Collect, data_size),
+        };
+        self.admit(header, RefusalReason::DataTooLarge, limit, request_frames, table, arena)?
+            .map_or(Ok(task), Ok) // rows 15 and 15a
+    }
+
+    /// Counts a frame against the limits. `None`: it may come in.
+    ///
+    /// Whether a frame fits is decided by its header alone, whatever part of it is already there:
+    /// the same bytes get the same answer however they are cut.
+    fn admit<T: Table + ?Sized, A: Arena + ?Sized>(
+        &mut self,
+        header: &FrameHeader,
+        reason: RefusalReason,
+        limit: u32,
+        frames_limit: u16,
+        table: &mut T,
+        arena: &mut A,
+    ) -> Result<Option<Task>, ProtocolError> {
+        let id = header.request_id();
+        let key = Key::request(id);
+        let Some(entry) = table.find_mut(id) else { return Ok(None) };
+        // A full or an ending data frame brings the request nearer to its end.
+        if entry.phase == Phase::Receiving || header.length() == 0 {
+            entry.frames = entry.frames.saturating_add(1);
+        }
+        let entry = *entry;
+        if entry.frames > frames_limit {
+            let limit = u32::from(frames_limit);
+            return self.refuse_open(header, entry, RefusalReason::TooManyFrames, limit, table, arena);
+        }
+        if entry.phase == Phase::Streaming {
+            return Ok(None);
+        }
+        let held = length(arena.find(key).unwrap_or(&[]));
+        let room = u32::try_from(arena.room(key)).unwrap_or(u32::MAX);
+        // Bytes of this kind that there is place for: by the limit, and by the arena.
+        let counted = held.saturating_sub(entry.request_len);
+        if header.length() > limit.saturating_sub(counted) || header.length() > room {
+            let limit = limit.min(counted.saturating_add(room));
+            return self.refuse_open(header, entry, reason, limit, table, arena);
+        }
+        Ok(None)
+    }
+
+    /// Refuses a request that is being received.
+    fn refuse_open<T: Table + ?Sized, A: Arena + ?Sized>(
+        &mut self,
+        header: &FrameHeader,
+        entry: Entry,
+        reason: RefusalReason,
+        limit: u32,
+        table: &mut T,
+        arena: &mut A,
+    ) -> Result<Option<Task>, ProtocolError> {
+        table.remove(header.request_id());
+        self.receiving = self.receiving.saturating_sub(1);
+        self.refuse(header, entry, reason, limit, table, arena).map(Some)
+    }
+
+    /// server.md, "Refusals": remembers the request if frames of it are still to come.
+    fn refuse<T: Table + ?Sized, A: Arena + ?Sized>(
+        &mut self,
+        header: &FrameHeader,
+        entry: Entry,
+        reason: RefusalReason,
+        limit: u32,
+        table: &mut T,
+        arena: &mut A,
+    ) -> Result<Task, ProtocolError> {
+        let id = header.request_id();
+        arena.remove(Key::request(id));
+        let refused = Entry { phase: Phase::Refused, ..entry };
+        if !is_last_of(refused, header.kind(self.revision()), header) {
+            table.insert(id, refused).map_err(|_| ProtocolError::TooManyRefused)?;
+        }
+        Ok(Task::Refuse(reason, limit))
+    }
+
+    /// revision-0006.md, 5.3, steps (a) and (b), and the local limits.
+    fn judge_settings<A: Arena + ?Sized>(
+        &mut self,
+        header: &FrameHeader,
+        arena: &mut A,
+    ) -> Result<Task, ProtocolError> {
+        let flags = SettingsFlags::from(header.flags());
+        match (flags.contains(SettingsFlags::CONTINUATION), flags.contains(SettingsFlags::EOS)) {
+            (true, true) => return Err(ProtocolError::SettingsBothFlags),
+            (false, false) => return Err(ProtocolError::SettingsNoFlags),
+            _ => {}
+        }
+        let held = length(arena.find(Key::SETTINGS).unwrap_or(&[]));
+        let room = u32::try_from(arena.room(Key::SETTINGS)).unwrap_or(u32::MAX);
+        let Limits { settings_size, settings_frames, .. } = self.config.limits;
+        if header.length() > settings_size.saturating_sub(held).min(room)
+            || self.settings_frames >= settings_frames
+        {
+            return Err(ProtocolError::SettingsTooLarge);
+        }
+        self.settings_frames = self.settings_frames.saturating_add(1);
+        self.opening = Opening::Settings;
+        Ok(Task::Settings)
+    }
+
+    /// Handles the next bytes of the frame that has begun; `is_last` says that it ends with them.
+    ///
+    /// Bytes that must be kept are copied once, into the arena; all others are borrowed by the
+    /// action. Work is bounded by the bytes given and, where a request is complete, by its bytes.
+    ///
+    /// # Errors
+    /// As for [`handle`](Self::handle).
+    pub fn handle_part<'a, T: Table + ?Sized, A: Arena + ?Sized>(
+        &mut self,
+        bytes: &'a [u8],
+        is_last: bool,
+        table: &mut T,
+        arena: &'a mut A,
+    ) -> Result<ServerAction<'a>, ProtocolError> {
+        let is_whole = is_last && !self.frame.is_begun;
+        self.frame.is_begun = true;
+        match self.frame.task {
+            Task::Skip => Ok(self.wait(is_last)),
+            Task::Refuse(reason, limit) => {
+                self.frame.task = Task::Skip;
+                let request_id = self.frame.request_id;
+                Ok(ServerAction::RejectRequest(Rejection { request_id, reason, limit }))
+            }
+            Task::Request => self.request_part(bytes, is_last, is_whole, table, arena),
+            Task::Collect => self.collect_part(bytes, is_last, is_whole, table, arena),
+            Task::Stream => Ok(self.stream_part(bytes, is_last, table)),
+            Task::Settings => self.settings_part(bytes, is_last, is_whole, arena),
+        }
+    }
+
+    fn wait<'a>(&self, is_last: bool) -> ServerAction<'a> {
+        if is_last { ServerAction::WantFrame(self.state()) } else { ServerAction::Noop }
+    }
+
+    fn request_part<'a, T: Table + ?Sized, A: Arena + ?Sized>(
+        &mut self,
+        bytes: &'a [u8],
+        is_last: bool,
+        is_whole: bool,
+        table: &mut T,
+        arena: &'a mut A,
+    ) -> Result<ServerAction<'a>, ProtocolError> {
+        let id = self.frame.request_id;
+        let key = Key::request(id);
+        let Some(entry) = table.find_mut(id) else { return Ok(self.wait(is_last)) };
+        let flags = CommandRequestFlags::from(self.frame.flags);
+        let is_done = is_last && !flags.contains(CommandRequestFlags::MORE);
+        let collects = entry.has_data && self.config.data_mode == DataMode::Collect;
+        if is_whole && is_done && !collects && arena.find(key).is_none() {
+            // Nothing of the request was gathered: its bytes never leave the input buffer.
+            return self.dispatch(bytes, None, table);
+        }
+        if arena.append(key, bytes).is_err() {
+            // Admitted by its header, so the store broke its laws.
+            return Err(self.fail(ProtocolError::MalformedRequest));
+        }
+        if !is_done {
+            return Ok(self.wait(is_last));
+        }
+        if collects {
+            entry.phase = Phase::ReceivingData;
+            entry.request_len = length(arena.find(key).unwrap_or(&[]));
+            return Ok(self.wait(is_last));
+        }
+        let request = arena.take(key);
+        self.dispatch(request, None, table)
+    }
+
+    fn collect_part<'a, T: Table + ?Sized, A: Arena + ?Sized>(
+        &mut self,
+        bytes: &'a [u8],
+        is_last: bool,
+        is_whole: bool,
+        table: &mut T,
+        arena: &'a mut A,
+    ) -> Result<ServerAction<'a>, ProtocolError> {
+        let id = self.frame.request_id;
+        let key = Key::request(id);
+        let Some(request_len) = table.find(id).map(|e| e.request_len) else {
+            return Ok(self.wait(is_last));
+        };
+        let is_end = is_last && is_data_end(self.frame.flags.into());
+        if is_whole && is_end && length(arena.find(key).unwrap_or(&[])) == request_len {
+            // All the data is in this frame: it never leaves the input buffer.
+            let request = arena.take(key);
+            return self.dispatch(request, Some(bytes), table);
+        }
+        if arena.append(key, bytes).is_err() {
+            return Err(self.fail(ProtocolError::MalformedRequest));
+        }
+        if !is_end {
+            return Ok(self.wait(is_last));
+        }
+        let gathered = arena.take(key);
+        let request_len = usize::try_from(request_len).unwrap_or(usize::MAX);
+        let (request, data) = gathered.split_at_checked(request_len).unwrap_or((gathered, &[]));
+        self.dispatch(request, Some(data), table)
+    }
+
+    fn stream_part<'a, T: Table + ?Sized>(
+        &mut self,
+        bytes: &'a [u8],
+        is_last: bool,
+        table: &mut T,
+    ) -> ServerAction<'a> {
+        let request_id = self.frame.request_id;
+        let is_end = is_last && is_data_end(self.frame.flags.into());
+        // The request may have been answered while the frame came in parts.
+        let is_draining = table.find(request_id).is_none_or(|e| e.phase != Phase::Streaming);
+        if is_end {
+            if is_draining {
+                table.remove(request_id);
+            } else if let Some(entry) = table.find_mut(request_id) {
+                entry.phase = Phase::Active;
+                self.receiving = self.receiving.saturating_sub(1);
+            }
+        }
+        if is_draining || (bytes.is_empty() && !is_end) {
+            return self.wait(is_last);
+        }
+        ServerAction::CommandData { request_id, bytes, is_last: is_end }
+    }
+
+    /// revision-0006.md, 5.3, steps (c) to (f).
+    fn settings_part<'a, A: Arena + ?Sized>(
+        &mut self,
+        bytes: &'a [u8],
+        is_last: bool,
+        is_whole: bool,
+        arena: &mut A,
+    ) -> Result<ServerAction<'a>, ProtocolError> {
+        let is_end = SettingsFlags::from(self.frame.flags).contains(SettingsFlags::EOS);
+        let gathered = if is_whole && is_end && arena.find(Key::SETTINGS).is_none() {
+            bytes
+        } else {
+            if arena.append(Key::SETTINGS, bytes).is_err() {
+                return Err(self.fail(ProtocolError::SettingsTooLarge));
+            }
+            arena.find(Key::SETTINGS).unwrap_or(&[])
+        };
+        if !is_last {
+            return Ok(ServerAction::Noop);
+        }
+        if !is_end {
+            if let Err(error) = SenderSettings::continue_ok(gathered) {
+                return Err(self.fail(error));
+            }
+            return Ok(self.wait(is_last));
+        }
+        let settings = SenderSettings::finish(gathered);
+        arena.remove(Key::SETTINGS);
+        match settings {
+            Ok(settings) => {
+                self.peer_encodings = settings.encodings;
+                self.peer_is_hgrpc = settings.is_hgrpc;
+                self.opening = Opening::Done;
+                Ok(self.wait(is_last))
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+}
+
+impl<P: Protocol> Server<P> {
+    /// *Dispatch* in server.md; revision-0006.md, 5.7. `data` is what was collected.
+    fn dispatch<'a, T: Table + ?Sized>(
+        &mut self,
+        request: &'a [u8],
+        data: Option<&'a [u8]>,
+        table: &mut T,
+    ) -> Result<ServerAction<'a>, ProtocolError> {
+        let id = self.frame.request_id;
+        let Some(entry) = table.find_mut(id) else { return Ok(self.wait(true)) };
+        let data_follows = entry.has_data && data.is_none();
+        let error = match CommandRequest::decode(request, self.protocol.revision()) {
+            Ok(CommandRequest { name, args, redirect }) => {
+                if data_follows {
+                    entry.phase = Phase::Streaming;
+                } else {
+                    entry.phase = Phase::Active;
+                    self.receiving = self.receiving.saturating_sub(1);
+                }
+                let responder = Responder::new(id, entry.order);
+                return Ok(ServerAction::RunCommand(Command {
+                    name,
+                    args,
+                    redirect,
+                    data,
+                    data_follows,
+                    responder,
+                }));
+            }
+            Err(error) => error,
+        };
+        let refused = Entry { phase: Phase::Refused, ..*entry };
+        table.remove(id);
+        self.receiving = self.receiving.saturating_sub(1);
+        Err(self.fail(match error {
+            RequestError::MissingName => ProtocolError::MissingName,
+            RequestError::Malformed => ProtocolError::MalformedRequest,
+            RequestError::NestedTooDeep => {
+                if data_follows && table.insert(id, refused).is_err() {
+                    return Err(self.fail(ProtocolError::TooManyRefused));
+                }
+                let limit = length_of(MAX_NESTING);
+                return Ok(ServerAction::RejectRequest(Rejection {
+                    request_id: id,
+                    reason: RefusalReason::NestedTooDeep,
+                    limit,
+                }));
+            }
+        }))
+    }
+}
+
+/// Whether this frame is the last of a request that is swallowed (server.md, "Refusals").
+fn is_last_of(entry: Entry, kind: FrameKind, header: &FrameHeader) -> bool {
+    match kind {
+        FrameKind::CommandData => entry.has_data && is_data_end(header.flags().into()),
+        FrameKind::CommandRequest => {
+            let flags = CommandRequestFlags::from(header.flags());
+            !entry.has_data && !flags.contains(CommandRequestFlags::MORE)
+        }
+        _ => false,
+    }
+}
+
+/// Rows 15 and 15a: `continuation` wins over `eos` (revision-0006.md, 2.2, K-12).
+fn is_data_end(flags: CommandDataFlags) -> bool {
+    flags.contains(CommandDataFlags::EOS) && !flags.contains(CommandDataFlags::CONTINUATION)
+}
+
+fn length(bytes: &[u8]) -> u32 {
+    length_of(bytes.len())
+}
+
+fn length_of(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}

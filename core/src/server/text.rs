@@ -1,0 +1,105 @@
+//! Error payloads as borrowed slices (messages.md, "Responses" and "Error response";
+//! revision-0006.md, 2.4 and 7.4). Nothing is copied, so no message needs a buffer.
+
+use super::Failure;
+use crate::cbor::Head;
+use crate::wire::{ErrorFlags, FrameKind, MAX_SLICES, ResponseFlags, TypeFlags};
+use crate::{ApiMisuse, Revision};
+
+/// A frame's type, flags and payload.
+type Composed<'b> = (FrameKind, TypeFlags, [&'b [u8]; MAX_SLICES]);
+
+/// Which error a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// The command's own: a status map, if nothing was sent before.
+    Command,
+    /// Any other: an error response.
+    Server,
+    /// 0003 and 0005: an error response with these flags.
+    Raw(ErrorFlags),
+}
+
+impl Failure<'_> {
+    /// The frame that reports this failure.
+    pub(super) fn compose(
+        &mut self,
+        revision: Revision,
+        frame_size: usize,
+        has_begun: bool,
+    ) -> Result<Composed<'_>, ApiMisuse> {
+        let is_status = self.kind == FailureKind::Command && !has_begun && revision.has_status_map();
+        let has_args = !self.args.is_empty();
+        // What stands around the arguments, the message's head and the message, in key order.
+        // 0005 has the message before its arguments (shorter keys first), 0006 after them.
+        let [before, between, after]: [&'static [u8]; 3] = match (revision, is_status) {
+            (Revision::R0003, _) | (Revision::R0005, false) => {
+                if has_args {
+                    return Err(ApiMisuse::NotInThisRevision);
+                }
+                [b"", b"", b""]
+            }
+            (Revision::R0005, true) if has_args => {
+                [b"\xa2Eerror\xa1Gmessage\x81\xa2Cmsg", b"Dargs", b"FstatusEerror"]
+            }
+            (Revision::R0005, true) => [b"\xa2Eerror\xa1Gmessage\x81\xa1Cmsg", b"", b"FstatusEerror"],
+            (_, true) if has_args => [b"\xa2Eerror\xa2Dargs", b"Gmessage", b"FstatusEerror"],
+            (_, true) => [b"\xa2Eerror\xa1Gmessage", b"", b"FstatusEerror"],
+            (_, false) => {
+                let after: &[u8] = match self.kind {
+                    FailureKind::Command => b"DtypeGcommand",
+                    _ => b"DtypeFserver",
+                };
+                if has_args {
+                    [b"\xa2Gmessage\x81\xa2Dargs", b"Cmsg", after]
+                } else {
+                    [b"\xa2Gmessage\x81\xa1Cmsg", b"", after]
+                }
+            }
+        };
+        let is_raw = before.is_empty();
+        // At most five bytes of head: messages of 4 GiB do not fit a frame.
+        let around = before.len().saturating_add(between.len()).saturating_add(after.len());
+        let overhead = if is_raw { 0 } else { around.saturating_add(self.args.len()).saturating_add(5) };
+        let room = frame_size.saturating_sub(overhead);
+        let mut message = self.message;
+        if message.len() > room {
+            if !revision.has_settings() || overhead > frame_size {
+                return Err(ApiMisuse::TooLarge);
+            }
+            message = message.get(..room).unwrap_or(message);
+        }
+        let (kind, flags) = match self.kind {
+            _ if is_status => (FrameKind::CommandResponse, ResponseFlags::EOS.into()),
+            _ if !is_raw => (FrameKind::ErrorResponse, TypeFlags::NONE),
+            FailureKind::Raw(flags) => (FrameKind::ErrorResponse, flags.into()),
+            _ => (FrameKind::ErrorResponse, ErrorFlags::APPLICATION.into()),
+        };
+        if is_raw {
+            return Ok((kind, flags, [message, &[], &[], &[], &[], &[]]));
+        }
+        self.head = Head::bytes(message.len());
+        let head = self.head.as_slice();
+        let slices = if revision.has_settings() {
+            [before, self.args, between, head, message, after]
+        } else {
+            [before, head, message, between, self.args, after]
+        };
+        Ok((kind, flags, slices))
+    }
+}
+
+/// An error response of type `server` (0006) or with the flag `application`, whose message is
+/// these parts together.
+pub(super) fn compose_refusal<'b>(
+    revision: Revision,
+    parts: [&'b [u8]; 3],
+    head: &'b mut Head,
+) -> (TypeFlags, [&'b [u8]; MAX_SLICES]) {
+    let [a, b, c] = parts;
+    if !revision.has_settings() {
+        return (ErrorFlags::APPLICATION.into(), [a, b, c, &[], &[], &[]]);
+    }
+    *head = Head::bytes(a.len().saturating_add(b.len()).saturating_add(c.len()));
+    (TypeFlags::NONE, [b"\xa2Gmessage\x81\xa1Cmsg", head.as_slice(), a, b, c, b"DtypeFserver"])
+}

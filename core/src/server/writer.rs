@@ -1,0 +1,427 @@
+//! A response that is written as it comes (messages.md, "Responses"; revision-0006.md, 7.1 to 7.4).
+
+use super::{Failure, Output, Responder};
+use crate::cbor::{STATUS_OK, stream_settings};
+use crate::store::Table;
+use crate::wire::{FrameKind, OutFrame, RequestId, ResponseFlags, SettingsFlags, TypeFlags};
+use crate::{ApiMisuse, Protocol};
+
+/// What became of a piece that was pushed.
+#[derive(Debug)]
+#[must_use = "a frame that is not written leaves the stream incomplete"]
+pub enum Push<'b> {
+    /// It was taken, all of it. Go on with the next piece.
+    Taken,
+    /// Send this frame, then push the same piece again: it was not taken yet, or not all of it.
+    Frame(OutFrame<'b>),
+}
+
+/// Writes one response piece by piece, in all revisions.
+///
+/// The caller drives it: it pushes a piece until that is [`Push::Taken`], sending each frame that
+/// comes out on the way, and stops whenever it likes; nothing is lost. At the end it calls
+/// [`finish`](Self::finish), or one of the `fail` methods, until no frame comes out.
+///
+/// Pieces are joined in scratch memory that the caller lends, the same for one response
+/// (revision-0006.md, 7.2), so that small pieces do not become small frames. With no scratch memory
+/// every piece is a frame of its own. In 0003 and 0005 there is no joining.
+///
+/// On an encoded stream (0006) the pieces are already encoded: use
+/// [`push_encoded`](Self::push_encoded) with the encoded status map first.
+#[derive(Debug)]
+#[must_use = "a response that is not finished keeps its request open"]
+pub struct ResponseWriter {
+    responder: Responder,
+    phase: Phase,
+    /// Bytes joined in the scratch memory.
+    joined: usize,
+    /// Bytes of the current piece that were sent directly.
+    sent: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing was sent: a command error may still be a status map.
+    Start,
+    /// 0006: the stream's settings are out, or were already.
+    Status,
+    /// Status is out; pieces follow.
+    Body,
+    /// The last frame was taken.
+    Ended,
+}
+
+/// What comes next of a piece; decided before anything is borrowed, so that it can be looped over.
+pub(super) enum Next {
+    /// It was taken, or joined.
+    Taken,
+    /// A frame before the first piece.
+    Opening(OutFrame<'static>),
+    /// What was joined goes out first.
+    Joined,
+    /// So many of its bytes go out as they are.
+    Directly(usize),
+}
+
+impl ResponseWriter {
+    pub(super) const fn new(responder: Responder) -> Self {
+        Self { responder, phase: Phase::Start, joined: 0, sent: 0 }
+    }
+
+    /// The request that is answered.
+    pub const fn request_id(&self) -> RequestId {
+        self.responder.request_id()
+    }
+
+    /// The token of the answer, for text output and progress beside it.
+    pub const fn responder(&self) -> &Responder {
+        &self.responder
+    }
+
+    /// Whether a frame of the response has been taken. A command's error before that is its
+    /// status; after it, the response breaks off (revision-0006.md, 7.4).
+    pub const fn has_begun(&self) -> bool {
+        !matches!(self.phase, Phase::Start)
+    }
+
+    fn check<T: Table + ?Sized, P: Protocol>(&self, out: &mut Output<'_, T, P>) -> Result<(), ApiMisuse> {
+        if self.phase == Phase::Ended {
+            return Err(ApiMisuse::OutOfOrder);
+        }
+        out.check(&self.responder)?;
+        out.occupy(self.request_id())
+    }
+
+    /// The frames before the first piece, one by one: settings (0006, once a stream) and status.
+    /// Not needed before `push`; useful to send the status while the first piece is being made.
+    ///
+    /// # Errors
+    /// [`ApiMisuse`]; nothing changed.
+    pub fn open<T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+    ) -> Result<Option<OutFrame<'static>>, ApiMisuse> {
+        self.check(out)?;
+        Ok(self.opening_frame(out, Some(STATUS_OK)))
+    }
+
+    /// revision-0006.md, 7.1, steps 1 and 2. `status` is the status map as it goes on the wire;
+    /// `None` if the owner pushes it.
+    fn opening_frame<T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        status: Option<&'static [u8]>,
+    ) -> Option<OutFrame<'static>> {
+        let revision = out.server.revision();
+        if self.phase == Phase::Start {
+            self.phase = Phase::Status;
+            if revision.has_settings() && !out.stream.has_settings {
+                out.stream.has_settings = true;
+                let payload = stream_settings(out.stream.encoding());
+                let flags = SettingsFlags::EOS.into();
+                let slices = [payload, &[], &[], &[], &[], &[]];
+                return Some(out.frame(self.request_id(), FrameKind::StreamSettings, flags, false, slices));
+            }
+        }
+        if self.phase == Phase::Status {
+            self.phase = Phase::Body;
+            if let Some(status) = status.filter(|s| revision.has_status_map() && !s.is_empty()) {
+                return Some(self.data_frame(out, status, false));
+            }
+        }
+        None
+    }
+
+    /// A response frame of these bytes. In 0006 all but an empty one are `encoded`, since settings
+    /// were sent.
+    fn data_frame<'b, T: Table + ?Sized, P: Protocol>(
+        &self,
+        out: &mut Output<'_, T, P>,
+        bytes: &'b [u8],
+        is_last: bool,
+    ) -> OutFrame<'b> {
+        let revision = out.server.revision();
+        let flags = if is_last { ResponseFlags::EOS } else { ResponseFlags::CONTINUATION };
+        let is_encoded = revision.has_settings() && !(is_last && bytes.is_empty());
+        let slices = [bytes, &[], &[], &[], &[], &[]];
+        out.frame(self.request_id(), revision.response_kind(), flags.into(), is_encoded, slices)
+    }
+
+    /// Writes a piece of the response. See [`Push`].
+    ///
+    /// In 0006 a response is a CBOR sequence; pieces may be cut anywhere.
+    ///
+    /// # Errors
+    /// [`ApiMisuse`]; nothing changed.
+    pub fn push<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        scratch: &'b mut [u8],
+        piece: &'b [u8],
+    ) -> Result<Push<'b>, ApiMisuse> {
+        self.push_with(out, Some(STATUS_OK), scratch, piece)
+    }
+
+    /// Writes a piece that the owner has encoded, on a stream with an encoding. The first one is
+    /// the encoded status map, even if its encoder returned nothing.
+    ///
+    /// # Errors
+    /// [`ApiMisuse`]; nothing changed.
+    pub fn push_encoded<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        scratch: &'b mut [u8],
+        piece: &'b [u8],
+    ) -> Result<Push<'b>, ApiMisuse> {
+        if self.phase == Phase::Status || (self.phase == Phase::Start && out.stream.has_settings) {
+            // The first piece is the status map: a frame of its own, left out if empty.
+            self.check(out)?;
+            self.phase = Phase::Status;
+            if self.sent > 0 {
+                self.sent = 0;
+                self.phase = Phase::Body;
+                return Ok(Push::Taken);
+            }
+            if piece.is_empty() {
+                self.phase = Phase::Body;
+                return Ok(Push::Taken);
+            }
+            self.sent = piece.len();
+            return Ok(Push::Frame(self.data_frame(out, piece, false)));
+        }
+        self.push_with(out, None, scratch, piece)
+    }
+
+    fn push_with<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        status: Option<&'static [u8]>,
+        scratch: &'b mut [u8],
+        piece: &'b [u8],
+    ) -> Result<Push<'b>, ApiMisuse> {
+        let next = self.advance(out, status, scratch, piece)?;
+        Ok(self.make(out, next, scratch, piece))
+    }
+
+    /// The first half of a push: takes the piece, or says what must go out first.
+    pub(super) fn advance<T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        status: Option<&'static [u8]>,
+        scratch: &mut [u8],
+        piece: &[u8],
+    ) -> Result<Next, ApiMisuse> {
+        self.check(out)?;
+        if self.phase != Phase::Body
+            && let Some(frame) = self.opening_frame(out, status)
+        {
+            return Ok(Next::Opening(frame));
+        }
+        let rest = piece.get(self.sent..).unwrap_or(&[]);
+        if rest.is_empty() {
+            self.sent = 0;
+            return Ok(Next::Taken);
+        }
+        let joins = out.server.revision().has_settings();
+        let room = if joins { scratch.len() } else { 0 };
+        let next = self.fate(rest.len(), out.frame_size(), room);
+        if let Next::Taken = next {
+            let free = scratch.get_mut(self.joined..).unwrap_or(&mut []);
+            free.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            self.joined = self.joined.saturating_add(rest.len());
+        }
+        Ok(next)
+    }
+
+    /// The second half of a push: makes the frame.
+    pub(super) fn make<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        next: Next,
+        scratch: &'b [u8],
+        piece: &'b [u8],
+    ) -> Push<'b> {
+        match next {
+            Next::Taken => Push::Taken,
+            Next::Opening(frame) => Push::Frame(frame),
+            Next::Joined => Push::Frame(self.joined_frame(out, scratch)),
+            Next::Directly(len) => {
+                let rest = piece.get(self.sent..).unwrap_or(&[]);
+                self.sent = self.sent.saturating_add(len);
+                Push::Frame(self.data_frame(out, rest.get(..len).unwrap_or(rest), false))
+            }
+        }
+    }
+
+    /// The coalescer, revision-0006.md, 7.2; `scratch` is the length of its memory.
+    fn fate(&self, len: usize, frame_size: usize, scratch: usize) -> Next {
+        let room = scratch.min(frame_size);
+        let is_direct = self.sent > 0 || len > room;
+        if self.joined > 0 && (is_direct || len.saturating_add(self.joined) >= room) {
+            Next::Joined
+        } else if is_direct {
+            Next::Directly(len.min(frame_size))
+        } else {
+            Next::Taken
+        }
+    }
+
+    fn joined_frame<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        scratch: &'b [u8],
+    ) -> OutFrame<'b> {
+        let bytes = scratch.get(..self.joined).unwrap_or(scratch);
+        self.joined = 0;
+        self.data_frame(out, bytes, false)
+    }
+
+    /// Ends the response: call until `None`. What was joined goes out, then the end, which in all
+    /// revisions is an empty frame with `eos`.
+    ///
+    /// # Errors
+    /// [`ApiMisuse`]; nothing changed.
+    pub fn finish<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        scratch: &'b [u8],
+    ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
+        self.finish_with(out, Some(STATUS_OK), scratch, &[])
+    }
+
+    /// Ends a response on an encoded stream: `flushed` is what flushing the encoder gave, the same
+    /// at each call (revision-0006.md, 7.3).
+    ///
+    /// # Errors
+    /// [`ApiMisuse`]; nothing changed.
+    pub fn finish_encoded<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        scratch: &'b [u8],
+        flushed: &'b [u8],
+    ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
+        self.finish_with(out, None, scratch, flushed)
+    }
+
+    fn finish_with<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        status: Option<&'static [u8]>,
+        scratch: &'b [u8],
+        flushed: &'b [u8],
+    ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
+        if self.phase == Phase::Ended {
+            return Ok(None);
+        }
+        self.check(out)?;
+        if self.phase != Phase::Body
+            && let Some(frame) = self.opening_frame(out, status)
+        {
+            return Ok(Some(frame));
+        }
+        if self.joined > 0 {
+            return Ok(Some(self.joined_frame(out, scratch)));
+        }
+        let rest = flushed.get(self.sent..).unwrap_or(&[]);
+        let frame_size = out.frame_size();
+        if rest.len() > frame_size {
+            self.sent = self.sent.saturating_add(frame_size);
+            let bytes = rest.get(..frame_size).unwrap_or(rest);
+            return Ok(Some(self.data_frame(out, bytes, false)));
+        }
+        self.phase = Phase::Ended;
+        let frame = self.data_frame(out, rest, true);
+        out.complete(self.request_id());
+        Ok(Some(frame))
+    }
+
+    /// Ends the response because the command failed: call until `None`.
+    ///
+    /// Before anything was sent, this is the command's answer: a status map (0005 and 0006) or an
+    /// error response. Afterwards what was joined and `flushed` go out, and an error response of
+    /// type `command` breaks the response off (revision-0006.md, 7.4). What does not fit one frame
+    /// is cut from the message's end in 0006.
+    ///
+    /// # Errors
+    /// [`ApiMisuse`]; nothing changed. [`ApiMisuse::TooLarge`]: the message does not fit a frame.
+    pub fn fail<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        scratch: &'b [u8],
+        flushed: &'b [u8],
+        failure: &'b mut Failure<'_>,
+    ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
+        if self.phase == Phase::Ended {
+            return Ok(None);
+        }
+        out.check(&self.responder)?;
+        let has_begun = self.has_begun();
+        if has_begun {
+            if self.joined > 0 {
+                return Ok(Some(self.joined_frame(out, scratch)));
+            }
+            let rest = flushed.get(self.sent..).unwrap_or(&[]);
+            if !rest.is_empty() {
+                let bytes = rest.get(..out.frame_size()).unwrap_or(rest);
+                self.sent = self.sent.saturating_add(bytes.len());
+                return Ok(Some(self.data_frame(out, bytes, false)));
+            }
+        }
+        let (kind, flags, slices) = failure.compose(out.server.revision(), out.frame_size(), has_begun)?;
+        self.phase = Phase::Ended;
+        let id = self.request_id();
+        let frame = out.frame(id, kind, flags, false, slices);
+        out.complete(id);
+        Ok(Some(frame))
+    }
+
+    /// revision-0006.md, 7.5: settings, the map in a frame of its own, then the end.
+    pub(super) fn redirect<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        location: &'b [u8],
+    ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
+        self.check(out)?;
+        if self.phase == Phase::Body {
+            return self.finish_with(out, None, &[], &[]);
+        }
+        if self.phase == Phase::Start
+            && let Some(settings) = self.opening_frame(out, None)
+        {
+            // It was for `opening_frame` to leave the status to come.
+            return Ok(Some(settings));
+        }
+        self.phase = Phase::Body;
+        let id = self.request_id();
+        let kind = out.server.revision().response_kind();
+        let flags = ResponseFlags::CONTINUATION.into();
+        let slices: [&[u8]; 6] = [b"\xa2Hlocation", location, b"FstatusHredirect", &[], &[], &[]];
+        Ok(Some(out.frame(id, kind, flags, true, slices)))
+    }
+
+    /// A response frame of these slices that is also the response's end; for answers that are
+    /// known as a whole.
+    pub(super) fn whole_frame<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        flags: TypeFlags,
+        is_last: bool,
+        first: &'b [u8],
+        second: &'b [u8],
+    ) -> OutFrame<'b> {
+        let id = self.request_id();
+        let kind = out.server.revision().response_kind();
+        let frame = out.frame(id, kind, flags, false, [first, second, &[], &[], &[], &[]]);
+        if is_last {
+            self.phase = Phase::Ended;
+            out.complete(id);
+        } else {
+            self.phase = Phase::Body;
+        }
+        frame
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+}
