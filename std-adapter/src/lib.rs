@@ -1,3 +1,4 @@
 //! placeholder
 
+pub mod buffer;
 pub mod encoding;
