@@ -38,7 +38,6 @@ fn flushed(encoding: ContentEncoding, plain: &[u8]) -> Vec<u8> {
 /// Encodes with an end, which our encoders never make.
 fn finished(encoding: ContentEncoding, plain: &[u8]) -> Vec<u8> {
     match encoding {
-        ContentEncoding::Identity => plain.to_vec(),
         ContentEncoding::Zlib => {
             let mut out = Vec::with_capacity(plain.len() + 100);
             flate2::Compress::new(flate2::Compression::default(), true)
@@ -47,6 +46,7 @@ fn finished(encoding: ContentEncoding, plain: &[u8]) -> Vec<u8> {
             out
         }
         ContentEncoding::Zstd8Mb => ::zstd::encode_all(plain, 3).unwrap(),
+        _ => plain.to_vec(),
     }
 }
 
