@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 pub mod cbor;
+pub mod client;
 mod error;
 mod limits;
 mod revision;
+pub mod server;
 pub mod store;
 mod streams;
 pub mod wire;

@@ -2,7 +2,7 @@
 //! client.md, "Calling a command" and "Ends before its time"; revision-0006.md, 6.6).
 
 use super::{Announcement, Client};
-use crate::cbor::{EncodedArgs, RequestPieces};
+use crate::cbor::{ContentEncoding, EncodedArgs, RequestPieces};
 use crate::store::{Entry, Phase, Table};
 use crate::wire::{
     CommandDataFlags, CommandRequestFlags, FrameHeader, FrameKind, MAX_SLICES, OutFrame, RequestId,
@@ -134,7 +134,7 @@ fn settings_slices(announcement: Announcement) -> [&'static [u8]; MAX_SLICES] {
         2 => b"Pcontentencodings\x82",
         _ => b"Pcontentencodings\x83",
     };
-    let [a, b, c] = encodings.map(|e| e.map_or(&[][..], crate::cbor::stream_settings));
+    let [a, b, c] = encodings.map(|e| e.map_or(&[][..], ContentEncoding::stream_settings));
     [map, list, a, b, c, if is_hgrpc { b"Ehgrpc\x01" } else { &[] }]
 }
 

@@ -1,10 +1,10 @@
 //! Responses that are known as a whole, as sources of frames (messages.md, "Responses";
 //! revision-0006.md, 7).
 
-use super::text::{FailureKind, compose_refusal};
-use super::writer::Next;
+use super::text::{self, FailureKind, compose_refusal};
+use super::writer::{Next, STATUS_OK};
 use super::{Output, Push, Rejection, Responder, ResponseWriter, Server};
-use crate::cbor::{Head, Pieces, STATUS_OK};
+use crate::cbor::{Head, Pieces};
 use crate::store::Table;
 use crate::wire::{ErrorFlags, FrameKind, OutFrame, RequestId, ResponseFlags};
 use crate::{ApiMisuse, Protocol};
@@ -49,7 +49,7 @@ pub struct Failure<'a> {
 
 impl<'a> Failure<'a> {
     const fn new(kind: FailureKind, message: &'a [u8]) -> Self {
-        Self { kind, message, args: &[], head: Head::EMPTY }
+        Self { kind, message, args: &[], head: text::NO_HEAD }
     }
 
     /// The command failed: a `status: error` map (0005 and 0006), or an error response where
@@ -130,7 +130,7 @@ impl<P: Protocol> Server<P> {
     /// Answers a refused request: an error response that names the limit and its value
     /// (server.md, "Refusals").
     pub const fn reject(&self, rejection: Rejection) -> RejectionAnswer {
-        RejectionAnswer { rejection, head: Head::EMPTY, digits: [b'0'; 10], is_ended: false }
+        RejectionAnswer { rejection, head: text::NO_HEAD, digits: [b'0'; 10], is_ended: false }
     }
 }
 

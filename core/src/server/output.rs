@@ -63,7 +63,7 @@ impl<P: Protocol> Server<P> {
     ///
     /// In 0006 the stream's encoding is the first of `preference` that the peer can decode, or
     /// `identity`; open streams only when the first command runs, when the peer's settings have
-    /// been seen. [`ContentEncoding::PREFERENCE`] is the reference's order.
+    /// been seen. [`ContentEncoding::ALL`] is the reference's order.
     ///
     /// # Errors
     /// [`ApiMisuse::StreamsExhausted`]: all are in use (deviations.md, D9).
@@ -77,11 +77,7 @@ impl<P: Protocol> Server<P> {
             if !self.outgoing.contains(id) {
                 self.outgoing.insert(id);
                 self.last_output = id;
-                let encoding = preference
-                    .iter()
-                    .copied()
-                    .find(|e| self.peer_encodings.contains(*e))
-                    .unwrap_or(ContentEncoding::Identity);
+                let encoding = self.peer_encodings.choose(preference);
                 return Ok(OutputStream {
                     id,
                     encoding,

@@ -2,7 +2,7 @@
 //! revision-0006.md, 2.4 and 7.4). Nothing is copied, so no message needs a buffer.
 
 use super::Failure;
-use crate::cbor::Head;
+use crate::cbor::{Head, MAJOR_BYTES};
 use crate::wire::{ErrorFlags, FrameKind, MAX_SLICES, ResponseFlags, TypeFlags};
 use crate::{ApiMisuse, Revision};
 
@@ -78,7 +78,7 @@ impl Failure<'_> {
         if is_raw {
             return Ok((kind, flags, [message, &[], &[], &[], &[], &[]]));
         }
-        self.head = Head::bytes(message.len());
+        self.head = bytes_head(message.len());
         let head = self.head.as_slice();
         let slices = if revision.has_settings() {
             [before, self.args, between, head, message, after]
@@ -100,6 +100,14 @@ pub(super) fn compose_refusal<'b>(
     if !revision.has_settings() {
         return (ErrorFlags::APPLICATION.into(), [a, b, c, &[], &[], &[]]);
     }
-    *head = Head::bytes(a.len().saturating_add(b.len()).saturating_add(c.len()));
+    *head = bytes_head(a.len().saturating_add(b.len()).saturating_add(c.len()));
     (TypeFlags::NONE, [b"\xa2Gmessage\x81\xa1Cmsg", head.as_slice(), a, b, c, b"DtypeFserver"])
+}
+
+/// A head that is not yet known.
+pub(super) const NO_HEAD: Head = Head::new(MAJOR_BYTES, 0);
+
+/// The head of a byte string of this length.
+fn bytes_head(len: usize) -> Head {
+    Head::new(MAJOR_BYTES, u64::try_from(len).unwrap_or(u64::MAX))
 }

@@ -1,10 +1,13 @@
 //! A response that is written as it comes (messages.md, "Responses"; revision-0006.md, 7.1 to 7.4).
 
 use super::{Failure, Output, Responder};
-use crate::cbor::{STATUS_OK, stream_settings};
+
 use crate::store::Table;
 use crate::wire::{FrameKind, OutFrame, RequestId, ResponseFlags, SettingsFlags, TypeFlags};
 use crate::{ApiMisuse, Protocol};
+
+/// The status map of a command that succeeds, canonical in every revision (messages.md).
+pub(super) const STATUS_OK: &[u8] = b"\xa1FstatusBok";
 
 /// What became of a piece that was pushed.
 #[derive(Debug)]
@@ -117,7 +120,7 @@ impl ResponseWriter {
             self.phase = Phase::Status;
             if revision.has_settings() && !out.stream.has_settings {
                 out.stream.has_settings = true;
-                let payload = stream_settings(out.stream.encoding());
+                let payload = out.stream.encoding().stream_settings();
                 let flags = SettingsFlags::EOS.into();
                 let slices = [payload, &[], &[], &[], &[], &[]];
                 return Some(out.frame(self.request_id(), FrameKind::StreamSettings, flags, false, slices));

@@ -15,7 +15,6 @@
 
 mod error;
 mod identity;
-mod profile;
 mod streams;
 #[cfg(feature = "zlib")]
 mod zlib;
@@ -24,7 +23,7 @@ mod zstd;
 
 pub use error::{DecodeError, EncodeError};
 pub use identity::Identity;
-pub use profile::ContentEncoding;
+pub use hgrpc::cbor::ContentEncoding;
 pub use streams::{DecodeLimits, Decoded, PIECE_LEN, StreamDecoders};
 #[cfg(feature = "zlib")]
 pub use zlib::{ZlibDecoder, ZlibEncoder};
