@@ -2,9 +2,9 @@
 //! revision-0006.md, 7).
 
 use super::text::{self, FailureKind, compose_refusal};
-use super::writer::{Next, STATUS_OK};
+use super::writer::Next;
 use super::{Output, Push, Rejection, Responder, ResponseWriter, Server};
-use crate::cbor::{Head, Pieces};
+use crate::cbor::{Head, Pieces, STATUS_OK, Value};
 use crate::store::Table;
 use crate::wire::{ErrorFlags, FrameKind, OutFrame, RequestId, ResponseFlags};
 use crate::{ApiMisuse, Protocol};
@@ -14,7 +14,7 @@ use crate::{ApiMisuse, Protocol};
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Object<'a> {
     /// One encoded value. It is sent in pieces, heads and contents apart (revision-0006.md, 7.1).
-    Cbor(&'a [u8]),
+    Cbor(Value<'a>),
     /// Encoded values that are one piece.
     PreEncoded(&'a [u8]),
 }
@@ -30,7 +30,8 @@ pub enum Body<'a> {
     Cbor(&'a [u8]),
     /// Values, each sent as its pieces.
     Objects(&'a [Object<'a>]),
-    /// 0006: the client should fetch the response elsewhere: an encoded `location` map
+    /// 0006: the client should fetch the response elsewhere: the encoded status map, as
+    /// [`Location::encode_status`](crate::cbor::Location::encode_status) makes it
     /// (revision-0006.md, 7.5).
     Redirect(&'a [u8]),
     /// The command failed.
@@ -69,7 +70,8 @@ impl<'a> Failure<'a> {
         Self::new(FailureKind::Raw(flags), message)
     }
 
-    /// Gives values to the `%s` of a command's message: an encoded CBOR array of byte strings.
+    /// Gives values to the `%s` of a command's message: an encoded array of byte strings, as
+    /// [`encode_message_args`](crate::cbor::encode_message_args) makes it.
     /// Error responses of 0003 and 0005 are raw text and cannot carry them.
     #[must_use]
     pub const fn with_args(self, args: &'a [u8]) -> Self {
@@ -109,7 +111,7 @@ impl<P: Protocol> Server<P> {
             return Err(ApiMisuse::NotInThisRevision);
         }
         let writer = self.begin_response(table, responder)?;
-        Ok(Answer { writer, body, taken: 0, pieces: Pieces::new(&[]), piece: None })
+        Ok(Answer { writer, body, taken: 0, pieces: Pieces::EMPTY, piece: None })
     }
 
     /// Answers a request with a response that is written as it comes.
@@ -174,7 +176,7 @@ impl<'a> Answer<'a> {
                 let is_flagged = !out.server.revision().has_status_map();
                 self.next_chunk(out, bytes, ResponseFlags::NONE.with(flags, is_flagged))
             }
-            Body::Redirect(location) => self.next_of_redirect(out, location),
+            Body::Redirect(status) => self.writer.redirect(out, status),
             Body::Bytes(_) | Body::Cbor(_) | Body::Objects(_) => self.next_of_pieces(out, scratch),
         }
     }
@@ -255,15 +257,6 @@ impl<'a> Answer<'a> {
                 Body::Redirect(_) | Body::Failure(_) => return None,
             }
         }
-    }
-
-    /// revision-0006.md, 7.5. The map is never left out, whatever its encoder returns.
-    fn next_of_redirect<'b, T: Table + ?Sized, P: Protocol>(
-        &'b mut self,
-        out: &mut Output<'_, T, P>,
-        location: &'a [u8],
-    ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
-        self.writer.redirect(out, location)
     }
 }
 

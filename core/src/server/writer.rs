@@ -2,12 +2,10 @@
 
 use super::{Failure, Output, Responder};
 
+use crate::cbor::STATUS_OK;
 use crate::store::Table;
 use crate::wire::{FrameKind, OutFrame, RequestId, ResponseFlags, SettingsFlags, TypeFlags};
 use crate::{ApiMisuse, Protocol};
-
-/// The status map of a command that succeeds, canonical in every revision (messages.md).
-pub(super) const STATUS_OK: &[u8] = b"\xa1FstatusBok";
 
 /// What became of a piece that was pushed.
 #[derive(Debug)]
@@ -382,7 +380,7 @@ impl ResponseWriter {
     pub(super) fn redirect<'b, T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut Output<'_, T, P>,
-        location: &'b [u8],
+        status: &'b [u8],
     ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
         self.check(out)?;
         if self.phase == Phase::Body {
@@ -398,7 +396,7 @@ impl ResponseWriter {
         let id = self.request_id();
         let kind = out.server.revision().response_kind();
         let flags = ResponseFlags::CONTINUATION.into();
-        let slices: [&[u8]; 6] = [b"\xa2Hlocation", location, b"FstatusHredirect", &[], &[], &[]];
+        let slices = [status, &[], &[], &[], &[], &[]];
         Ok(Some(out.frame(id, kind, flags, true, slices)))
     }
 
