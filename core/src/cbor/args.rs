@@ -57,6 +57,11 @@ impl<'a> Args<'a> {
     /// No arguments.
     pub const EMPTY: Self = Self(Value::new_unchecked(&[0xa0]));
 
+    /// Takes bytes that are a valid argument map.
+    pub(super) const fn new_unchecked(bytes: &'a [u8]) -> Self {
+        Self(Value::new_unchecked(bytes))
+    }
+
     /// The arguments in this encoded map; also for tests of command handlers.
     ///
     /// # Errors

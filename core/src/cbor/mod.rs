@@ -7,10 +7,16 @@
 //! for single typed values: [`Value::decode`], [`Args::value`], [`CborWriter::value`].
 
 mod args;
+mod args_writer;
+mod error_message;
 mod item;
+mod message;
+mod pieces;
+mod progress;
 mod reader;
 mod request;
 mod settings;
+mod status;
 mod strict;
 mod string;
 mod utf8;
@@ -18,13 +24,19 @@ mod value;
 mod write;
 
 pub use args::{ArgError, Args, ArgsError, ArgsIter};
+pub use args_writer::ArgsWriter;
+pub use error_message::{ErrorKind, ErrorMessage, ErrorPieces};
 pub use item::{
     CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_SIMPLE, MAJOR_TAG,
     MAJOR_TEXT, MAJOR_UNSIGNED, MAX_NESTING, ValueScanner, value_len,
 };
+pub use message::{Atom, AtomView, Atoms, AtomsIter, encode_atoms, encode_message_args};
+pub use pieces::Pieces;
+pub use progress::Progress;
 pub use reader::{CborReader, Items};
 pub use request::{CommandRequest, RedirectTargets, RequestError};
 pub use settings::{ContentEncoding, EncodingSet, SenderSettings, StreamSettings};
+pub use status::{CommandError, Location, STATUS_OK, Status, StatusError};
 pub use strict::{StrictError, StrictValues, check_strict};
 pub use string::{ByteString, ByteStrings, Chunks, Text};
 pub use utf8::Escaped;

@@ -113,6 +113,11 @@ impl<'a> Value<'a> {
         self.major() == Some(MAJOR_ARRAY)
     }
 
+    /// Takes the values of known keys of a map; see [`CborReader::fields`].
+    pub(super) fn fields(&self, known: &[&[u8]], found: &mut [Option<Self>]) -> Option<()> {
+        CborReader::new(self.0).fields(known, found).ok()
+    }
+
     /// The items of an array; `None` for other types. Work per item is linear in its length.
     pub fn elements(&self) -> Option<Elements<'a>> {
         let mut reader = CborReader::new(self.0);

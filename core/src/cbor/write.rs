@@ -96,7 +96,7 @@ impl<'b> CborWriter<'b> {
         self.raw(Head::new(major, value).as_slice())
     }
 
-    fn len_head(&mut self, major: u8, len: usize) -> Result<(), ApiMisuse> {
+    pub(super) fn len_head(&mut self, major: u8, len: usize) -> Result<(), ApiMisuse> {
         self.raw(Head::of_len(major, len).as_slice())
     }
 

@@ -1,0 +1,146 @@
+//! Builds an argument map in a caller's buffer.
+
+use super::item::skip_value;
+use super::{Args, CborReader, CborWriter, EncodedArgs, Head, MAJOR_MAP, Value};
+use crate::KeyOrder;
+use crate::error::ApiMisuse;
+
+/// Levels around an argument's value: the request and its `args`.
+const DEPTH: u8 = 2;
+
+/// Builds a canonical argument map in a caller's buffer (messages.md, "CBOR"; revision-0006.md,
+/// 9.1). Arguments may come in any order: each is put where its key belongs.
+///
+/// Each argument walks those before it, so work is quadratic in their number. After an error the
+/// arguments before it are as they were, and others may be tried.
+#[derive(Debug)]
+pub struct ArgsWriter<'b> {
+    /// The entries from the front, without the map's head, which is put before them at the end.
+    buffer: &'b mut [u8],
+    used: usize,
+    count: usize,
+    order: KeyOrder,
+}
+
+impl<'b> ArgsWriter<'b> {
+    /// A writer of an empty map; the buffer must hold the encoded map, nothing more.
+    pub const fn new(buffer: &'b mut [u8], order: KeyOrder) -> Self {
+        Self {
+            buffer,
+            used: 0,
+            count: 0,
+            order,
+        }
+    }
+
+    /// Adds a byte string.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::TooLarge`] if it does not fit, [`ApiMisuse::InvalidMessage`] for a repeated key.
+    pub fn bytes(&mut self, key: &[u8], value: &[u8]) -> Result<(), ApiMisuse> {
+        self.add(key, |writer| writer.bytes(value))
+    }
+
+    /// Adds any value that minicbor can encode.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::TooLarge`] if it does not fit, [`ApiMisuse::InvalidMessage`] for a repeated key,
+    /// and for a value that is not encoded as exactly one well-formed value or is nested too deep.
+    pub fn value<T: minicbor::Encode<()> + ?Sized>(
+        &mut self,
+        key: &[u8],
+        value: &T,
+    ) -> Result<(), ApiMisuse> {
+        self.add(key, |writer| writer.value(value))
+    }
+
+    /// Adds a value that is encoded already.
+    ///
+    /// # Errors
+    /// As [`value`](Self::value).
+    pub fn encoded(&mut self, key: &[u8], value: Value<'_>) -> Result<(), ApiMisuse> {
+        self.add(key, |writer| writer.raw(value.as_cbor()))
+    }
+
+    /// Writes the entry behind the others, then moves it to its place.
+    fn add(
+        &mut self,
+        key: &[u8],
+        write: impl FnOnce(&mut CborWriter<'_>) -> Result<(), ApiMisuse>,
+    ) -> Result<(), ApiMisuse> {
+        let place = self.place(key)?;
+        let mut writer = CborWriter::new(self.buffer.get_mut(self.used..).unwrap_or_default());
+        writer.bytes(key)?;
+        let key_len = writer.position();
+        write(&mut writer)?;
+        let entry_len = writer.position();
+        let value = writer.finish().get(key_len..).unwrap_or_default();
+        match skip_value(value, DEPTH) {
+            Ok(len) if len == value.len() => {}
+            _ => return Err(ApiMisuse::InvalidMessage),
+        }
+        let used = self.used.saturating_add(entry_len);
+        if let Some(moved) = self.buffer.get_mut(place..used) {
+            rotate(moved, self.used.saturating_sub(place));
+        }
+        self.used = used;
+        self.count = self.count.saturating_add(1);
+        Ok(())
+    }
+
+    /// Where an entry with this key belongs.
+    fn place(&self, key: &[u8]) -> Result<usize, ApiMisuse> {
+        let entries = self.buffer.get(..self.used).unwrap_or_default();
+        let mut reader = CborReader::new(entries);
+        let mut place = 0;
+        while !reader.is_empty() {
+            let (existing, _) = entry(&mut reader).ok_or(ApiMisuse::InvalidMessage)?;
+            let order = match self.order {
+                KeyOrder::ShorterFirst => existing.len().cmp(&key.len()),
+                KeyOrder::Bytewise => core::cmp::Ordering::Equal,
+            };
+            match order.then_with(|| existing.cmp(key)) {
+                core::cmp::Ordering::Less => {}
+                core::cmp::Ordering::Equal => return Err(ApiMisuse::InvalidMessage),
+                core::cmp::Ordering::Greater => break,
+            }
+            place = entries.len().saturating_sub(reader.rest().len());
+        }
+        Ok(place)
+    }
+
+    /// The finished map.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::TooLarge`] if the map's own head does not fit any more.
+    pub fn finish(self) -> Result<EncodedArgs<'b>, ApiMisuse> {
+        let head = Head::of_len(MAJOR_MAP, self.count);
+        let mut writer = CborWriter::new(self.buffer.get_mut(self.used..).unwrap_or_default());
+        writer.raw(head.as_slice())?;
+        let len = self.used.saturating_add(head.as_slice().len());
+        let (map, _) = self
+            .buffer
+            .split_at_mut_checked(len)
+            .ok_or(ApiMisuse::TooLarge)?;
+        rotate(map, self.used);
+        Ok(EncodedArgs::new_unchecked(Args::new_unchecked(map)))
+    }
+}
+
+/// The key and value at the front of entries that were written here.
+fn entry<'a>(reader: &mut CborReader<'a>) -> Option<(&'a [u8], Value<'a>)> {
+    let key = reader.byte_string().ok()?.as_slice()?;
+    Some((key, reader.next_value().ok()?))
+}
+
+/// Brings what is from `middle` on to the front: like `rotate_left`, without its panic.
+fn rotate(bytes: &mut [u8], middle: usize) {
+    if let Some((front, back)) = bytes.split_at_mut_checked(middle) {
+        if front.is_empty() || back.is_empty() {
+            return;
+        }
+        front.reverse();
+        back.reverse();
+        bytes.reverse();
+    }
+}

@@ -1,0 +1,279 @@
+//! Errors that end a request: the payload of `error-response`, and the status map of a command
+//! that failed.
+//!
+//! Specification: messages.md, "Error response"; revision-0006.md, 2.4, 6.5 and 7.4.
+
+use core::fmt;
+
+use super::utf8::write_lossy;
+use super::{
+    Atoms, ByteString, ByteStrings, CborError, CborReader, CborWriter, Escaped, MAJOR_BYTES, Text,
+    Value,
+};
+use crate::Revision;
+use crate::error::ApiMisuse;
+use crate::wire::ErrorFlags;
+
+/// What an `error-response` frame says. `Display` writes the message for people; it never fails
+/// but where the writer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ErrorMessage<'a> {
+    /// A message for people as raw bytes (0003 and 0005).
+    Raw {
+        /// The connection is broken and should be closed.
+        protocol: bool,
+        /// The command failed.
+        application: bool,
+        /// The message.
+        message: &'a [u8],
+    },
+    /// A structured message (0006, and 0005 from Mercurial 4.6).
+    Structured {
+        /// `protocol`, `server` or `command`; others are passed through.
+        kind: ByteString<'a>,
+        /// The message: an array of atoms is expected, anything is passed through.
+        message: Value<'a>,
+    },
+}
+
+impl<'a> ErrorMessage<'a> {
+    /// Decodes the payload of an `error-response` frame. Work is linear in the bytes.
+    ///
+    /// 0003: always raw. 0005: structured if no flag is set and the payload is exactly one map with
+    /// `type` and `message`, else raw. 0006: structured; flags are ignored.
+    ///
+    /// # Errors
+    /// 0006 only: [`CborError`] if the payload is not exactly one map with `type`, a byte string,
+    /// and `message` (`malformed-error-response`).
+    pub fn decode(
+        bytes: &'a [u8],
+        flags: ErrorFlags,
+        revision: Revision,
+    ) -> Result<Self, CborError> {
+        let may_be_structured = match revision {
+            Revision::R0003 => false,
+            Revision::R0005 => {
+                !flags.contains(ErrorFlags::PROTOCOL) && !flags.contains(ErrorFlags::APPLICATION)
+            }
+            Revision::R0006 => true,
+        };
+        if may_be_structured {
+            match Self::structured(bytes) {
+                Err(error) if revision.has_settings() => return Err(error),
+                Ok(message) => return Ok(message),
+                Err(_) => {}
+            }
+        }
+        Ok(Self::Raw {
+            protocol: flags.contains(ErrorFlags::PROTOCOL),
+            application: flags.contains(ErrorFlags::APPLICATION),
+            message: bytes,
+        })
+    }
+
+    fn structured(bytes: &'a [u8]) -> Result<Self, CborError> {
+        let mut reader = CborReader::new(bytes);
+        let mut found = [None; 2];
+        reader.fields(&[b"type", b"message"], &mut found)?;
+        match found {
+            [Some(kind), Some(message)] if reader.is_empty() => Ok(Self::Structured {
+                kind: kind.as_bytes().ok_or(CborError::Malformed)?,
+                message,
+            }),
+            _ => Err(CborError::Malformed),
+        }
+    }
+
+    /// Shows the message so that it is safe on a terminal.
+    pub const fn escaped(&self) -> Escaped<Self> {
+        Escaped(*self)
+    }
+}
+
+impl fmt::Display for ErrorMessage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Raw { message, .. } => write_lossy(&ByteString::from_slice(message), f),
+            Self::Structured { message, .. } => {
+                if let Some(atoms) = Atoms::from_value(*message) {
+                    fmt::Display::fmt(&atoms, f)
+                } else if let Some(text) = message.as_bytes() {
+                    fmt::Display::fmt(&text, f)
+                } else if let Some(text) = Text::from_value(*message) {
+                    fmt::Display::fmt(&text, f)
+                } else {
+                    fmt::Debug::fmt(message, f)
+                }
+            }
+        }
+    }
+}
+
+/// An error's encoding as borrowed slices: what one frame carries, without a buffer.
+///
+/// The arguments are an encoded array of byte strings, for example from
+/// [`encode_message_args`](super::encode_message_args).
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ErrorPieces<'a> {
+    /// Up to the arguments, where these come first (0006), else up to the message.
+    start: &'static [u8],
+    /// The message's key and head.
+    key: [u8; 17],
+    key_len: u8,
+    message: &'a [u8],
+    args: &'a [u8],
+    /// Whether arguments follow the message (0005), by their keys' order.
+    args_last: bool,
+    end: &'static [u8],
+}
+
+impl<'a> ErrorPieces<'a> {
+    /// The status map of a command that failed before it produced output (messages.md,
+    /// "Responses"; revision-0006.md, 7.4): in 0005 with an atom, in 0006 with a format string.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::NotInThisRevision`] in 0003; [`ApiMisuse::InvalidMessage`] if `args` is not an
+    /// encoded array of byte strings, or in 0005 `message` is not ASCII.
+    pub fn status(
+        message: &'a [u8],
+        args: Option<&'a [u8]>,
+        revision: Revision,
+    ) -> Result<Self, ApiMisuse> {
+        let args = check_args(args)?;
+        let has_args = !args.is_empty();
+        let is_atom = match revision {
+            Revision::R0003 => return Err(ApiMisuse::NotInThisRevision),
+            Revision::R0005 => true,
+            Revision::R0006 => false,
+        };
+        let start: &[u8] = match (is_atom, has_args) {
+            (true, false) => b"\xa2\x45error\xa1\x47message\x81\xa1",
+            (true, true) => b"\xa2\x45error\xa1\x47message\x81\xa2",
+            (false, false) => b"\xa2\x45error\xa1",
+            (false, true) => b"\xa2\x45error\xa2\x44args",
+        };
+        Self::new(
+            start,
+            is_atom,
+            message,
+            args,
+            b"\x46status\x45error",
+            is_atom,
+        )
+    }
+
+    /// The payload of a structured `error-response` frame (0006) with one atom.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::InvalidMessage`] if `args` is not an encoded array of byte strings, or `message`
+    /// is not ASCII.
+    pub fn response(
+        kind: ErrorKind,
+        message: &'a [u8],
+        args: Option<&'a [u8]>,
+    ) -> Result<Self, ApiMisuse> {
+        let args = check_args(args)?;
+        let start: &[u8] = if args.is_empty() {
+            b"\xa2\x47message\x81\xa1"
+        } else {
+            b"\xa2\x47message\x81\xa2\x44args"
+        };
+        let end: &[u8] = match kind {
+            ErrorKind::Protocol => b"\x44type\x48protocol",
+            ErrorKind::Server => b"\x44type\x46server",
+            ErrorKind::Command => b"\x44type\x47command",
+        };
+        Self::new(start, true, message, args, end, false)
+    }
+
+    fn new(
+        start: &'static [u8],
+        is_atom: bool,
+        message: &'a [u8],
+        args: &'a [u8],
+        end: &'static [u8],
+        args_last: bool,
+    ) -> Result<Self, ApiMisuse> {
+        if is_atom && !message.is_ascii() {
+            return Err(ApiMisuse::InvalidMessage);
+        }
+        let mut key = [0; 17];
+        let mut writer = CborWriter::new(&mut key);
+        writer.bytes(if is_atom { b"msg" } else { b"message" })?;
+        writer.len_head(MAJOR_BYTES, message.len())?;
+        let key_len = u8::try_from(writer.position()).unwrap_or(u8::MAX);
+        Ok(Self {
+            start,
+            key,
+            key_len,
+            message,
+            args,
+            args_last: args_last && !args.is_empty(),
+            end,
+        })
+    }
+
+    /// The slices in order; some may be empty.
+    pub fn slices(&self) -> [&[u8]; 6] {
+        let key = self
+            .key
+            .get(..usize::from(self.key_len))
+            .unwrap_or_default();
+        if self.args_last {
+            let args_key: &[u8] = b"\x44args";
+            [self.start, key, self.message, args_key, self.args, self.end]
+        } else {
+            [self.start, self.args, key, self.message, self.end, &[]]
+        }
+    }
+
+    /// Bytes of the encoding.
+    pub fn len(&self) -> usize {
+        self.slices()
+            .iter()
+            .fold(0, |sum, slice| sum.saturating_add(slice.len()))
+    }
+
+    /// Never: there is always a map.
+    pub const fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+/// An encoded array of byte strings; empty if there is none, or nothing is in it.
+fn check_args(args: Option<&[u8]>) -> Result<&[u8], ApiMisuse> {
+    let Some(args) = args else {
+        return Ok(&[]);
+    };
+    let mut list = Value::from_cbor(args)
+        .ok()
+        .and_then(ByteStrings::strict)
+        .ok_or(ApiMisuse::InvalidMessage)?;
+    Ok(if list.next().is_some() { args } else { &[] })
+}
+
+/// The type of a structured error response (revision-0006.md, 2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum ErrorKind {
+    /// The peer broke the protocol.
+    Protocol,
+    /// The server failed.
+    Server,
+    /// The command failed.
+    Command,
+}
+
+impl ErrorKind {
+    /// The type's name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Protocol => "protocol",
+            Self::Server => "server",
+            Self::Command => "command",
+        }
+    }
+}

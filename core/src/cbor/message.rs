@@ -1,0 +1,306 @@
+//! Atoms: text for people, decorated and localisable.
+//!
+//! Specification: messages.md, "Text output"; revision-0006.md, 2.7.
+
+use core::fmt::{self, Write};
+
+use super::utf8::{for_each_char, write_lossy};
+use super::{ByteString, ByteStrings, CborError, CborWriter, Escaped, Value};
+use crate::KeyOrder;
+use crate::error::ApiMisuse;
+
+/// A piece of text to be sent.
+///
+/// In `msg`, `%s` stands for the next argument and `%%` for a percent sign.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Atom<'a> {
+    /// The format string, ASCII.
+    pub msg: &'a [u8],
+    /// What its `%s` stand for, UTF-8.
+    pub args: &'a [&'a [u8]],
+    /// Names of styles, such as `ui.warning`, ASCII.
+    pub labels: &'a [&'a [u8]],
+}
+
+impl<'a> Atom<'a> {
+    /// An atom of a format string alone.
+    pub const fn new(msg: &'a str) -> Self {
+        Self {
+            msg: msg.as_bytes(),
+            args: &[],
+            labels: &[],
+        }
+    }
+
+    fn encode(&self, order: KeyOrder, writer: &mut CborWriter<'_>) -> Result<(), ApiMisuse> {
+        let is_ascii = self.msg.is_ascii() && self.labels.iter().all(|label| label.is_ascii());
+        if !is_ascii {
+            return Err(ApiMisuse::InvalidMessage);
+        }
+        let (has_args, has_labels) = (!self.args.is_empty(), !self.labels.is_empty());
+        writer.map(
+            1usize
+                .saturating_add(usize::from(has_args))
+                .saturating_add(usize::from(has_labels)),
+        )?;
+        if order == KeyOrder::ShorterFirst {
+            self.encode_msg(writer)?;
+        }
+        if has_args {
+            writer.bytes(b"args")?;
+            write_text_args(self.args, writer)?;
+        }
+        if has_labels {
+            writer.bytes(b"labels")?;
+            writer.array(self.labels.len())?;
+            self.labels
+                .iter()
+                .try_for_each(|label| writer.bytes(label))?;
+        }
+        if order == KeyOrder::Bytewise {
+            self.encode_msg(writer)?;
+        }
+        Ok(())
+    }
+
+    fn encode_msg(&self, writer: &mut CborWriter<'_>) -> Result<(), ApiMisuse> {
+        writer.bytes(b"msg")?;
+        writer.bytes(self.msg)
+    }
+}
+
+/// Writes an array of byte strings; each maximal invalid part of UTF-8 in them becomes U+FFFD.
+fn write_text_args(args: &[&[u8]], writer: &mut CborWriter<'_>) -> Result<(), ApiMisuse> {
+    const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+    writer.array(args.len())?;
+    for arg in args {
+        let len = arg.utf8_chunks().fold(0usize, |len, chunk| {
+            let replaced = if chunk.invalid().is_empty() {
+                0
+            } else {
+                REPLACEMENT.len()
+            };
+            len.saturating_add(chunk.valid().len())
+                .saturating_add(replaced)
+        });
+        writer.len_head(super::MAJOR_BYTES, len)?;
+        for chunk in arg.utf8_chunks() {
+            writer.raw(chunk.valid().as_bytes())?;
+            if !chunk.invalid().is_empty() {
+                writer.raw(REPLACEMENT)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes an array of atoms, the payload of `text-output`, to the front of `buffer` and returns
+/// its length. Empty `args` and `labels` are left out; each maximal invalid part of UTF-8 in
+/// arguments becomes U+FFFD.
+///
+/// # Errors
+/// [`ApiMisuse::InvalidMessage`] if a `msg` or a label is not ASCII, [`ApiMisuse::TooLarge`] if the
+/// buffer is too small.
+pub fn encode_atoms(
+    atoms: &[Atom<'_>],
+    order: KeyOrder,
+    buffer: &mut [u8],
+) -> Result<usize, ApiMisuse> {
+    let mut writer = CborWriter::new(buffer);
+    writer.array(atoms.len())?;
+    for atom in atoms {
+        atom.encode(order, &mut writer)?;
+    }
+    Ok(writer.position())
+}
+
+/// Writes the arguments of one message as an array of byte strings, for
+/// [`ErrorPieces`](super::ErrorPieces), and returns its length. Invalid UTF-8 as in
+/// [`encode_atoms`].
+///
+/// # Errors
+/// [`ApiMisuse::TooLarge`] if the buffer is too small.
+pub fn encode_message_args(args: &[&[u8]], buffer: &mut [u8]) -> Result<usize, ApiMisuse> {
+    let mut writer = CborWriter::new(buffer);
+    write_text_args(args, &mut writer)?;
+    Ok(writer.position())
+}
+
+/// An array of atoms that was received. The whole was checked when it was decoded.
+///
+/// `Display` writes the text of all atoms, formatted; it never fails but where the writer does.
+/// Show [`escaped`](Self::escaped) on terminals: the text is the peer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Atoms<'a>(Value<'a>);
+
+impl<'a> Atoms<'a> {
+    /// Decodes the payload of a `text-output` frame. Work is linear in the bytes.
+    ///
+    /// # Errors
+    /// If the bytes are not exactly one array of atoms (`malformed-text-output`).
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, CborError> {
+        Self::from_value(Value::from_cbor(bytes)?).ok_or(CborError::Malformed)
+    }
+
+    /// The atoms in this array; `None` if it is not one.
+    pub fn from_value(value: Value<'a>) -> Option<Self> {
+        value
+            .elements()?
+            .all(|atom| AtomView::from_value(atom).is_some())
+            .then_some(Self(value))
+    }
+
+    /// The array's encoding, as it was received.
+    pub const fn as_cbor(&self) -> &'a [u8] {
+        self.0.as_cbor()
+    }
+
+    /// The atoms in order.
+    pub fn iter(&self) -> AtomsIter<'a> {
+        AtomsIter(self.0.elements())
+    }
+
+    /// Shows the text so that it is safe on a terminal.
+    pub const fn escaped(&self) -> Escaped<Self> {
+        Escaped(*self)
+    }
+}
+
+impl fmt::Display for Atoms<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.iter().try_for_each(|atom| atom.write_to(f))
+    }
+}
+
+impl<'a> IntoIterator for Atoms<'a> {
+    type Item = AtomView<'a>;
+    type IntoIter = AtomsIter<'a>;
+
+    fn into_iter(self) -> AtomsIter<'a> {
+        self.iter()
+    }
+}
+
+impl<'a> IntoIterator for &Atoms<'a> {
+    type Item = AtomView<'a>;
+    type IntoIter = AtomsIter<'a>;
+
+    fn into_iter(self) -> AtomsIter<'a> {
+        self.iter()
+    }
+}
+
+/// The atoms of an array; made by [`Atoms::iter`].
+#[derive(Clone, Debug)]
+pub struct AtomsIter<'a>(Option<super::Elements<'a>>);
+
+impl<'a> Iterator for AtomsIter<'a> {
+    type Item = AtomView<'a>;
+
+    fn next(&mut self) -> Option<AtomView<'a>> {
+        AtomView::from_value(self.0.as_mut()?.next()?)
+    }
+}
+
+impl core::iter::FusedIterator for AtomsIter<'_> {}
+
+/// A piece of text that was received. `Display` and [`write_to`](Self::write_to) format it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct AtomView<'a> {
+    msg: ByteString<'a>,
+    args: Option<Value<'a>>,
+    labels: Option<Value<'a>>,
+}
+
+impl<'a> AtomView<'a> {
+    fn from_value(value: Value<'a>) -> Option<Self> {
+        let mut found = [None; 3];
+        value.fields(&[b"msg", b"args", b"labels"], &mut found)?;
+        let [msg, args, labels] = found;
+        let are_strings = [args, labels]
+            .into_iter()
+            .flatten()
+            .all(|list| ByteStrings::strict(list).is_some());
+        if !are_strings {
+            return None;
+        }
+        Some(Self {
+            msg: msg?.as_bytes()?,
+            args,
+            labels,
+        })
+    }
+
+    /// The format string.
+    pub const fn msg(&self) -> ByteString<'a> {
+        self.msg
+    }
+
+    /// What its `%s` stand for.
+    pub fn args(&self) -> ByteStrings<'a> {
+        self.args.map(ByteStrings::new).unwrap_or_default()
+    }
+
+    /// Names of styles.
+    pub fn labels(&self) -> ByteStrings<'a> {
+        self.labels.map(ByteStrings::new).unwrap_or_default()
+    }
+
+    /// Writes the text, formatted. Bytes that are not UTF-8 come out as U+FFFD; control characters
+    /// are passed through.
+    ///
+    /// # Errors
+    /// The writer's own.
+    pub fn write_to(&self, w: &mut impl Write) -> fmt::Result {
+        write_formatted(&self.msg, self.args(), w)
+    }
+
+    /// Shows the text so that it is safe on a terminal.
+    pub const fn escaped(&self) -> Escaped<Self> {
+        Escaped(*self)
+    }
+}
+
+impl fmt::Display for AtomView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_to(f)
+    }
+}
+
+/// Formats: `%s` is the next argument, or itself if there is none left; `%%` is a percent sign;
+/// `%` before anything else stands for itself.
+pub(super) fn write_formatted(
+    msg: &ByteString<'_>,
+    mut args: ByteStrings<'_>,
+    w: &mut dyn Write,
+) -> fmt::Result {
+    let mut after_percent = false;
+    for_each_char(msg, &mut |c| {
+        if !core::mem::take(&mut after_percent) {
+            after_percent = c == '%';
+            return if after_percent {
+                Ok(())
+            } else {
+                w.write_char(c)
+            };
+        }
+        match c {
+            '%' => w.write_char('%'),
+            's' => match args.next() {
+                Some(arg) => write_lossy(&arg, w),
+                None => w.write_str("%s"),
+            },
+            other => {
+                w.write_char('%')?;
+                w.write_char(other)
+            }
+        }
+    })?;
+    if after_percent {
+        w.write_char('%')?;
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! Progress of an operation, beside a response.
+//!
+//! Specification: messages.md, "Progress"; revision-0006.md, 2.5.
+
+use super::item::{CborError, MAJOR_BYTES, MAJOR_NEGATIVE, MAJOR_TEXT};
+use super::{CborReader, CborWriter, Text, Value};
+use crate::error::ApiMisuse;
+use crate::{KeyOrder, Revision};
+
+/// One update of one operation: received, or to be sent.
+///
+/// The first update that names a topic starts it; a position of −1 ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Progress<'a> {
+    /// Which operation.
+    pub topic: Text<'a>,
+    /// How far it is, in units; −1: finished. A received number outside of this type's range
+    /// becomes its nearest.
+    pub pos: i64,
+    /// How many units there are.
+    pub total: u64,
+    /// The unit.
+    pub label: Option<Text<'a>>,
+    /// What is being worked on.
+    pub item: Option<Text<'a>>,
+}
+
+impl<'a> Progress<'a> {
+    /// An update without unit and item.
+    pub const fn new(topic: &'a str, pos: i64, total: u64) -> Self {
+        Self {
+            topic: Text::new(topic),
+            pos,
+            total,
+            label: None,
+            item: None,
+        }
+    }
+
+    /// Whether this update ends its topic.
+    pub const fn is_finished(&self) -> bool {
+        self.pos == -1
+    }
+
+    /// Decodes the payload of a `progress` frame. Texts may be text strings, or byte strings that
+    /// hold UTF-8, in every revision. Work is linear in the bytes.
+    ///
+    /// # Errors
+    /// If the bytes are not exactly one such map (`malformed-progress`).
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, CborError> {
+        let mut reader = CborReader::new(bytes);
+        let mut found = [None; 5];
+        reader.fields(&[b"topic", b"pos", b"total", b"label", b"item"], &mut found)?;
+        let [topic, pos, total, label, item] = found;
+        let decoded = || {
+            Some(Self {
+                topic: Text::from_any(topic?)?,
+                pos: saturating_i64(pos?)?,
+                total: total?.as_u64()?,
+                label: optional_text(label)?,
+                item: optional_text(item)?,
+            })
+        };
+        match decoded() {
+            Some(progress) if reader.is_empty() => Ok(progress),
+            _ => Err(CborError::Malformed),
+        }
+    }
+
+    /// Writes the payload of a `progress` frame to the front of `buffer` and returns its length.
+    /// Texts are text strings in 0003 and 0005, byte strings in 0006.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::TooLarge`] if the buffer is too small.
+    pub fn encode(&self, revision: Revision, buffer: &mut [u8]) -> Result<usize, ApiMisuse> {
+        let major = match revision {
+            Revision::R0003 | Revision::R0005 => MAJOR_TEXT,
+            Revision::R0006 => MAJOR_BYTES,
+        };
+        let shorter_first = revision.key_order() == KeyOrder::ShorterFirst;
+        let mut writer = CborWriter::new(buffer);
+        writer.map(
+            3usize
+                .saturating_add(usize::from(self.label.is_some()))
+                .saturating_add(usize::from(self.item.is_some())),
+        )?;
+        if shorter_first {
+            self.encode_pos(&mut writer)?;
+        }
+        for (key, text) in [(&b"item"[..], self.item), (b"label", self.label)] {
+            if let Some(text) = text {
+                writer.bytes(key)?;
+                writer.string(major, &text.as_bytes())?;
+            }
+        }
+        if !shorter_first {
+            self.encode_pos(&mut writer)?;
+        }
+        writer.bytes(b"topic")?;
+        writer.string(major, &self.topic.as_bytes())?;
+        writer.bytes(b"total")?;
+        writer.u64(self.total)?;
+        Ok(writer.position())
+    }
+
+    fn encode_pos(&self, writer: &mut CborWriter<'_>) -> Result<(), ApiMisuse> {
+        writer.bytes(b"pos")?;
+        writer.i64(self.pos)
+    }
+}
+
+/// An integer of any size; `None` for other types.
+fn saturating_i64(value: Value<'_>) -> Option<i64> {
+    match value.as_cbor().first()? >> 5 {
+        MAJOR_NEGATIVE => Some(value.as_i64().unwrap_or(i64::MIN)),
+        _ => value.as_u64().map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
+    }
+}
+
+/// `None` for a value that is there, but is no text.
+fn optional_text(value: Option<Value<'_>>) -> Option<Option<Text<'_>>> {
+    match value {
+        Some(value) => Text::from_any(value).map(Some),
+        None => Some(None),
+    }
+}

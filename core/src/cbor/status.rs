@@ -1,0 +1,341 @@
+//! The status map that opens a response (0005 and 0006).
+//!
+//! Specification: messages.md, "Responses"; revision-0006.md, 7.4, 7.5 and 8.
+
+use core::fmt;
+
+use super::message::write_formatted;
+use super::{Atoms, ByteString, ByteStrings, CborError, CborReader, CborWriter, Escaped, Value};
+use crate::error::ApiMisuse;
+
+/// The encoded status map of a response that succeeds: `{"status": "ok"}`, 11 bytes.
+pub const STATUS_OK: &[u8; 11] = b"\xa1\x46status\x42ok";
+
+/// Why there is no status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum StatusError {
+    /// The bytes end inside the status map; more input may complete it.
+    Incomplete,
+    /// The response does not open with a status map (`bad-status`).
+    BadStatus,
+}
+
+impl fmt::Display for StatusError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Incomplete => "incomplete status map",
+            Self::BadStatus => "bad-status",
+        })
+    }
+}
+
+impl core::error::Error for StatusError {}
+
+impl From<CborError> for StatusError {
+    fn from(error: CborError) -> Self {
+        match error {
+            CborError::Incomplete => Self::Incomplete,
+            CborError::Malformed | CborError::NestedTooDeep => Self::BadStatus,
+        }
+    }
+}
+
+/// How a command ended, or goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Status<'a> {
+    /// The command's own values follow.
+    Ok,
+    /// The command failed before it produced output; nothing follows.
+    Error(CommandError<'a>),
+    /// The answer is elsewhere (0006); nothing follows.
+    Redirect(Location<'a>),
+}
+
+impl<'a> Status<'a> {
+    /// Decodes the status map at the front of a response, and says how many bytes it takes.
+    ///
+    /// Unknown keys are ignored. Work is linear in the map's length; asked again as more bytes come,
+    /// it starts again, so bound what is gathered.
+    ///
+    /// # Errors
+    /// [`StatusError::Incomplete`] while the map is not complete, [`StatusError::BadStatus`] as soon
+    /// as it cannot become one.
+    pub fn decode(bytes: &'a [u8]) -> Result<(Self, usize), StatusError> {
+        let mut reader = CborReader::new(bytes);
+        let mut found = [None; 3];
+        reader.fields(&[b"status", b"error", b"location"], &mut found)?;
+        let [status, error, location] = found;
+        let status = Self::new(status, error, location).ok_or(StatusError::BadStatus)?;
+        Ok((status, bytes.len().saturating_sub(reader.rest().len())))
+    }
+
+    fn new(
+        status: Option<Value<'a>>,
+        error: Option<Value<'a>>,
+        location: Option<Value<'a>>,
+    ) -> Option<Self> {
+        let status = status?.as_bytes()?;
+        if status == *b"ok" {
+            Some(Self::Ok)
+        } else if status == *b"error" {
+            CommandError::from_value(error?).map(Self::Error)
+        } else if status == *b"redirect" {
+            Location::from_value(location?).map(Self::Redirect)
+        } else {
+            None
+        }
+    }
+}
+
+/// Why a command failed. `Display` formats the message; it never fails but where the writer does.
+///
+/// Both forms are accepted in 0005 and 0006 (D-08): an array of atoms, and a format string with
+/// its arguments beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct CommandError<'a> {
+    message: Value<'a>,
+    args: Option<Value<'a>>,
+}
+
+impl<'a> CommandError<'a> {
+    fn from_value(value: Value<'a>) -> Option<Self> {
+        let mut found = [None; 2];
+        value.fields(&[b"message", b"args"], &mut found)?;
+        let [message, args] = found;
+        let message = message?;
+        if message.as_bytes().is_none() && Atoms::from_value(message).is_none() {
+            return None;
+        }
+        if let Some(args) = args {
+            ByteStrings::strict(args)?;
+        }
+        Some(Self { message, args })
+    }
+
+    /// The message as it was sent: a byte string, a format for [`args`](Self::args), or an array of
+    /// atoms.
+    pub const fn message(&self) -> Value<'a> {
+        self.message
+    }
+
+    /// The arguments beside the message.
+    pub fn args(&self) -> ByteStrings<'a> {
+        self.args.map(ByteStrings::new).unwrap_or_default()
+    }
+
+    /// The message as atoms, if it was sent so.
+    pub fn atoms(&self) -> Option<Atoms<'a>> {
+        Atoms::from_value(self.message)
+    }
+
+    /// Shows the message so that it is safe on a terminal.
+    pub const fn escaped(&self) -> Escaped<Self> {
+        Escaped(*self)
+    }
+}
+
+impl fmt::Display for CommandError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.message.as_bytes() {
+            Some(msg) => write_formatted(&msg, self.args(), f),
+            None => self.atoms().map_or(Ok(()), |atoms| atoms.fmt(f)),
+        }
+    }
+}
+
+/// Where the answer is (revision-0006.md, 7.5): received, or to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Location<'a> {
+    url: ByteString<'a>,
+    mediatype: ByteString<'a>,
+    size: Option<u64>,
+    fullhashes: Option<Value<'a>>,
+    fullhashseed: Option<ByteString<'a>>,
+    serverdercerts: Option<Value<'a>>,
+    servercadercerts: Option<Value<'a>>,
+}
+
+/// An optional field that is there must be of its type: `None` if it is not.
+fn typed<'a, T>(
+    value: Option<Value<'a>>,
+    as_type: impl FnOnce(Value<'a>) -> Option<T>,
+) -> Option<Option<T>> {
+    match value {
+        Some(value) => as_type(value).map(Some),
+        None => Some(None),
+    }
+}
+
+fn array_of_bytes(value: Value<'_>) -> Option<Value<'_>> {
+    ByteStrings::strict(value).map(|_| value)
+}
+
+impl<'a> Location<'a> {
+    /// A location to be sent.
+    pub const fn new(url: &'a [u8], mediatype: &'a [u8]) -> Self {
+        Self {
+            url: ByteString::from_slice(url),
+            mediatype: ByteString::from_slice(mediatype),
+            size: None,
+            fullhashes: None,
+            fullhashseed: None,
+            serverdercerts: None,
+            servercadercerts: None,
+        }
+    }
+
+    /// The location with the body's length in bytes.
+    #[must_use]
+    pub const fn with_size(mut self, size: u64) -> Self {
+        self.size = Some(size);
+        self
+    }
+
+    /// The location with hashes of the whole body: an array of arrays of a hash's name and value.
+    #[must_use]
+    pub const fn with_fullhashes(mut self, hashes: Value<'a>) -> Self {
+        self.fullhashes = Some(hashes);
+        self
+    }
+
+    /// The location with what is hashed before the body.
+    #[must_use]
+    pub const fn with_fullhashseed(mut self, seed: &'a [u8]) -> Self {
+        self.fullhashseed = Some(ByteString::from_slice(seed));
+        self
+    }
+
+    /// The location with the server's certificates: an array of byte strings, DER.
+    #[must_use]
+    pub const fn with_serverdercerts(mut self, certificates: Value<'a>) -> Self {
+        self.serverdercerts = Some(certificates);
+        self
+    }
+
+    /// The location with certificates of authorities: an array of byte strings, DER.
+    #[must_use]
+    pub const fn with_servercadercerts(mut self, certificates: Value<'a>) -> Self {
+        self.servercadercerts = Some(certificates);
+        self
+    }
+
+    fn from_value(value: Value<'a>) -> Option<Self> {
+        let mut found = [None; 7];
+        value.fields(
+            &[
+                b"url",
+                b"mediatype",
+                b"size",
+                b"fullhashes",
+                b"fullhashseed",
+                b"serverdercerts",
+                b"servercadercerts",
+            ],
+            &mut found,
+        )?;
+        let [url, mediatype, size, hashes, seed, certs, ca_certs] = found;
+        Some(Self {
+            url: url?.as_bytes()?,
+            mediatype: mediatype?.as_bytes()?,
+            size: typed(size, |v| v.as_u64())?,
+            fullhashes: typed(hashes, |v| v.is_array().then_some(v))?,
+            fullhashseed: typed(seed, |v| v.as_bytes())?,
+            serverdercerts: typed(certs, array_of_bytes)?,
+            servercadercerts: typed(ca_certs, array_of_bytes)?,
+        })
+    }
+
+    /// Where to fetch the answer.
+    pub const fn url(&self) -> ByteString<'a> {
+        self.url
+    }
+
+    /// The media type of what is there.
+    pub const fn mediatype(&self) -> ByteString<'a> {
+        self.mediatype
+    }
+
+    /// The body's length in bytes.
+    pub const fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// Hashes of the whole body: an array; its items are not checked.
+    pub const fn fullhashes(&self) -> Option<Value<'a>> {
+        self.fullhashes
+    }
+
+    /// What is hashed before the body.
+    pub const fn fullhashseed(&self) -> Option<ByteString<'a>> {
+        self.fullhashseed
+    }
+
+    /// The server's certificates, DER.
+    pub fn serverdercerts(&self) -> Option<ByteStrings<'a>> {
+        self.serverdercerts.map(ByteStrings::new)
+    }
+
+    /// Certificates of authorities, DER.
+    pub fn servercadercerts(&self) -> Option<ByteStrings<'a>> {
+        self.servercadercerts.map(ByteStrings::new)
+    }
+
+    /// Writes the status map of a redirect to this location, keys in order, to the front of
+    /// `buffer` and returns its length (revision-0006.md, 7.5).
+    ///
+    /// # Errors
+    /// [`ApiMisuse::InvalidMessage`] if a value is not of its key's type, [`ApiMisuse::TooLarge`] if
+    /// the buffer is too small.
+    pub fn encode_status(&self, buffer: &mut [u8]) -> Result<usize, ApiMisuse> {
+        let are_typed = self.fullhashes.is_none_or(|v| v.is_array())
+            && [self.serverdercerts, self.servercadercerts]
+                .into_iter()
+                .flatten()
+                .all(|v| array_of_bytes(v).is_some());
+        if !are_typed {
+            return Err(ApiMisuse::InvalidMessage);
+        }
+        let optional = [
+            self.fullhashes.is_some(),
+            self.fullhashseed.is_some(),
+            self.servercadercerts.is_some(),
+            self.serverdercerts.is_some(),
+            self.size.is_some(),
+        ];
+        let mut writer = CborWriter::new(buffer);
+        writer.raw(b"\xa2\x48location")?;
+        writer.map(optional.iter().filter(|o| **o).count().saturating_add(2))?;
+        if let Some(hashes) = self.fullhashes {
+            writer.bytes(b"fullhashes")?;
+            writer.raw(hashes.as_cbor())?;
+        }
+        if let Some(seed) = self.fullhashseed {
+            writer.bytes(b"fullhashseed")?;
+            writer.string(super::MAJOR_BYTES, &seed)?;
+        }
+        writer.bytes(b"mediatype")?;
+        writer.string(super::MAJOR_BYTES, &self.mediatype)?;
+        for (key, certificates) in [
+            (&b"servercadercerts"[..], self.servercadercerts),
+            (b"serverdercerts", self.serverdercerts),
+        ] {
+            if let Some(certificates) = certificates {
+                writer.bytes(key)?;
+                writer.raw(certificates.as_cbor())?;
+            }
+        }
+        if let Some(size) = self.size {
+            writer.bytes(b"size")?;
+            writer.u64(size)?;
+        }
+        writer.bytes(b"url")?;
+        writer.string(super::MAJOR_BYTES, &self.url)?;
+        writer.raw(b"\x46status\x48redirect")?;
+        Ok(writer.position())
+    }
+}
