@@ -98,12 +98,7 @@ impl Table for GrowableTable {
 
     fn remove(&mut self, id: RequestId) {
         if let Some(entry) = self.entries.remove(&id) {
-            // `take_over` changes an entry's order in place, so the listing may be under an old one.
-            if self.order.get(&entry.order()) == Some(&id) {
-                self.order.remove(&entry.order());
-            } else {
-                self.order.retain(|_, listed| *listed != id);
-            }
+            self.order.remove(&entry.order());
             self.refused -= usize::from(entry.is_refused());
         }
     }

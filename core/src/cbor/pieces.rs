@@ -28,6 +28,12 @@ impl<'a> Pieces<'a> {
         }
     }
 
+    /// No pieces.
+    pub const EMPTY: Self = Self {
+        rest: &[],
+        content: 0,
+    };
+
     /// What has not been taken yet.
     pub const fn rest(&self) -> &'a [u8] {
         self.rest

@@ -28,7 +28,12 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// A command without data.
     pub const fn new(name: &'a [u8], args: EncodedArgs<'a>) -> Self {
-        Self { name, args, data: CallData::None, redirect: None }
+        Self {
+            name,
+            args,
+            data: CallData::None,
+            redirect: None,
+        }
     }
 
     /// The same with data.
@@ -84,8 +89,14 @@ pub struct ClientOutput<'o, T: Table + ?Sized, P: Protocol> {
 
 impl<P: Protocol> Client<P> {
     /// Puts the client and its table together, for frames to be made.
-    pub const fn output<'o, T: Table + ?Sized>(&'o mut self, table: &'o mut T) -> ClientOutput<'o, T, P> {
-        ClientOutput { client: self, table }
+    pub const fn output<'o, T: Table + ?Sized>(
+        &'o mut self,
+        table: &'o mut T,
+    ) -> ClientOutput<'o, T, P> {
+        ClientOutput {
+            client: self,
+            table,
+        }
     }
 }
 
@@ -104,12 +115,17 @@ impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
         flags: TypeFlags,
         slices: [&'b [u8]; MAX_SLICES],
     ) -> OutFrame<'b> {
-        let length = slices.iter().fold(0usize, |sum, s| sum.saturating_add(s.len()));
+        let length = slices
+            .iter()
+            .fold(0usize, |sum, s| sum.saturating_add(s.len()));
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let stream_flags = StreamFlags::NONE.with(StreamFlags::BEGIN, !self.client.has_begun);
         self.client.has_begun = true;
         let number = self.client.revision().kind_number(kind).unwrap_or(0);
-        OutFrame::new(FrameHeader::new(length, id, STREAM, stream_flags, number, flags), slices)
+        OutFrame::new(
+            FrameHeader::new(length, id, STREAM, stream_flags, number, flags),
+            slices,
+        )
     }
 
     /// revision-0006.md, 4.1: once, before the first request's frames.
@@ -119,13 +135,21 @@ impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
         }
         self.client.has_settings = true;
         let slices = settings_slices(self.client.config.announcement?);
-        Some(self.frame(id, FrameKind::SenderProtocolSettings, SettingsFlags::EOS.into(), slices))
+        Some(self.frame(
+            id,
+            FrameKind::SenderProtocolSettings,
+            SettingsFlags::EOS.into(),
+            slices,
+        ))
     }
 }
 
 /// The settings map as slices, in canonical order.
 fn settings_slices(announcement: Announcement) -> [&'static [u8]; MAX_SLICES] {
-    let Announcement { encodings, is_hgrpc } = announcement;
+    let Announcement {
+        encodings,
+        is_hgrpc,
+    } = announcement;
     let count = encodings.iter().flatten().count();
     let map: &'static [u8] = if is_hgrpc { b"\xa2" } else { b"\xa1" };
     let list: &'static [u8] = match count {
@@ -135,7 +159,14 @@ fn settings_slices(announcement: Announcement) -> [&'static [u8]; MAX_SLICES] {
         _ => b"Pcontentencodings\x83",
     };
     let [a, b, c] = encodings.map(|e| e.map_or(&[][..], ContentEncoding::stream_settings));
-    [map, list, a, b, c, if is_hgrpc { b"Ehgrpc\x01" } else { &[] }]
+    [
+        map,
+        list,
+        a,
+        b,
+        c,
+        if is_hgrpc { b"Ehgrpc\x01" } else { &[] },
+    ]
 }
 
 impl<'a> Call<'a> {
@@ -178,12 +209,19 @@ impl<'a> Call<'a> {
 
     /// The table's entry, as long as it is this call's.
     fn entry<'t, T: Table + ?Sized>(&self, table: &'t mut T) -> Option<&'t mut Entry> {
-        table.find_mut(self.request_id).filter(|e| e.order == self.order)
+        table
+            .find_mut(self.request_id)
+            .filter(|e| e.order == self.order)
     }
 
     /// Whether the table still knows the call: it does until it has ended or was cancelled.
-    pub(super) fn is_known<T: Table + ?Sized, P: Protocol>(&self, out: &ClientOutput<'_, T, P>) -> bool {
-        out.table.find(self.request_id).is_some_and(|e| e.order == self.order)
+    pub(super) fn is_known<T: Table + ?Sized, P: Protocol>(
+        &self,
+        out: &ClientOutput<'_, T, P>,
+    ) -> bool {
+        out.table
+            .find(self.request_id)
+            .is_some_and(|e| e.order == self.order)
     }
 
     /// Takes the next frame; `None` when all were taken, or when data is to be handed in.
@@ -237,7 +275,9 @@ impl<'a> Call<'a> {
         out: &mut ClientOutput<'_, T, P>,
     ) -> OutFrame<'_> {
         let start = self.taken;
-        let end = start.saturating_add(out.frame_size()).min(self.pieces.len());
+        let end = start
+            .saturating_add(out.frame_size())
+            .min(self.pieces.len());
         self.taken = end;
         let is_last = end >= self.pieces.len();
         let flags = CommandRequestFlags::NONE
@@ -253,7 +293,12 @@ impl<'a> Call<'a> {
             }
         }
         let slices = cut(self.pieces.slices(), start, end);
-        out.frame(self.request_id, FrameKind::CommandRequest, flags.into(), slices)
+        out.frame(
+            self.request_id,
+            FrameKind::CommandRequest,
+            flags.into(),
+            slices,
+        )
     }
 
     /// Sends a piece of data that is streamed, at most a frame's size; `is_last` with the last one,
@@ -300,15 +345,26 @@ impl<'a> Call<'a> {
         if is_last {
             self.finish(out.table);
         }
-        let flags = if is_last { CommandDataFlags::EOS } else { CommandDataFlags::CONTINUATION };
+        let flags = if is_last {
+            CommandDataFlags::EOS
+        } else {
+            CommandDataFlags::CONTINUATION
+        };
         let slices = [bytes, &[], &[], &[], &[], &[]];
-        out.frame(self.request_id, FrameKind::CommandData, flags.into(), slices)
+        out.frame(
+            self.request_id,
+            FrameKind::CommandData,
+            flags.into(),
+            slices,
+        )
     }
 
     /// The last frame is being taken.
     fn finish<T: Table + ?Sized>(&mut self, table: &mut T) {
         self.stage = Stage::Ended;
-        let Some(entry) = self.entry(table) else { return };
+        let Some(entry) = self.entry(table) else {
+            return;
+        };
         match entry.phase {
             Phase::SendingAndReceiving => entry.phase = Phase::ReceivingResponse,
             Phase::CancelledSending => entry.phase = Phase::Cancelled,

@@ -83,8 +83,12 @@ impl ClientConfig {
 
     /// The configuration for a full-duplex transport: calls go out at once, any number of them,
     /// and responses come without their status maps.
-    pub const FULL_DUPLEX: Self =
-        Self { multiple_sends: true, buffer_sends: false, takes_status: true, ..Self::DEFAULT };
+    pub const FULL_DUPLEX: Self = Self {
+        multiple_sends: true,
+        buffer_sends: false,
+        takes_status: true,
+        ..Self::DEFAULT
+    };
 }
 
 impl Default for ClientConfig {
@@ -215,12 +219,21 @@ impl<P: Protocol> Client<P> {
 
     /// The requests whose first frame was taken and whose response has not ended, in the order of
     /// the calls. (Cancelled ones are not among them.)
-    pub fn active<'t, T: Table + ?Sized>(&self, table: &'t T) -> impl Iterator<Item = RequestId> + 't {
-        entries(table).filter(|(_, e)| e.is_awaiting()).map(|(id, _)| id)
+    pub fn active<'t, T: Table + ?Sized>(
+        &self,
+        table: &'t T,
+    ) -> impl Iterator<Item = RequestId> + 't {
+        entries(table)
+            .filter(|(_, e)| e.is_awaiting())
+            .map(|(id, _)| id)
     }
 
     /// The state of a request; `None` once it has ended.
-    pub fn request_state<T: Table + ?Sized>(&self, table: &T, id: RequestId) -> Option<RequestState> {
+    pub fn request_state<T: Table + ?Sized>(
+        &self,
+        table: &T,
+        id: RequestId,
+    ) -> Option<RequestState> {
         Some(match table.find(id)?.phase {
             Phase::Pending => RequestState::Pending,
             Phase::Sending => RequestState::Sending,
@@ -256,7 +269,9 @@ impl<P: Protocol> Client<P> {
             phase: Phase::Pending,
             has_data: call.has_data(),
         };
-        table.insert(id, entry).map_err(|_| ApiMisuse::RequestIdsExhausted)?;
+        table
+            .insert(id, entry)
+            .map_err(|_| ApiMisuse::RequestIdsExhausted)?;
         self.next_id = RequestId::new(id.value().wrapping_add(2));
         self.next_order = self.next_order.wrapping_add(1);
         if self.config.buffer_sends {
@@ -354,7 +369,10 @@ impl Entry {
     fn is_sending(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Sending | Phase::SendingAndReceiving | Phase::CancelledSending | Phase::EndedSending
+            Phase::Sending
+                | Phase::SendingAndReceiving
+                | Phase::CancelledSending
+                | Phase::EndedSending
         )
     }
 }

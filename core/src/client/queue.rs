@@ -16,14 +16,19 @@ pub struct CallQueue<'a, const N: usize> {
 impl<'a, const N: usize> CallQueue<'a, N> {
     /// An empty queue.
     pub const fn new() -> Self {
-        Self { queue: Deque::new() }
+        Self {
+            queue: Deque::new(),
+        }
     }
 
     /// Adds a call at the end.
     ///
     /// # Errors
     /// It is given back if the queue is full.
-    #[expect(clippy::result_large_err, reason = "nothing is lost: the caller gets it back")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "nothing is lost: the caller gets it back"
+    )]
     pub fn push(&mut self, call: Call<'a>) -> Result<(), Call<'a>> {
         self.queue.push_back(call)
     }
@@ -37,7 +42,11 @@ impl<'a, const N: usize> CallQueue<'a, N> {
         &mut self,
         out: &mut ClientOutput<'_, T, P>,
     ) -> Option<OutFrame<'_>> {
-        while self.queue.front().is_some_and(|c| c.is_ended() || !c.is_known(out)) {
+        while self
+            .queue
+            .front()
+            .is_some_and(|c| c.is_ended() || !c.is_known(out))
+        {
             self.queue.pop_front();
         }
         self.queue.front_mut()?.next_frame(out)

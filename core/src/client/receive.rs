@@ -26,6 +26,9 @@ pub(super) enum Task {
     Swallow(bool),
 }
 
+/// A status map, its length, and what follows it in the piece that completed it.
+type Opened<'a> = (Status<'a>, usize, &'a [u8]);
+
 impl<P: Protocol> Client<P> {
     /// Handles a part of a frame, as a [`FrameReader`](crate::wire::FrameReader) yields them, where
     /// no payload is encoded.
@@ -71,7 +74,10 @@ impl<P: Protocol> Client<P> {
             is_begun: false,
             ends_stream,
         };
-        let fatal = |error| ClientError { error, request_id: None };
+        let fatal = |error| ClientError {
+            error,
+            request_id: None,
+        };
         if stream_id.is_odd() {
             return Err(fatal(ProtocolError::StreamParity)); // row 1
         }
@@ -94,7 +100,11 @@ impl<P: Protocol> Client<P> {
             Task::Response => Verdict::Deliver,
             Task::Message(_) | Task::Settings => Verdict::Gather,
         };
-        Ok(ClientVerdict { verdict, decoder: is_encoded.then_some(stream_id), ends_stream })
+        Ok(ClientVerdict {
+            verdict,
+            decoder: is_encoded.then_some(stream_id),
+            ends_stream,
+        })
     }
 
     fn judge<T: Table + ?Sized>(&mut self, header: &FrameHeader, table: &mut T) -> Task {
@@ -131,7 +141,10 @@ impl<P: Protocol> Client<P> {
     /// drops the rest of the frame.
     pub fn handle_decode_error(&mut self, error: ProtocolError) -> ClientError {
         self.frame.task = Task::Skip(None);
-        ClientError { error, request_id: None }
+        ClientError {
+            error,
+            request_id: None,
+        }
     }
 
     /// Handles the next decoded bytes of the frame that has begun; `is_last` says that it ends
@@ -184,7 +197,10 @@ impl<P: Protocol> Client<P> {
                 | ProtocolError::TruncatedResponse
                 | ProtocolError::UnhandledFrameType
         );
-        ClientError { error, request_id: is_of_request.then_some(self.frame.request_id) }
+        ClientError {
+            error,
+            request_id: is_of_request.then_some(self.frame.request_id),
+        }
     }
 
     /// revision-0006.md, 6.1 step 7.
@@ -238,7 +254,10 @@ impl<P: Protocol> Client<P> {
         match result {
             Ok(None) => Ok(ClientAction::Noop),
             Ok(Some(encoding)) if self.config.decoders.contains(encoding) => {
-                Ok(ClientAction::SetDecoder { stream_id, encoding })
+                Ok(ClientAction::SetDecoder {
+                    stream_id,
+                    encoding,
+                })
             }
             Ok(Some(_)) => Err(self.request_error(ProtocolError::EncodingUnusable)),
             Err(error) => {
@@ -265,7 +284,9 @@ impl<P: Protocol> Client<P> {
         let flags = ResponseFlags::from(self.frame.flags);
         let eos = is_last && flags.contains(ResponseFlags::EOS);
         let expect_more = !is_last || flags.contains(ResponseFlags::CONTINUATION);
-        let Some(entry) = table.find_mut(request_id) else { return Ok(ClientAction::Noop) };
+        let Some(entry) = table.find_mut(request_id) else {
+            return Ok(ClientAction::Noop);
+        };
         let wants_status = self.config.takes_status && self.revision().has_status_map();
         let (status, data) = if wants_status && entry.request_len == 0 {
             match self.take_status(request_id, bytes, arena) {
@@ -280,8 +301,11 @@ impl<P: Protocol> Client<P> {
                 Ok(None) => return Ok(ClientAction::Noop),
                 Err(error) => {
                     // The request has failed: what still comes of it is swallowed.
-                    entry.phase =
-                        if entry.is_sending() { Phase::CancelledSending } else { Phase::Cancelled };
+                    entry.phase = if entry.is_sending() {
+                        Phase::CancelledSending
+                    } else {
+                        Phase::Cancelled
+                    };
                     self.frame.task = Task::Swallow(flags.contains(ResponseFlags::EOS));
                     if eos {
                         self.end_request(table);
@@ -297,7 +321,13 @@ impl<P: Protocol> Client<P> {
         } else if data.is_empty() && status.is_none() && !is_last {
             return Ok(ClientAction::Noop);
         }
-        Ok(ClientAction::ResponseData { request_id, status, data, expect_more, eos })
+        Ok(ClientAction::ResponseData {
+            request_id,
+            status,
+            data,
+            expect_more,
+            eos,
+        })
     }
 
     /// Takes the status map off the front of a response: the map, its length, and the rest of
@@ -307,7 +337,7 @@ impl<P: Protocol> Client<P> {
         id: RequestId,
         bytes: &'a [u8],
         arena: &'a mut A,
-    ) -> Result<Option<(Status<'a>, usize, &'a [u8])>, ProtocolError> {
+    ) -> Result<Option<Opened<'a>>, ProtocolError> {
         let key = Key::request(id);
         let held = arena.find(key).map_or(0, <[u8]>::len);
         if held == 0 {
@@ -375,14 +405,22 @@ impl<P: Protocol> Client<P> {
         }
         let revision = self.revision();
         match kind {
-            FrameKind::ErrorResponse => ErrorMessage::decode(message, self.frame.flags.into(), revision)
-                .map(|message| ClientAction::ErrorResponse { request_id, message })
-                .map_err(|_| self.request_error(ProtocolError::MalformedErrorResponse)),
+            FrameKind::ErrorResponse => {
+                ErrorMessage::decode(message, self.frame.flags.into(), revision)
+                    .map(|message| ClientAction::ErrorResponse {
+                        request_id,
+                        message,
+                    })
+                    .map_err(|_| self.request_error(ProtocolError::MalformedErrorResponse))
+            }
             FrameKind::TextOutput => Atoms::decode(message)
                 .map(|atoms| ClientAction::TextOutput { request_id, atoms })
                 .map_err(|_| self.request_error(ProtocolError::MalformedTextOutput)),
             _ => Progress::decode(message)
-                .map(|progress| ClientAction::Progress { request_id, progress })
+                .map(|progress| ClientAction::Progress {
+                    request_id,
+                    progress,
+                })
                 .map_err(|_| self.request_error(ProtocolError::MalformedProgress)),
         }
     }

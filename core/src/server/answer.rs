@@ -50,7 +50,12 @@ pub struct Failure<'a> {
 
 impl<'a> Failure<'a> {
     const fn new(kind: FailureKind, message: &'a [u8]) -> Self {
-        Self { kind, message, args: &[], head: text::NO_HEAD }
+        Self {
+            kind,
+            message,
+            args: &[],
+            head: text::NO_HEAD,
+        }
     }
 
     /// The command failed: a `status: error` map (0005 and 0006), or an error response where
@@ -111,7 +116,13 @@ impl<P: Protocol> Server<P> {
             return Err(ApiMisuse::NotInThisRevision);
         }
         let writer = self.begin_response(table, responder)?;
-        Ok(Answer { writer, body, taken: 0, pieces: Pieces::EMPTY, piece: None })
+        Ok(Answer {
+            writer,
+            body,
+            taken: 0,
+            pieces: Pieces::EMPTY,
+            piece: None,
+        })
     }
 
     /// Answers a request with a response that is written as it comes.
@@ -124,7 +135,9 @@ impl<P: Protocol> Server<P> {
         responder: Responder,
     ) -> Result<ResponseWriter, ApiMisuse> {
         match table.find(responder.request_id()) {
-            Some(e) if e.is_active() && e.order == responder.order() => Ok(ResponseWriter::new(responder)),
+            Some(e) if e.is_active() && e.order == responder.order() => {
+                Ok(ResponseWriter::new(responder))
+            }
             _ => Err(ApiMisuse::RequestNotActive),
         }
     }
@@ -132,7 +145,12 @@ impl<P: Protocol> Server<P> {
     /// Answers a refused request: an error response that names the limit and its value
     /// (server.md, "Refusals").
     pub const fn reject(&self, rejection: Rejection) -> RejectionAnswer {
-        RejectionAnswer { rejection, head: text::NO_HEAD, digits: [b'0'; 10], is_ended: false }
+        RejectionAnswer {
+            rejection,
+            head: text::NO_HEAD,
+            digits: [b'0'; 10],
+            is_ended: false,
+        }
     }
 }
 
@@ -203,8 +221,18 @@ impl<'a> Answer<'a> {
             (false, false) => &[],
         };
         self.taken = self.taken.saturating_add(chunk.len());
-        let end = if is_last { ResponseFlags::EOS } else { ResponseFlags::CONTINUATION };
-        Ok(Some(self.writer.whole_frame(out, (flags | end).into(), is_last, status, chunk)))
+        let end = if is_last {
+            ResponseFlags::EOS
+        } else {
+            ResponseFlags::CONTINUATION
+        };
+        Ok(Some(self.writer.whole_frame(
+            out,
+            (flags | end).into(),
+            is_last,
+            status,
+            chunk,
+        )))
     }
 
     fn next_of_pieces<'b, T: Table + ?Sized, P: Protocol>(
@@ -295,7 +323,13 @@ impl RejectionAnswer {
         let parts = [self.rejection.reason.name().as_bytes(), b", limit ", digits];
         let revision = out.server.revision();
         let (flags, slices) = compose_refusal(revision, parts, &mut self.head);
-        Some(out.frame(self.rejection.request_id, FrameKind::ErrorResponse, flags, false, slices))
+        Some(out.frame(
+            self.rejection.request_id,
+            FrameKind::ErrorResponse,
+            flags,
+            false,
+            slices,
+        ))
     }
 }
 

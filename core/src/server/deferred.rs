@@ -60,7 +60,9 @@ pub struct DeferredQueue<'a, const N: usize> {
 impl<'a, const N: usize> DeferredQueue<'a, N> {
     /// An empty queue.
     pub const fn new() -> Self {
-        Self { queue: Deque::new() }
+        Self {
+            queue: Deque::new(),
+        }
     }
 
     /// Whether nothing is held back: then the end of input asks for nothing (`noop`).
@@ -72,7 +74,10 @@ impl<'a, const N: usize> DeferredQueue<'a, N> {
     ///
     /// # Errors
     /// It is given back if the queue is full.
-    #[expect(clippy::result_large_err, reason = "nothing is lost: the caller gets it back")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "nothing is lost: the caller gets it back"
+    )]
     pub fn push(&mut self, deferred: Deferred<'a>) -> Result<(), Deferred<'a>> {
         while self.queue.front().is_some_and(Deferred::is_ended) {
             self.queue.pop_front();

@@ -82,7 +82,10 @@ impl ServerConfig {
     };
 
     /// The default configuration with data streamed.
-    pub const STREAMING: Self = Self { data_mode: DataMode::Stream, ..Self::DEFAULT };
+    pub const STREAMING: Self = Self {
+        data_mode: DataMode::Stream,
+        ..Self::DEFAULT
+    };
 }
 
 impl Default for ServerConfig {
@@ -218,7 +221,11 @@ impl<P: Protocol> Server<P> {
                 Opening::Done => {}
             }
         }
-        if self.receiving == 0 { ServerState::Idle } else { ServerState::CommandReceiving }
+        if self.receiving == 0 {
+            ServerState::Idle
+        } else {
+            ServerState::CommandReceiving
+        }
     }
 
     /// The content encodings that the peer can decode (0006); identity if it did not say.
@@ -239,24 +246,40 @@ impl<P: Protocol> Server<P> {
 
     /// The requests that are partly received, in opening order. At the end of input these are the
     /// ones that are never run (server.md, "Input ends"; deviations.md, D11).
-    pub fn receiving<'t, T: Table + ?Sized>(&self, table: &'t T) -> impl Iterator<Item = RequestId> + 't {
-        entries(table).filter(|(_, e)| e.is_receiving()).map(|(id, _)| id)
+    pub fn receiving<'t, T: Table + ?Sized>(
+        &self,
+        table: &'t T,
+    ) -> impl Iterator<Item = RequestId> + 't {
+        entries(table)
+            .filter(|(_, e)| e.is_receiving())
+            .map(|(id, _)| id)
     }
 
     /// The requests that were handed out and whose last response frame has not been, in opening
     /// order.
-    pub fn active<'t, T: Table + ?Sized>(&self, table: &'t T) -> impl Iterator<Item = RequestId> + 't {
-        entries(table).filter(|(_, e)| e.is_active()).map(|(id, _)| id)
+    pub fn active<'t, T: Table + ?Sized>(
+        &self,
+        table: &'t T,
+    ) -> impl Iterator<Item = RequestId> + 't {
+        entries(table)
+            .filter(|(_, e)| e.is_active())
+            .map(|(id, _)| id)
     }
 
     /// Takes an active request away from whoever holds its responder, which becomes stale, and
     /// gives a new responder for it. `None` if the request is not active.
     ///
     /// For owners that lost a responder; [`active`](Self::active) lists what is unanswered.
-    pub fn take_over<T: Table + ?Sized>(&mut self, table: &mut T, id: RequestId) -> Option<Responder> {
-        let entry = table.find_mut(id).filter(|e| e.is_active())?;
+    pub fn take_over<T: Table + ?Sized>(
+        &mut self,
+        table: &mut T,
+        id: RequestId,
+    ) -> Option<Responder> {
+        let entry = table.find(id).filter(|e| e.is_active())?;
         let order = self.next_order;
-        entry.order = order;
+        let entry = Entry { order, ..*entry };
+        table.remove(id);
+        table.insert(id, entry).ok()?;
         self.next_order = order.wrapping_add(1);
         Some(Responder::new(id, order))
     }
@@ -265,7 +288,10 @@ impl<P: Protocol> Server<P> {
 impl Entry {
     /// Partly received (server.md, "State").
     fn is_receiving(&self) -> bool {
-        matches!(self.phase, Phase::Receiving | Phase::ReceivingData | Phase::Streaming)
+        matches!(
+            self.phase,
+            Phase::Receiving | Phase::ReceivingData | Phase::Streaming
+        )
     }
 
     /// Handed out, and not answered to the end.

@@ -67,7 +67,10 @@ impl<P: Protocol> Server<P> {
     ///
     /// # Errors
     /// [`ApiMisuse::StreamsExhausted`]: all are in use (deviations.md, D9).
-    pub fn open_stream(&mut self, preference: &[ContentEncoding]) -> Result<OutputStream, ApiMisuse> {
+    pub fn open_stream(
+        &mut self,
+        preference: &[ContentEncoding],
+    ) -> Result<OutputStream, ApiMisuse> {
         let mut id = self.last_output;
         for _ in 0..127u8 {
             id = StreamId::new(match id.value().wrapping_add(2) {
@@ -110,7 +113,11 @@ impl<P: Protocol> Server<P> {
         table: &'o mut T,
         stream: &'o mut OutputStream,
     ) -> Output<'o, T, P> {
-        Output { server: self, table, stream }
+        Output {
+            server: self,
+            table,
+            stream,
+        }
     }
 }
 
@@ -178,7 +185,9 @@ impl<T: Table + ?Sized, P: Protocol> Output<'_, T, P> {
         is_encoded: bool,
         slices: [&'b [u8]; MAX_SLICES],
     ) -> OutFrame<'b> {
-        let length = slices.iter().fold(0usize, |sum, s| sum.saturating_add(s.len()));
+        let length = slices
+            .iter()
+            .fold(0usize, |sum, s| sum.saturating_add(s.len()));
         let number = self.server.revision().kind_number(kind).unwrap_or(0);
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let stream_flags = self.stream.take_flags(is_encoded);

@@ -1,13 +1,13 @@
 //! What a frame does to a server (server.md, "A frame arrives"; revision-0006.md, 5.1 to 5.7).
 //! The numbers of rows are those of the table in server.md.
 
+use super::DataMode;
 use super::{Command, CurrentFrame, Opening, Rejection, Responder, Server, ServerAction, Verdict};
 use crate::cbor::{CommandRequest, MAX_NESTING, RequestError, SenderSettings};
 use crate::store::{Arena, Entry, Key, Phase, Table};
 use crate::wire::{
     CommandDataFlags, CommandRequestFlags, FrameHeader, FrameKind, Part, SettingsFlags, StreamFlags,
 };
-use super::DataMode;
 use crate::{Limits, Protocol, ProtocolError, RefusalReason};
 
 /// What is done with the current frame's payload.
@@ -117,7 +117,9 @@ impl<P: Protocol> Server<P> {
         let kind = header.kind(self.revision());
         if self.revision().has_settings() && self.opening != Opening::Done {
             match (self.opening, kind) {
-                (_, FrameKind::SenderProtocolSettings) => return self.judge_settings(header, arena),
+                (_, FrameKind::SenderProtocolSettings) => {
+                    return self.judge_settings(header, arena);
+                }
                 (Opening::Settings, _) => return Err(ProtocolError::ExpectedSettings),
                 (_, FrameKind::CommandRequest) => self.opening = Opening::Done,
                 _ => return Err(ProtocolError::UnexpectedInitialFrame),
@@ -198,7 +200,14 @@ impl<P: Protocol> Server<P> {
         self.next_order = self.next_order.wrapping_add(1);
         if table.insert(header.request_id(), entry).is_err() {
             let limit = u32::try_from(table.capacity()).unwrap_or(u32::MAX);
-            return self.refuse(header, entry, RefusalReason::TooManyRequests, limit, table, arena);
+            return self.refuse(
+                header,
+                entry,
+                RefusalReason::TooManyRequests,
+                limit,
+                table,
+                arena,
+            );
         }
         self.receiving = self.receiving.saturating_add(1);
         self.admit_request(header, table, arena)
@@ -211,9 +220,20 @@ impl<P: Protocol> Server<P> {
         table: &mut T,
         arena: &mut A,
     ) -> Result<Task, ProtocolError> {
-        let Limits { request_size, request_frames, .. } = self.config.limits;
-        self.admit(header, RefusalReason::RequestTooLarge, request_size, request_frames, table, arena)?
-            .map_or(Ok(Task::Request), Ok)
+        let Limits {
+            request_size,
+            request_frames,
+            ..
+        } = self.config.limits;
+        self.admit(
+            header,
+            RefusalReason::RequestTooLarge,
+            request_size,
+            request_frames,
+            table,
+            arena,
+        )?
+        .map_or(Ok(Task::Request), Ok)
     }
 
     /// Rows 12 to 15a; revision-0006.md, 5.5 step 4 and 5.6.
@@ -234,13 +254,24 @@ impl<P: Protocol> Server<P> {
         if entry.phase == Phase::Receiving {
             return Err(ProtocolError::RequestFramesUnfinished); // row 14
         }
-        let Limits { data_size, request_frames, .. } = self.config.limits;
+        let Limits {
+            data_size,
+            request_frames,
+            ..
+        } = self.config.limits;
         let (task, limit) = match entry.phase {
             Phase::Streaming => (Task::Stream, u32::MAX),
             _ => (Task::Collect, data_size),
         };
-        self.admit(header, RefusalReason::DataTooLarge, limit, request_frames, table, arena)?
-            .map_or(Ok(task), Ok) // rows 15 and 15a
+        self.admit(
+            header,
+            RefusalReason::DataTooLarge,
+            limit,
+            request_frames,
+            table,
+            arena,
+        )?
+        .map_or(Ok(task), Ok) // rows 15 and 15a
     }
 
     /// Counts a frame against the limits. `None`: it may come in.
@@ -258,7 +289,9 @@ impl<P: Protocol> Server<P> {
     ) -> Result<Option<Task>, ProtocolError> {
         let id = header.request_id();
         let key = Key::request(id);
-        let Some(entry) = table.find_mut(id) else { return Ok(None) };
+        let Some(entry) = table.find_mut(id) else {
+            return Ok(None);
+        };
         // A full or an ending data frame brings the request nearer to its end.
         if entry.phase == Phase::Receiving || header.length() == 0 {
             entry.frames = entry.frames.saturating_add(1);
@@ -266,7 +299,14 @@ impl<P: Protocol> Server<P> {
         let entry = *entry;
         if entry.frames > frames_limit {
             let limit = u32::from(frames_limit);
-            return self.refuse_open(header, entry, RefusalReason::TooManyFrames, limit, table, arena);
+            return self.refuse_open(
+                header,
+                entry,
+                RefusalReason::TooManyFrames,
+                limit,
+                table,
+                arena,
+            );
         }
         if entry.phase == Phase::Streaming {
             return Ok(None);
@@ -294,7 +334,8 @@ impl<P: Protocol> Server<P> {
     ) -> Result<Option<Task>, ProtocolError> {
         table.remove(header.request_id());
         self.receiving = self.receiving.saturating_sub(1);
-        self.refuse(header, entry, reason, limit, table, arena).map(Some)
+        self.refuse(header, entry, reason, limit, table, arena)
+            .map(Some)
     }
 
     /// server.md, "Refusals": remembers the request if frames of it are still to come.
@@ -309,9 +350,14 @@ impl<P: Protocol> Server<P> {
     ) -> Result<Task, ProtocolError> {
         let id = header.request_id();
         arena.remove(Key::request(id));
-        let refused = Entry { phase: Phase::Refused, ..entry };
+        let refused = Entry {
+            phase: Phase::Refused,
+            ..entry
+        };
         if !is_last_of(refused, header.kind(self.revision()), header) {
-            table.insert(id, refused).map_err(|_| ProtocolError::TooManyRefused)?;
+            table
+                .insert(id, refused)
+                .map_err(|_| ProtocolError::TooManyRefused)?;
         }
         Ok(Task::Refuse(reason, limit))
     }
@@ -323,14 +369,21 @@ impl<P: Protocol> Server<P> {
         arena: &mut A,
     ) -> Result<Task, ProtocolError> {
         let flags = SettingsFlags::from(header.flags());
-        match (flags.contains(SettingsFlags::CONTINUATION), flags.contains(SettingsFlags::EOS)) {
+        match (
+            flags.contains(SettingsFlags::CONTINUATION),
+            flags.contains(SettingsFlags::EOS),
+        ) {
             (true, true) => return Err(ProtocolError::SettingsBothFlags),
             (false, false) => return Err(ProtocolError::SettingsNoFlags),
             _ => {}
         }
         let held = length(arena.find(Key::SETTINGS).unwrap_or(&[]));
         let room = u32::try_from(arena.room(Key::SETTINGS)).unwrap_or(u32::MAX);
-        let Limits { settings_size, settings_frames, .. } = self.config.limits;
+        let Limits {
+            settings_size,
+            settings_frames,
+            ..
+        } = self.config.limits;
         if header.length() > settings_size.saturating_sub(held).min(room)
             || self.settings_frames >= settings_frames
         {
@@ -362,7 +415,11 @@ impl<P: Protocol> Server<P> {
             Task::Refuse(reason, limit) => {
                 self.frame.task = Task::Skip;
                 let request_id = self.frame.request_id;
-                Ok(ServerAction::RejectRequest(Rejection { request_id, reason, limit }))
+                Ok(ServerAction::RejectRequest(Rejection {
+                    request_id,
+                    reason,
+                    limit,
+                }))
             }
             Task::Request => self.request_part(bytes, is_last, is_whole, table, arena),
             Task::Collect => self.collect_part(bytes, is_last, is_whole, table, arena),
@@ -372,7 +429,11 @@ impl<P: Protocol> Server<P> {
     }
 
     fn wait<'a>(&self, is_last: bool) -> ServerAction<'a> {
-        if is_last { ServerAction::WantFrame(self.state()) } else { ServerAction::Noop }
+        if is_last {
+            ServerAction::WantFrame(self.state())
+        } else {
+            ServerAction::Noop
+        }
     }
 
     fn request_part<'a, T: Table + ?Sized, A: Arena + ?Sized>(
@@ -385,7 +446,9 @@ impl<P: Protocol> Server<P> {
     ) -> Result<ServerAction<'a>, ProtocolError> {
         let id = self.frame.request_id;
         let key = Key::request(id);
-        let Some(entry) = table.find_mut(id) else { return Ok(self.wait(is_last)) };
+        let Some(entry) = table.find_mut(id) else {
+            return Ok(self.wait(is_last));
+        };
         let flags = CommandRequestFlags::from(self.frame.flags);
         let is_done = is_last && !flags.contains(CommandRequestFlags::MORE);
         let collects = entry.has_data && self.config.data_mode == DataMode::Collect;
@@ -436,7 +499,9 @@ impl<P: Protocol> Server<P> {
         }
         let gathered = arena.take(key);
         let request_len = usize::try_from(request_len).unwrap_or(usize::MAX);
-        let (request, data) = gathered.split_at_checked(request_len).unwrap_or((gathered, &[]));
+        let (request, data) = gathered
+            .split_at_checked(request_len)
+            .unwrap_or((gathered, &[]));
         self.dispatch(request, Some(data), table)
     }
 
@@ -449,7 +514,9 @@ impl<P: Protocol> Server<P> {
         let request_id = self.frame.request_id;
         let is_end = is_last && is_data_end(self.frame.flags.into());
         // The request may have been answered while the frame came in parts.
-        let is_draining = table.find(request_id).is_none_or(|e| e.phase != Phase::Streaming);
+        let is_draining = table
+            .find(request_id)
+            .is_none_or(|e| e.phase != Phase::Streaming);
         if is_end {
             if is_draining {
                 table.remove(request_id);
@@ -461,7 +528,11 @@ impl<P: Protocol> Server<P> {
         if is_draining || (bytes.is_empty() && !is_end) {
             return self.wait(is_last);
         }
-        ServerAction::CommandData { request_id, bytes, is_last: is_end }
+        ServerAction::CommandData {
+            request_id,
+            bytes,
+            is_last: is_end,
+        }
     }
 
     /// revision-0006.md, 5.3, steps (c) to (f).
@@ -513,10 +584,16 @@ impl<P: Protocol> Server<P> {
         table: &mut T,
     ) -> Result<ServerAction<'a>, ProtocolError> {
         let id = self.frame.request_id;
-        let Some(entry) = table.find_mut(id) else { return Ok(self.wait(true)) };
+        let Some(entry) = table.find_mut(id) else {
+            return Ok(self.wait(true));
+        };
         let data_follows = entry.has_data && data.is_none();
         let error = match CommandRequest::decode(request, self.protocol.revision()) {
-            Ok(CommandRequest { name, args, redirect }) => {
+            Ok(CommandRequest {
+                name,
+                args,
+                redirect,
+            }) => {
                 if data_follows {
                     entry.phase = Phase::Streaming;
                 } else {
@@ -535,7 +612,10 @@ impl<P: Protocol> Server<P> {
             }
             Err(error) => error,
         };
-        let refused = Entry { phase: Phase::Refused, ..*entry };
+        let refused = Entry {
+            phase: Phase::Refused,
+            ..*entry
+        };
         table.remove(id);
         self.receiving = self.receiving.saturating_sub(1);
         Err(self.fail(match error {

@@ -64,7 +64,13 @@ impl<P: Protocol> Server<P> {
         }
         let payload = buffer.get(..len).ok_or(ApiMisuse::TooLarge)?;
         let (request_id, order) = (responder.request_id(), responder.order());
-        Ok(SideFrame { request_id, order, kind, payload, is_taken: false })
+        Ok(SideFrame {
+            request_id,
+            order,
+            kind,
+            payload,
+            is_taken: false,
+        })
     }
 }
 
@@ -75,7 +81,10 @@ impl<'a> SideFrame<'a> {
     }
 
     /// Whether its request may still be written for.
-    pub(super) fn check<T: Table + ?Sized, P: Protocol>(&self, out: &Output<'_, T, P>) -> Result<(), ApiMisuse> {
+    pub(super) fn check<T: Table + ?Sized, P: Protocol>(
+        &self,
+        out: &Output<'_, T, P>,
+    ) -> Result<(), ApiMisuse> {
         out.check(&Responder::new(self.request_id, self.order))
     }
 
@@ -93,6 +102,12 @@ impl<'a> SideFrame<'a> {
         self.check(out)?;
         self.is_taken = true;
         let slices = [self.payload, &[], &[], &[], &[], &[]];
-        Ok(Some(out.frame(self.request_id, self.kind, TypeFlags::NONE, false, slices)))
+        Ok(Some(out.frame(
+            self.request_id,
+            self.kind,
+            TypeFlags::NONE,
+            false,
+            slices,
+        )))
     }
 }

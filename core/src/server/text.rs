@@ -28,7 +28,8 @@ impl Failure<'_> {
         frame_size: usize,
         has_begun: bool,
     ) -> Result<Composed<'_>, ApiMisuse> {
-        let is_status = self.kind == FailureKind::Command && !has_begun && revision.has_status_map();
+        let is_status =
+            self.kind == FailureKind::Command && !has_begun && revision.has_status_map();
         let has_args = !self.args.is_empty();
         // What stands around the arguments, the message's head and the message, in key order.
         // 0005 has the message before its arguments (shorter keys first), 0006 after them.
@@ -39,10 +40,14 @@ impl Failure<'_> {
                 }
                 [b"", b"", b""]
             }
-            (Revision::R0005, true) if has_args => {
-                [b"\xa2Eerror\xa1Gmessage\x81\xa2Cmsg", b"Dargs", b"FstatusEerror"]
+            (Revision::R0005, true) if has_args => [
+                b"\xa2Eerror\xa1Gmessage\x81\xa2Cmsg",
+                b"Dargs",
+                b"FstatusEerror",
+            ],
+            (Revision::R0005, true) => {
+                [b"\xa2Eerror\xa1Gmessage\x81\xa1Cmsg", b"", b"FstatusEerror"]
             }
-            (Revision::R0005, true) => [b"\xa2Eerror\xa1Gmessage\x81\xa1Cmsg", b"", b"FstatusEerror"],
             (_, true) if has_args => [b"\xa2Eerror\xa2Dargs", b"Gmessage", b"FstatusEerror"],
             (_, true) => [b"\xa2Eerror\xa1Gmessage", b"", b"FstatusEerror"],
             (_, false) => {
@@ -59,8 +64,15 @@ impl Failure<'_> {
         };
         let is_raw = before.is_empty();
         // At most five bytes of head: messages of 4 GiB do not fit a frame.
-        let around = before.len().saturating_add(between.len()).saturating_add(after.len());
-        let overhead = if is_raw { 0 } else { around.saturating_add(self.args.len()).saturating_add(5) };
+        let around = before
+            .len()
+            .saturating_add(between.len())
+            .saturating_add(after.len());
+        let overhead = if is_raw {
+            0
+        } else {
+            around.saturating_add(self.args.len()).saturating_add(5)
+        };
         let room = frame_size.saturating_sub(overhead);
         let mut message = self.message;
         if message.len() > room {
@@ -101,7 +113,17 @@ pub(super) fn compose_refusal<'b>(
         return (ErrorFlags::APPLICATION.into(), [a, b, c, &[], &[], &[]]);
     }
     *head = bytes_head(a.len().saturating_add(b.len()).saturating_add(c.len()));
-    (TypeFlags::NONE, [b"\xa2Gmessage\x81\xa1Cmsg", head.as_slice(), a, b, c, b"DtypeFserver"])
+    (
+        TypeFlags::NONE,
+        [
+            b"\xa2Gmessage\x81\xa1Cmsg",
+            head.as_slice(),
+            a,
+            b,
+            c,
+            b"DtypeFserver",
+        ],
+    )
 }
 
 /// A head that is not yet known.

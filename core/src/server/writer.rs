@@ -66,7 +66,12 @@ pub(super) enum Next {
 
 impl ResponseWriter {
     pub(super) const fn new(responder: Responder) -> Self {
-        Self { responder, phase: Phase::Start, joined: 0, sent: 0 }
+        Self {
+            responder,
+            phase: Phase::Start,
+            joined: 0,
+            sent: 0,
+        }
     }
 
     /// The request that is answered.
@@ -85,7 +90,10 @@ impl ResponseWriter {
         !matches!(self.phase, Phase::Start)
     }
 
-    fn check<T: Table + ?Sized, P: Protocol>(&self, out: &mut Output<'_, T, P>) -> Result<(), ApiMisuse> {
+    fn check<T: Table + ?Sized, P: Protocol>(
+        &self,
+        out: &mut Output<'_, T, P>,
+    ) -> Result<(), ApiMisuse> {
         if self.phase == Phase::Ended {
             return Err(ApiMisuse::OutOfOrder);
         }
@@ -121,7 +129,13 @@ impl ResponseWriter {
                 let payload = out.stream.encoding().stream_settings();
                 let flags = SettingsFlags::EOS.into();
                 let slices = [payload, &[], &[], &[], &[], &[]];
-                return Some(out.frame(self.request_id(), FrameKind::StreamSettings, flags, false, slices));
+                return Some(out.frame(
+                    self.request_id(),
+                    FrameKind::StreamSettings,
+                    flags,
+                    false,
+                    slices,
+                ));
             }
         }
         if self.phase == Phase::Status {
@@ -142,10 +156,20 @@ impl ResponseWriter {
         is_last: bool,
     ) -> OutFrame<'b> {
         let revision = out.server.revision();
-        let flags = if is_last { ResponseFlags::EOS } else { ResponseFlags::CONTINUATION };
+        let flags = if is_last {
+            ResponseFlags::EOS
+        } else {
+            ResponseFlags::CONTINUATION
+        };
         let is_encoded = revision.has_settings() && !(is_last && bytes.is_empty());
         let slices = [bytes, &[], &[], &[], &[], &[]];
-        out.frame(self.request_id(), revision.response_kind(), flags.into(), is_encoded, slices)
+        out.frame(
+            self.request_id(),
+            revision.response_kind(),
+            flags.into(),
+            is_encoded,
+            slices,
+        )
     }
 
     /// Writes a piece of the response. See [`Push`].
@@ -368,7 +392,8 @@ impl ResponseWriter {
                 return Ok(Some(self.data_frame(out, bytes, false)));
             }
         }
-        let (kind, flags, slices) = failure.compose(out.server.revision(), out.frame_size(), has_begun)?;
+        let (kind, flags, slices) =
+            failure.compose(out.server.revision(), out.frame_size(), has_begun)?;
         self.phase = Phase::Ended;
         let id = self.request_id();
         let frame = out.frame(id, kind, flags, false, slices);

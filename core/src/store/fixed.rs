@@ -17,7 +17,10 @@ pub struct FixedTable<const REQUESTS: usize> {
 impl<const REQUESTS: usize> FixedTable<REQUESTS> {
     /// An empty table.
     pub const fn new() -> Self {
-        Self { requests: LinearMap::new(), refused: LinearMap::new() }
+        Self {
+            requests: LinearMap::new(),
+            refused: LinearMap::new(),
+        }
     }
 }
 
@@ -27,7 +30,9 @@ impl<const REQUESTS: usize> Table for FixedTable<REQUESTS> {
     }
 
     fn find_mut(&mut self, id: RequestId) -> Option<&mut Entry> {
-        self.requests.get_mut(&id).or_else(|| self.refused.get_mut(&id))
+        self.requests
+            .get_mut(&id)
+            .or_else(|| self.refused.get_mut(&id))
     }
 
     fn insert(&mut self, id: RequestId, entry: Entry) -> Result<(), TableFull> {
@@ -84,7 +89,10 @@ pub struct FixedArena<const CHUNKS: usize, const BYTES: usize> {
 impl<const CHUNKS: usize, const BYTES: usize> FixedArena<CHUNKS, BYTES> {
     /// An empty arena.
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), chunks: Vec::new() }
+        Self {
+            bytes: Vec::new(),
+            chunks: Vec::new(),
+        }
     }
 
     /// Where a key's bytes start, and how many there are.
@@ -111,7 +119,9 @@ impl<const CHUNKS: usize, const BYTES: usize> Arena for FixedArena<CHUNKS, BYTES
         if self.locate(key).is_none() && self.chunks.is_full() && !taken {
             return 0;
         }
-        BYTES.saturating_sub(self.bytes.len()).saturating_add(self.taken())
+        BYTES
+            .saturating_sub(self.bytes.len())
+            .saturating_add(self.taken())
     }
 
     fn append(&mut self, key: Key, bytes: &[u8]) -> Result<(), ArenaFull> {
@@ -156,7 +166,9 @@ impl<const CHUNKS: usize, const BYTES: usize> Arena for FixedArena<CHUNKS, BYTES
     }
 
     fn remove(&mut self, key: Key) {
-        let Some((start, len)) = self.locate(key) else { return };
+        let Some((start, len)) = self.locate(key) else {
+            return;
+        };
         shift_down(self.bytes.get_mut(start..).unwrap_or(&mut []), len);
         self.bytes.truncate(self.bytes.len().saturating_sub(len));
         self.chunks.retain(|(k, _)| *k != key);
@@ -170,15 +182,26 @@ impl<const CHUNKS: usize, const BYTES: usize> Arena for FixedArena<CHUNKS, BYTES
 /// Moves all but the last `by` bytes up by `by`. Cells, because `copy_within` keeps a panic path.
 fn shift_up(bytes: &mut [u8], by: usize) {
     let cells = Cell::from_mut(bytes).as_slice_of_cells();
-    let Some(targets) = cells.get(by..) else { return };
-    targets.iter().zip(cells).rev().for_each(|(to, from)| to.set(from.get()));
+    let Some(targets) = cells.get(by..) else {
+        return;
+    };
+    targets
+        .iter()
+        .zip(cells)
+        .rev()
+        .for_each(|(to, from)| to.set(from.get()));
 }
 
 /// Moves all but the first `by` bytes down by `by`.
 fn shift_down(bytes: &mut [u8], by: usize) {
     let cells = Cell::from_mut(bytes).as_slice_of_cells();
-    let Some(sources) = cells.get(by..) else { return };
-    cells.iter().zip(sources).for_each(|(to, from)| to.set(from.get()));
+    let Some(sources) = cells.get(by..) else {
+        return;
+    };
+    cells
+        .iter()
+        .zip(sources)
+        .for_each(|(to, from)| to.set(from.get()));
 }
 
 /// A table and an arena in fixed memory: at most `REQUESTS` requests at once, which share `BYTES`
@@ -192,7 +215,10 @@ pub struct FixedStore<const REQUESTS: usize, const BYTES: usize> {
 impl<const REQUESTS: usize, const BYTES: usize> FixedStore<REQUESTS, BYTES> {
     /// An empty store.
     pub const fn new() -> Self {
-        Self { table: FixedTable::new(), arena: FixedArena::new() }
+        Self {
+            table: FixedTable::new(),
+            arena: FixedArena::new(),
+        }
     }
 
     /// Bytes of memory that the store takes.

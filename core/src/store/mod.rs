@@ -96,7 +96,8 @@ pub trait Table {
     /// The entry of a request.
     fn find(&self, id: RequestId) -> Option<&Entry>;
 
-    /// The entry of a request, to be changed. Reactors never change `is_refused` through it.
+    /// The entry of a request, to be changed. Reactors never change
+    /// [`is_refused`](Entry::is_refused) or [`order`](Entry::order) through it.
     fn find_mut(&mut self, id: RequestId) -> Option<&mut Entry>;
 
     /// Adds or replaces the entry of a request.

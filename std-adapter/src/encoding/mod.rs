@@ -22,8 +22,8 @@ mod zlib;
 mod zstd;
 
 pub use error::{DecodeError, EncodeError};
-pub use identity::Identity;
 pub use hgrpc::cbor::ContentEncoding;
+pub use identity::Identity;
 pub use streams::{DecodeLimits, Decoded, PIECE_LEN, StreamDecoders};
 #[cfg(feature = "zlib")]
 pub use zlib::{ZlibDecoder, ZlibEncoder};
