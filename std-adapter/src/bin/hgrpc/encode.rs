@@ -40,7 +40,8 @@ with names or numbers, flags joined by |, and a payload of text with escapes or 
 becomes CBOR:
   1 1 stream-begin command-request new|have-data cbor:{b'name': b'command', b'args': {b'n': 1}}
   1 1 0 command-data continuation first piece\n
-  1 1 0 command-data eos ";
+  1 1 0 command-data eos last piece
+The space before the payload is there even if the payload is empty.";
 
 /// Runs the subcommand.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
