@@ -13,7 +13,7 @@ pub fn human(data: &[u8]) {
     match parse_frame(line, revision) {
         Ok(frame) => {
             let printed =
-                print_frame(&frame.header(), frame.payload(), revision).expect("it was parsed");
+                print_frame(frame.header(), frame.payload(), revision).expect("it was parsed");
             let again = parse_frame(printed.as_bytes(), revision).expect("what is printed parses");
             assert_eq!(again.to_bytes(), frame.to_bytes(), "{printed}");
         }
