@@ -14,6 +14,7 @@ const DEPTH: u8 = 2;
 /// Each argument walks those before it, so work is quadratic in their number. After an error the
 /// arguments before it are as they were, and others may be tried.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ArgsWriter<'b> {
     /// The entries from the front, without the map's head, which is put before them at the end.
     buffer: &'b mut [u8],

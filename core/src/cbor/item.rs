@@ -53,6 +53,7 @@ impl core::error::Error for CborError {}
 
 /// The head of an item: initial byte and argument.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct ItemHead {
     pub(super) initial: u8,
     pub(super) argument: u64,

@@ -116,7 +116,7 @@ pub fn encode_atoms(
 }
 
 /// Writes the arguments of one message as an array of byte strings, for
-/// [`ErrorPieces`](super::ErrorPieces), and returns its length. Invalid UTF-8 as in
+/// [`Failure::with_args`](crate::server::Failure::with_args), and returns its length. Invalid UTF-8 as in
 /// [`encode_atoms`].
 ///
 /// # Errors
@@ -194,6 +194,7 @@ impl<'a> IntoIterator for &Atoms<'a> {
 
 /// The atoms of an array; made by [`Atoms::iter`].
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AtomsIter<'a>(Option<super::Elements<'a>>);
 
 impl<'a> Iterator for AtomsIter<'a> {

@@ -25,7 +25,7 @@ mod write;
 
 pub use args::{ArgError, Args, ArgsError, ArgsIter};
 pub use args_writer::ArgsWriter;
-pub use error_message::{ErrorKind, ErrorMessage, ErrorPieces};
+pub use error_message::ErrorMessage;
 pub use item::{
     CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_SIMPLE, MAJOR_TAG,
     MAJOR_TEXT, MAJOR_UNSIGNED, MAX_NESTING, ValueScanner, value_len,

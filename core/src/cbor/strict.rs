@@ -41,6 +41,7 @@ pub struct StrictValues {
 
 /// What an open level holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Kind {
     Array,
     Map,
@@ -52,6 +53,7 @@ enum Kind {
 
 /// An open array, map, set or tag.
 #[derive(Clone, Copy)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Level {
     /// Items still to come; keys and values count each.
     left: usize,
@@ -60,6 +62,7 @@ struct Level {
 
 /// What may come next.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Expect {
     Any,
     /// Not an array, a map or a set: a key, or a set's element.

@@ -7,6 +7,7 @@ use super::ByteString;
 /// Decodes UTF-8 byte by byte; each maximal invalid part becomes U+FFFD (messages.md, "Text
 /// output"), as in `str::from_utf8_lossy`.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct Utf8Decoder {
     code: u32,
     /// Continuation bytes still to come.
@@ -129,6 +130,7 @@ pub(super) fn write_lossy(bytes: &ByteString<'_>, w: &mut dyn Write) -> fmt::Res
 /// (`\x9b`) included; characters that reorder text, such as U+202E, become `\u{202e}`. Everything
 /// else is shown as it is.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Escaped<T>(pub T);
 
 impl<T: fmt::Display> fmt::Display for Escaped<T> {

@@ -52,6 +52,7 @@ impl Head {
 /// says is the caller's to see to; [`ArgsWriter`] does so for argument maps. After an error, what
 /// was written so far stays.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CborWriter<'b> {
     buffer: &'b mut [u8],
     used: usize,
@@ -262,7 +263,6 @@ impl<'a> From<Args<'a>> for EncodedArgs<'a> {
 ///   a2 44 "args" | {…} | 44 "name" 47 | command | (48 "redirect") | ({…})
 /// ```
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RequestPieces<'a> {
     start: &'static [u8],
     args: &'a [u8],
@@ -272,6 +272,20 @@ pub struct RequestPieces<'a> {
     name: &'a [u8],
     redirect_key: &'static [u8],
     redirect: &'a [u8],
+}
+
+// Not derived: the derive cannot tell slices of two lifetimes apart.
+#[cfg(feature = "defmt")]
+impl defmt::Format for RequestPieces<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "RequestPieces {{ name: {=[u8]}, args: {=[u8]}, redirect: {=[u8]} }}",
+            self.name,
+            self.args,
+            self.redirect
+        );
+    }
 }
 
 impl<'a> RequestPieces<'a> {

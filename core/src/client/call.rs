@@ -60,6 +60,7 @@ pub enum CallData<'a> {
 /// A call whose request ends before all were taken (an error response, an early end, a local
 /// cancel) gives its remaining request frames and an end of its data, and none of the rest.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a call whose frames are not taken is never sent"]
 pub struct Call<'a> {
     request_id: RequestId,
@@ -74,6 +75,7 @@ pub struct Call<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Stage {
     Request,
     Data,
@@ -85,6 +87,13 @@ enum Stage {
 pub struct ClientOutput<'o, T: Table + ?Sized, P: Protocol> {
     client: &'o mut Client<P>,
     table: &'o mut T,
+}
+
+#[cfg(feature = "defmt")]
+impl<T: Table + ?Sized, P: Protocol> defmt::Format for ClientOutput<'_, T, P> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "ClientOutput {{ next_id: {} }}", self.client.next_id);
+    }
 }
 
 impl<P: Protocol> Client<P> {

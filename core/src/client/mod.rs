@@ -135,6 +135,7 @@ impl RequestState {
 ///
 /// Errors do not latch: the owner gives up on the connection (client.md).
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Client<P: Protocol = Revision> {
     protocol: P,
     config: ClientConfig,
@@ -152,6 +153,7 @@ pub struct Client<P: Protocol = Revision> {
 
 /// The frame that is being handled, as far as later parts need it.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct CurrentFrame {
     request_id: RequestId,
     stream_id: StreamId,

@@ -13,6 +13,13 @@ pub struct CallQueue<'a, const N: usize> {
     queue: Deque<Call<'a>, N>,
 }
 
+#[cfg(feature = "defmt")]
+impl<const N: usize> defmt::Format for CallQueue<'_, N> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "CallQueue({=usize} of {=usize})", self.queue.len(), N);
+    }
+}
+
 impl<'a, const N: usize> CallQueue<'a, N> {
     /// An empty queue.
     pub const fn new() -> Self {

@@ -12,6 +12,7 @@ use crate::{Protocol, ProtocolError};
 
 /// What is done with the current frame's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) enum Task {
     /// Nothing; at its end it is an error, if there is one. (An encoded payload must have gone
     /// through its decoder before anything else is said of its frame.)

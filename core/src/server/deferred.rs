@@ -11,6 +11,7 @@ use crate::{ApiMisuse, Protocol};
 
 /// Something that gives frames, held back.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Deferred<'a> {
     /// A response.
@@ -55,6 +56,18 @@ impl<'a> Deferred<'a> {
 #[derive(Debug, Default)]
 pub struct DeferredQueue<'a, const N: usize> {
     queue: Deque<Deferred<'a>, N>,
+}
+
+#[cfg(feature = "defmt")]
+impl<const N: usize> defmt::Format for DeferredQueue<'_, N> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "DeferredQueue({=usize} of {=usize})",
+            self.queue.len(),
+            N
+        );
+    }
 }
 
 impl<'a, const N: usize> DeferredQueue<'a, N> {

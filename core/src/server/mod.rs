@@ -126,6 +126,7 @@ impl ServerState {
 
 /// The frame that is being handled, as far as later parts need it.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct CurrentFrame {
     request_id: RequestId,
     flags: TypeFlags,
@@ -145,6 +146,7 @@ struct CurrentFrame {
 /// `P` is how the revision is chosen: [`Revision`] by value, or a marker such as
 /// [`R0005`](crate::R0005) by type, which drops the code of the others.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Server<P: Protocol = Revision> {
     protocol: P,
     config: ServerConfig,
@@ -164,6 +166,7 @@ pub struct Server<P: Protocol = Revision> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Opening {
     Initial,
     Settings,

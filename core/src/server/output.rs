@@ -129,6 +129,13 @@ pub struct Output<'o, T: Table + ?Sized, P: Protocol> {
     pub(super) stream: &'o mut OutputStream,
 }
 
+#[cfg(feature = "defmt")]
+impl<T: Table + ?Sized, P: Protocol> defmt::Format for Output<'_, T, P> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Output {{ stream: {} }}", self.stream);
+    }
+}
+
 impl<T: Table + ?Sized, P: Protocol> Output<'_, T, P> {
     /// Largest payload of a frame.
     pub(super) fn frame_size(&self) -> usize {

@@ -12,6 +12,7 @@ use crate::{Limits, Protocol, ProtocolError, RefusalReason};
 
 /// What is done with the current frame's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) enum Task {
     /// Nothing.
     Skip,

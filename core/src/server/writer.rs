@@ -9,6 +9,7 @@ use crate::{ApiMisuse, Protocol};
 
 /// What became of a piece that was pushed.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a frame that is not written leaves the stream incomplete"]
 pub enum Push<'b> {
     /// It was taken, all of it. Go on with the next piece.
@@ -30,6 +31,7 @@ pub enum Push<'b> {
 /// On an encoded stream (0006) the pieces are already encoded: use
 /// [`push_encoded`](Self::push_encoded) with the encoded status map first.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a response that is not finished keeps its request open"]
 pub struct ResponseWriter {
     responder: Responder,
@@ -41,6 +43,7 @@ pub struct ResponseWriter {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Phase {
     /// Nothing was sent: a command error may still be a status map.
     Start,

@@ -14,6 +14,19 @@ pub struct FixedTable<const REQUESTS: usize> {
     refused: LinearMap<RequestId, Entry, REQUESTS>,
 }
 
+#[cfg(feature = "defmt")]
+impl<const REQUESTS: usize> defmt::Format for FixedTable<REQUESTS> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "FixedTable({=usize} and {=usize} refused of {=usize})",
+            self.requests.len(),
+            self.refused.len(),
+            REQUESTS
+        );
+    }
+}
+
 impl<const REQUESTS: usize> FixedTable<REQUESTS> {
     /// An empty table.
     pub const fn new() -> Self {
@@ -84,6 +97,18 @@ fn forget<const N: usize>(map: &mut LinearMap<RequestId, Entry, N>, id: RequestI
 pub struct FixedArena<const CHUNKS: usize, const BYTES: usize> {
     bytes: Vec<u8, BYTES>,
     chunks: Vec<(Key, usize), CHUNKS>,
+}
+
+#[cfg(feature = "defmt")]
+impl<const CHUNKS: usize, const BYTES: usize> defmt::Format for FixedArena<CHUNKS, BYTES> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "FixedArena({=usize} of {=usize} bytes)",
+            self.bytes.len(),
+            BYTES
+        );
+    }
 }
 
 impl<const CHUNKS: usize, const BYTES: usize> FixedArena<CHUNKS, BYTES> {
@@ -207,6 +232,7 @@ fn shift_down(bytes: &mut [u8], by: usize) {
 /// A table and an arena in fixed memory: at most `REQUESTS` requests at once, which share `BYTES`
 /// bytes for what has to be gathered. `const fn new()`, so it fits in a `static`.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FixedStore<const REQUESTS: usize, const BYTES: usize> {
     table: FixedTable<REQUESTS>,
     arena: FixedArena<REQUESTS, BYTES>,

@@ -7,6 +7,7 @@ use crate::wire::RequestId;
 
 /// A law that a store breaks, in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LawBroken(pub &'static str);
 
 impl core::fmt::Display for LawBroken {

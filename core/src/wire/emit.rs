@@ -17,6 +17,13 @@ pub struct OutFrame<'a> {
     payload: [&'a [u8]; MAX_SLICES],
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for OutFrame<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        self.header.format(f);
+    }
+}
+
 impl<'a> OutFrame<'a> {
     /// A frame of this header and these payload slices.
     ///

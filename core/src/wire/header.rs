@@ -152,6 +152,7 @@ impl defmt::Format for FrameHeader {
 
 /// Shows a header with a revision's names; made by [`FrameHeader::display`].
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HeaderDisplay {
     header: FrameHeader,
     revision: Revision,
