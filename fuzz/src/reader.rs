@@ -55,7 +55,10 @@ fn split(mut bytes: &[u8], max: u32, mut lengths: impl FnMut() -> usize) -> Vec<
                     assert_eq!(part.is_first, payload.is_empty() && part.is_first);
                     payload.extend_from_slice(part.bytes);
                     if part.is_last {
-                        out.push(Read::Frame(*part.header.emit(), std::mem::take(&mut payload)));
+                        out.push(Read::Frame(
+                            *part.header.emit(),
+                            std::mem::take(&mut payload),
+                        ));
                     } else {
                         let missing = part.header.length() as usize - payload.len();
                         assert_eq!(reader.missing() as usize, missing);
@@ -68,7 +71,10 @@ fn split(mut bytes: &[u8], max: u32, mut lengths: impl FnMut() -> usize) -> Vec<
                 }
             }
         }
-        assert!(piece.is_empty(), "the reader takes everything that it is given");
+        assert!(
+            piece.is_empty(),
+            "the reader takes everything that it is given"
+        );
     }
     if let Err(error) = reader.finish() {
         out.push(Read::Failed(error));

@@ -28,7 +28,10 @@ pub fn request(data: &[u8]) {
     match value_len(bytes) {
         Ok(len) => {
             let value = Value::from_cbor(&bytes[..len]).expect("what was measured is a value");
-            assert_eq!(Pieces::new(value).collect::<Vec<_>>().concat(), &bytes[..len]);
+            assert_eq!(
+                Pieces::new(value).collect::<Vec<_>>().concat(),
+                &bytes[..len]
+            );
             // No prefix of a value is a value.
             for end in 0..len.min(64) {
                 assert_eq!(value_len(&bytes[..end]), Err(CborError::Incomplete));
@@ -45,7 +48,11 @@ pub fn request(data: &[u8]) {
     if let Ok(atoms) = Atoms::decode(bytes) {
         let _ = format!("{atoms}");
         let escaped = format!("{}", atoms.escaped());
-        assert!(!escaped.chars().any(|c| c.is_control() && c != '\n' && c != '\t'));
+        assert!(
+            !escaped
+                .chars()
+                .any(|c| c.is_control() && c != '\n' && c != '\t')
+        );
     }
     if let Ok(message) = ErrorMessage::decode(bytes, ErrorFlags::NONE, revision) {
         let _ = format!("{message}");

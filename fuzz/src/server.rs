@@ -3,7 +3,7 @@
 use hgrpc::server::{Body, DataMode, Failure, Responder, Server, ServerAction, ServerConfig};
 use hgrpc::store::{Arena, FixedStore, Table};
 use hgrpc::wire::FrameReader;
-use hgrpc::{Limits, ProtocolError, Revision};
+use hgrpc::{ProtocolError, Revision};
 use hgrpc_std::store::{Budgets, GrowableStore};
 
 use crate::input::Input;
@@ -19,7 +19,10 @@ fn steps(input: &mut Input<'_>) -> Vec<Step> {
     let mut steps = Vec::new();
     while !input.is_empty() && steps.len() < 64 {
         steps.push(match input.byte() {
-            op @ 0..48 => Step::Answer { which: op, how: input.byte() },
+            op @ 0..48 => Step::Answer {
+                which: op,
+                how: input.byte(),
+            },
             48..56 => {
                 let len = usize::from(input.byte());
                 Step::Frame(input.bytes(len).to_vec())
@@ -70,8 +73,14 @@ fn run<T: Table, A: Arena>(
                                 ));
                                 responders.push(command.responder);
                             }
-                            Ok(ServerAction::CommandData { request_id, bytes, is_last }) => {
-                                data.push_str(&format!("{bytes:02x?}").replace(['[', ']', ',', ' '], ""));
+                            Ok(ServerAction::CommandData {
+                                request_id,
+                                bytes,
+                                is_last,
+                            }) => {
+                                data.push_str(
+                                    &format!("{bytes:02x?}").replace(['[', ']', ',', ' '], ""),
+                                );
                                 if is_last || part.is_last {
                                     log.push(format!("data {request_id} {data} {is_last}"));
                                     data.clear();
@@ -112,7 +121,10 @@ fn run<T: Table, A: Arena>(
                     frames += 1;
                     assert!(frames < 10, "an answer ends");
                 }
-                assert!(!server.active(table).any(|active| active == id), "it is answered");
+                assert!(
+                    !server.active(table).any(|active| active == id),
+                    "it is answered"
+                );
             }
             Step::Answer { .. } => {}
         }
@@ -121,7 +133,10 @@ fn run<T: Table, A: Arena>(
         if config.data_mode == DataMode::Collect {
             assert!(receiving.iter().all(|id| !active.contains(id)));
         }
-        log.push(format!("receiving {receiving:?} active {active:?} {:?}", server.state()));
+        log.push(format!(
+            "receiving {receiving:?} active {active:?} {:?}",
+            server.state()
+        ));
     }
     log
 }
@@ -135,17 +150,36 @@ pub fn server(data: &[u8]) {
     if mode & 1 == 1 {
         config.data_mode = DataMode::Stream;
     }
-    let mut limits = Limits::DEFAULT;
-    limits.request_frames = 8;
-    limits.max_frame_size = 512;
-    config.limits = limits;
+    config.limits.request_frames = 8;
+    config.limits.max_frame_size = 512;
     let steps = steps(&mut input);
-    let budgets = Budgets { requests: 4, refused: 4, bytes: 256, ..Budgets::DEFAULT };
-    let whole = run(FixedStore::<4, 256>::new().split(), revision, config, &steps, usize::MAX);
+    let mut budgets = Budgets::DEFAULT;
+    budgets.requests = 4;
+    budgets.refused = 4;
+    budgets.bytes = 256;
+    let whole = run(
+        FixedStore::<4, 256>::new().split(),
+        revision,
+        config,
+        &steps,
+        usize::MAX,
+    );
     for piece in [1, 7] {
-        let parts = run(FixedStore::<4, 256>::new().split(), revision, config, &steps, piece);
+        let parts = run(
+            FixedStore::<4, 256>::new().split(),
+            revision,
+            config,
+            &steps,
+            piece,
+        );
         assert_eq!(parts, whole, "in pieces of {piece}");
     }
-    let grown = run(GrowableStore::new(budgets).split(), revision, config, &steps, 7);
+    let grown = run(
+        GrowableStore::new(budgets).split(),
+        revision,
+        config,
+        &steps,
+        7,
+    );
     assert_eq!(grown, whole, "in growing memory");
 }

@@ -428,8 +428,9 @@ impl<P: Protocol> Server<P> {
         }
     }
 
+    /// The answer to a part that completes nothing. After an error no frame is wanted.
     fn wait<'a>(&self, is_last: bool) -> ServerAction<'a> {
-        if is_last {
+        if is_last && !self.errored {
             ServerAction::WantFrame(self.state())
         } else {
             ServerAction::Noop
