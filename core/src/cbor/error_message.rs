@@ -118,8 +118,9 @@ impl fmt::Display for ErrorMessage<'_> {
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ErrorPieces<'a> {
+    // Constants too have this lifetime: with two, `defmt`'s derive cannot choose.
     /// Up to the arguments, where these come first (0006), else up to the message.
-    start: &'static [u8],
+    start: &'a [u8],
     /// The message's key and head.
     key: [u8; 17],
     key_len: u8,
@@ -127,7 +128,7 @@ pub struct ErrorPieces<'a> {
     args: &'a [u8],
     /// Whether arguments follow the message (0005), by their keys' order.
     args_last: bool,
-    end: &'static [u8],
+    end: &'a [u8],
 }
 
 impl<'a> ErrorPieces<'a> {

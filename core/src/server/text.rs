@@ -11,6 +11,7 @@ type Composed<'b> = (FrameKind, TypeFlags, [&'b [u8]; MAX_SLICES]);
 
 /// Which error a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) enum FailureKind {
     /// The command's own: a status map, if nothing was sent before.
     Command,

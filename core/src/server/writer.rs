@@ -30,6 +30,7 @@ pub enum Push<'b> {
 /// On an encoded stream (0006) the pieces are already encoded: use
 /// [`push_encoded`](Self::push_encoded) with the encoded status map first.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a response that is not finished keeps its request open"]
 pub struct ResponseWriter {
     responder: Responder,
@@ -41,6 +42,7 @@ pub struct ResponseWriter {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Phase {
     /// Nothing was sent: a command error may still be a status map.
     Start,
