@@ -140,8 +140,16 @@ fn rotate(bytes: &mut [u8], middle: usize) {
         if front.is_empty() || back.is_empty() {
             return;
         }
-        front.reverse();
-        back.reverse();
-        bytes.reverse();
+        reverse(front);
+        reverse(back);
+        reverse(bytes);
+    }
+}
+
+/// Like the slice's own `reverse`, which keeps a panic path in a program built for size.
+fn reverse(mut bytes: &mut [u8]) {
+    while let [first, middle @ .., last] = bytes {
+        core::mem::swap(first, last);
+        bytes = middle;
     }
 }

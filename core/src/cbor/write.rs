@@ -264,13 +264,14 @@ impl<'a> From<Args<'a>> for EncodedArgs<'a> {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct RequestPieces<'a> {
-    start: &'static [u8],
+    // Constants too have this lifetime: with two, `defmt`'s derive cannot choose.
+    start: &'a [u8],
     args: &'a [u8],
     /// The key `name` and the head of its value.
     name_head: [u8; 14],
     name_head_len: u8,
     name: &'a [u8],
-    redirect_key: &'static [u8],
+    redirect_key: &'a [u8],
     redirect: &'a [u8],
 }
 

@@ -9,7 +9,7 @@ use hgrpc_gate::{Port, plant};
 #[entry]
 fn main() -> ! {
     static mut BUFFER: [u8; 64] = [0; 64];
-    let mut port = Port::open();
+    let mut port = Port::first();
     loop {
         let mut header = [0; 8];
         fill(&mut port, &mut header);

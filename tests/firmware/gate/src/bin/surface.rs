@@ -27,7 +27,7 @@ impl Write for Text<'_> {
 #[entry]
 fn main() -> ! {
     static mut BUFFER: [u8; 64] = [0; 64];
-    let mut port = Port::open();
+    let mut port = Port::first();
     loop {
         let count = port.read(BUFFER);
         let input = BUFFER.get(..count).unwrap_or_default();

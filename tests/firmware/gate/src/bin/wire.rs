@@ -11,7 +11,7 @@ use hgrpc_gate::{Port, plant};
 fn main() -> ! {
     static mut BUFFER: [u8; 64] = [0; 64];
     static mut READER: FrameReader = FrameReader::new(32 * 1024);
-    let mut port = Port::open();
+    let mut port = Port::first();
     loop {
         let count = port.read(BUFFER);
         let mut input = BUFFER.get(..count).unwrap_or_default();
