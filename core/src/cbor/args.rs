@@ -169,6 +169,7 @@ impl<'a> IntoIterator for &Args<'a> {
 
 /// Keys and values of [`Args`]; made by [`Args::iter`].
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ArgsIter<'a>(Option<Entries<'a>>);
 
 impl<'a> Iterator for ArgsIter<'a> {

@@ -327,3 +327,105 @@ pub(super) fn skip_value(bytes: &[u8], depth: u8) -> Result<usize, CborError> {
 pub fn value_len(bytes: &[u8]) -> Result<usize, CborError> {
     skip_value(bytes, 0)
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::super::testing::{cbor, hex, nearly_cbor, reference_len};
+    use super::*;
+
+    fn scan_in_parts(bytes: &[u8], part: usize) -> Result<usize, CborError> {
+        let mut scanner = ValueScanner::new();
+        let mut seen = 0;
+        for part in bytes.chunks(part) {
+            if let Some(end) = scanner.scan(part)? {
+                assert!(!scanner.is_inside());
+                return Ok(seen + end);
+            }
+            seen += part.len();
+        }
+        assert_eq!(scanner.is_inside(), !bytes.is_empty());
+        Err(CborError::Incomplete)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2048))]
+
+        #[test]
+        fn every_value_is_passed_over_exactly(value in cbor(), after: Vec<u8>) {
+            let mut bytes = value.to_vec();
+            let len = bytes.len();
+            for cut in 0..len {
+                prop_assert_eq!(value_len(&bytes[..cut]), Err(CborError::Incomplete));
+            }
+            bytes.extend(after);
+            prop_assert_eq!(value_len(&bytes), Ok(len));
+            // minicbor agrees.
+            let mut oracle = minicbor::Decoder::new(&bytes);
+            oracle.skip().unwrap();
+            prop_assert_eq!(oracle.position(), len);
+        }
+
+        #[test]
+        fn any_bytes_get_the_reference_answer_however_they_are_cut(bytes in nearly_cbor(), part in 1usize..8) {
+            let expected = reference_len(&bytes, 0);
+            prop_assert_eq!(value_len(&bytes), expected);
+            prop_assert_eq!(scan_in_parts(&bytes, part), expected);
+        }
+    }
+
+    #[test]
+    fn sixteen_levels_pass_and_seventeen_do_not() {
+        for opening in [&[0x81][..], &[0x9f], &[0xa1, 0x01], &[0xbf, 0x01], &[0xc1]] {
+            let mut bytes: Vec<u8> = opening.repeat(16);
+            assert_eq!(value_len(&bytes), Err(CborError::Incomplete));
+            bytes.push(0);
+            if opening[0] & 31 == 31 {
+                bytes.extend([0xff; 16]);
+            }
+            assert_eq!(value_len(&bytes), Ok(bytes.len()));
+            let deeper = opening.repeat(17);
+            assert_eq!(value_len(&deeper), Err(CborError::NestedTooDeep));
+            assert_eq!(
+                value_len(&opening.repeat(100_000)),
+                Err(CborError::NestedTooDeep)
+            );
+        }
+        // An empty container is a level too; a string in chunks is none.
+        let mut bytes = vec![0x81; 16];
+        bytes.push(0x80);
+        assert_eq!(value_len(&bytes), Err(CborError::NestedTooDeep));
+        bytes.splice(16.., hex("5f4161ff"));
+        assert_eq!(value_len(&bytes), Ok(20));
+    }
+
+    #[test]
+    fn lengths_that_no_memory_holds_are_incomplete() {
+        for head in ["5b", "7b", "9b", "bb"] {
+            let bytes = hex(&std::format!("{head}ffffffffffffffff"));
+            assert_eq!(value_len(&bytes), Err(CborError::Incomplete));
+            assert_eq!(scan_in_parts(&bytes, 1), Err(CborError::Incomplete));
+        }
+        // Twice this many items is no number of 64 bits.
+        assert_eq!(
+            value_len(&hex("bb8000000000000000 0000")),
+            Err(CborError::Incomplete)
+        );
+    }
+
+    #[test]
+    fn what_is_not_well_formed_is_refused_at_its_first_byte() {
+        for bytes in [
+            "1c", "1d", "1e", "1f", "3f", "5c", "7d", "9e", "bc", "dc", "df", "fc", "ff", "81ff",
+            "a1ff", "a100ff", "bf00ff", "c1ff", "5f00", "5f1a", "5f5f", "5f61", "7f41", "7f7f",
+            "5ff6", "9f1c", "f81f", "f800",
+        ] {
+            assert_eq!(value_len(&hex(bytes)), Err(CborError::Malformed), "{bytes}");
+        }
+    }
+}

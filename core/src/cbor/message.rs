@@ -194,6 +194,7 @@ impl<'a> IntoIterator for &Atoms<'a> {
 
 /// The atoms of an array; made by [`Atoms::iter`].
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AtomsIter<'a>(Option<super::Elements<'a>>);
 
 impl<'a> Iterator for AtomsIter<'a> {

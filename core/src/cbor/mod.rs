@@ -19,6 +19,8 @@ mod settings;
 mod status;
 mod strict;
 mod string;
+#[cfg(test)]
+mod testing;
 mod utf8;
 mod value;
 mod write;

@@ -13,6 +13,7 @@ use super::item::{BREAK, MAJOR_BYTES, MAJOR_TEXT, read_head};
 /// of indefinite length is its start byte, head and content of each chunk, and the break; a tag is
 /// a piece. The pieces together are the encoding. Work per piece is constant.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Pieces<'a> {
     rest: &'a [u8],
     /// Bytes of the content that comes next.

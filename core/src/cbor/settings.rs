@@ -210,6 +210,7 @@ fn malformed<E>(_: E) -> ProtocolError {
 /// The payload of `stream-settings`: how the frames of one stream are encoded (revision-0006.md,
 /// 4.2).
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct StreamSettings;
 
 impl StreamSettings {

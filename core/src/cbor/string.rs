@@ -23,6 +23,7 @@ pub struct ByteString<'a>(Repr<'a>);
 
 /// The pieces of a string in order, none of them empty; made by [`ByteString::chunks`].
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Chunks<'a> {
     slice: &'a [u8],
     encoded: &'a [u8],
@@ -323,6 +324,7 @@ impl<'b, C> minicbor::Decode<'b, C> for Text<'b> {
 /// Byte strings in an array; made by the views that hold such arrays. Items of other types are
 /// passed over.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ByteStrings<'a>(Option<super::Elements<'a>>);
 
 impl<'a> ByteStrings<'a> {

@@ -129,6 +129,7 @@ pub(super) fn write_lossy(bytes: &ByteString<'_>, w: &mut dyn Write) -> fmt::Res
 /// (`\x9b`) included; characters that reorder text, such as U+202E, become `\u{202e}`. Everything
 /// else is shown as it is.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Escaped<T>(pub T);
 
 impl<T: fmt::Display> fmt::Display for Escaped<T> {

@@ -156,6 +156,7 @@ impl<'b, C> minicbor::Decode<'b, C> for Value<'b> {
 
 /// The items of an array; made by [`Value::elements`].
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Elements<'a> {
     reader: CborReader<'a>,
     items: Items,
@@ -177,6 +178,7 @@ impl<'a> Iterator for Elements<'a> {
 
 /// The pairs of a map; made by [`Value::entries`].
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Entries<'a> {
     reader: CborReader<'a>,
     items: Items,
