@@ -161,3 +161,66 @@ impl Write for EscapeWriter<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::format;
+    use std::string::String;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn utf8ish() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop::sample::select(
+            &[
+                0x00u8, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbd, 0xbf, 0xc0, 0xc2, 0xdf,
+                0xe0, 0xe1, 0xed, 0xef, 0xf0, 0xf1, 0xf4, 0xf5, 0xff,
+            ][..],
+        );
+        prop_oneof![
+            prop::collection::vec(byte, 0..12),
+            any::<String>().prop_map(String::into_bytes)
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn lossy_text_is_as_the_standard_library_has_it_however_it_is_cut(bytes in utf8ish(), part in 1usize..5) {
+            let mut shown = String::new();
+            let mut decoder = Utf8Decoder::new();
+            let mut checker = Utf8Decoder::new();
+            let mut is_valid = true;
+            for chunk in bytes.chunks(part) {
+                decoder.push(chunk, &mut |c| shown.write_char(c)).unwrap();
+                is_valid = is_valid && checker.check(chunk);
+            }
+            decoder.finish(&mut |c| shown.write_char(c)).unwrap();
+            prop_assert_eq!(&shown, &String::from_utf8_lossy(&bytes));
+            prop_assert_eq!(is_valid && checker.is_complete(), std::str::from_utf8(&bytes).is_ok());
+            prop_assert_eq!(ByteString::from_slice(&bytes).is_utf8(), std::str::from_utf8(&bytes).is_ok());
+        }
+
+        #[test]
+        fn nothing_that_is_shown_controls_a_terminal(text: String) {
+            let shown = format!("{}", Escaped(text));
+            prop_assert!(!shown.chars().any(|c| c.is_control() && c != '\n' && c != '\t'));
+        }
+    }
+
+    #[test]
+    fn controls_are_escaped() {
+        let shown = format!(
+            "{}",
+            Escaped("a\x1b[31m\n\t\r\0\x7f\u{9b}\u{a0}\u{202e}\u{2066}\\x é")
+        );
+        assert_eq!(
+            shown,
+            "a\\x1b[31m\n\t\\x0d\\x00\\x7f\\x9b\u{a0}\\u{202e}\\u{2066}\\x é"
+        );
+    }
+}

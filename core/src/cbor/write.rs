@@ -49,7 +49,7 @@ impl Head {
 /// Writes canonical CBOR to the front of a caller's buffer.
 ///
 /// Heads are the shortest. Whether keys are in order and containers have the items that their head
-/// says is the caller's to see to; [`ArgsWriter`] does so for argument maps. After an error, what
+/// says is the caller's to see to; [`ArgsWriter`](super::ArgsWriter) does so for argument maps. After an error, what
 /// was written so far stays.
 #[derive(Debug)]
 pub struct CborWriter<'b> {
@@ -264,13 +264,13 @@ impl<'a> From<Args<'a>> for EncodedArgs<'a> {
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RequestPieces<'a> {
-    start: &'static [u8],
+    start: &'a [u8],
     args: &'a [u8],
     /// The key `name` and the head of its value.
     name_head: [u8; 14],
     name_head_len: u8,
     name: &'a [u8],
-    redirect_key: &'static [u8],
+    redirect_key: &'a [u8],
     redirect: &'a [u8],
 }
 
