@@ -139,9 +139,17 @@ fn rotate(bytes: &mut [u8], middle: usize) {
         if front.is_empty() || back.is_empty() {
             return;
         }
-        front.reverse();
-        back.reverse();
-        bytes.reverse();
+        reverse(front);
+        reverse(back);
+        reverse(bytes);
+    }
+}
+
+/// `slice::reverse`, which keeps a panic path when it is optimised for size.
+fn reverse(bytes: &mut [u8]) {
+    let mut ends = bytes.iter_mut();
+    while let (Some(first), Some(last)) = (ends.next(), ends.next_back()) {
+        core::mem::swap(first, last);
     }
 }
 

@@ -205,8 +205,13 @@ impl<'a> From<&'a [u8]> for ByteString<'a> {
 impl core::fmt::Debug for ByteString<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("b\"")?;
-        for chunk in self.chunks() {
-            write!(f, "{}", chunk.escape_ascii())?;
+        for &byte in self.chunks().flatten() {
+            if byte.is_ascii() {
+                utf8::write_quoted(f, char::from(byte))?;
+            } else {
+                f.write_str("\\x")?;
+                utf8::write_hex(f, u32::from(byte), 2)?;
+            }
         }
         f.write_str("\"")
     }
@@ -299,10 +304,7 @@ impl PartialEq<&str> for Text<'_> {
 impl core::fmt::Debug for Text<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("\"")?;
-        utf8::for_each_char(&self.0, &mut |c| {
-            c.escape_debug()
-                .try_for_each(|c| core::fmt::Write::write_char(f, c))
-        })?;
+        utf8::for_each_char(&self.0, &mut |c| utf8::write_quoted(f, c))?;
         f.write_str("\"")
     }
 }

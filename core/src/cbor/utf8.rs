@@ -118,6 +118,45 @@ pub(super) fn for_each_char(
     decoder.finish(out)
 }
 
+/// Writes the lowest `digits` hexadecimal digits of a number. Not by `{:02x}`: the formatter's code
+/// for padding is larger than all of this file's.
+pub(super) fn write_hex(w: &mut dyn Write, value: u32, digits: u32) -> fmt::Result {
+    (0..digits).rev().try_for_each(|digit| {
+        let nibble = value.wrapping_shr(digit.wrapping_mul(4)) & 0xf;
+        w.write_char(char::from_digit(nibble, 16).unwrap_or('0'))
+    })
+}
+
+/// Writes a character in quotes: like `char::escape_debug`, without its tables and panic paths.
+pub(super) fn write_quoted(w: &mut dyn Write, c: char) -> fmt::Result {
+    match c {
+        '"' | '\\' => {
+            w.write_char('\\')?;
+            w.write_char(c)
+        }
+        '\n' => w.write_str("\\n"),
+        '\t' => w.write_str("\\t"),
+        _ => write_safe(w, c),
+    }
+}
+
+/// Writes a character so that it is safe on a terminal.
+fn write_safe(w: &mut dyn Write, c: char) -> fmt::Result {
+    match c {
+        '\n' | '\t' => w.write_char(c),
+        '\0'..='\x1f' | '\x7f'..='\u{9f}' => {
+            w.write_str("\\x")?;
+            write_hex(w, u32::from(c), 2)
+        }
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            w.write_str("\\u{")?;
+            write_hex(w, u32::from(c), 4)?;
+            w.write_char('}')
+        }
+        _ => w.write_char(c),
+    }
+}
+
 /// Writes a string as text, lossily.
 pub(super) fn write_lossy(bytes: &ByteString<'_>, w: &mut dyn Write) -> fmt::Result {
     for_each_char(bytes, &mut |c| w.write_char(c))
@@ -149,16 +188,7 @@ impl Write for EscapeWriter<'_, '_> {
     }
 
     fn write_char(&mut self, c: char) -> fmt::Result {
-        match c {
-            '\n' | '\t' => self.inner.write_char(c),
-            '\0'..='\x1f' | '\x7f'..='\u{9f}' => write!(self.inner, "\\x{:02x}", u32::from(c)),
-            '\u{61c}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' => write!(self.inner, "\\u{{{:x}}}", u32::from(c)),
-            _ => self.inner.write_char(c),
-        }
+        write_safe(self.inner, c)
     }
 }
 
