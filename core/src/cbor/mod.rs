@@ -6,6 +6,18 @@
 //! levels, the same in every build. Everything read is a view of the input. minicbor's traits are
 //! for single typed values: [`Value::decode`], [`Args::value`], [`CborWriter::value`].
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used
+    )
+)]
+
 mod args;
 mod args_writer;
 mod error_message;
@@ -19,6 +31,8 @@ mod settings;
 mod status;
 mod strict;
 mod string;
+#[cfg(test)]
+mod testing;
 mod utf8;
 mod value;
 mod write;
