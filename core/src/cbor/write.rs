@@ -49,7 +49,7 @@ impl Head {
 /// Writes canonical CBOR to the front of a caller's buffer.
 ///
 /// Heads are the shortest. Whether keys are in order and containers have the items that their head
-/// says is the caller's to see to; [`ArgsWriter`] does so for argument maps. After an error, what
+/// says is the caller's to see to; [`ArgsWriter`](super::ArgsWriter) does so for argument maps. After an error, what
 /// was written so far stays.
 #[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
