@@ -44,7 +44,10 @@ fn uncited_headings(file: &str, sources: &[String]) -> Vec<String> {
     let mut uncited = Vec::new();
     for found in heading.captures_iter(&text) {
         let quoted = format!("\"{}\"", &found[1]);
-        if !sources.iter().any(|s| s.contains(file) && s.contains(&quoted)) {
+        if !sources
+            .iter()
+            .any(|s| s.contains(file) && s.contains(&quoted))
+        {
             uncited.push(format!("{file}, {quoted}"));
         }
     }
