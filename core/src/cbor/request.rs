@@ -1,6 +1,7 @@
 //! Command requests as they arrive.
 //!
-//! Specification: messages.md, "Command request"; revision-0006.md, 5.7; deviations.md, D5.
+//! Specification: messages.md, "Command request"; revision-0006.md, 2.1 and 5.7;
+//! deviations.md, D5.
 
 use super::item::CborError;
 use super::{Args, ByteString, ByteStrings, CborReader, Value};

@@ -1,7 +1,7 @@
 //! Settings payloads of revision 0006: which content encodings a sender decodes, and which one a
 //! stream uses.
 //!
-//! Specification: revision-0006.md, 4, 5.3, 6.3 and 9.2.
+//! Specification: revision-0006.md, 2.6, 4, 5.3, 6.3 and 9.2.
 
 use super::strict::check_strict;
 use super::{CborWriter, Value};
