@@ -21,6 +21,7 @@
 mod args;
 mod args_writer;
 mod error_message;
+mod float;
 mod item;
 mod message;
 mod pieces;

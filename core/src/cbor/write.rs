@@ -2,6 +2,7 @@
 //!
 //! Specification: messages.md, "CBOR"; revision-0006.md, 9.1.
 
+use super::float::shorten_floats;
 use super::item::{
     MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_TEXT, MAJOR_UNSIGNED,
 };
@@ -177,14 +178,18 @@ impl<'b> CborWriter<'b> {
         self.len_head(MAJOR_MAP, len)
     }
 
-    /// Writes any value that minicbor can encode, as minicbor encodes it. (Floats keep the width of
-    /// their type: `f32` where the value allows is the caller's choice.)
+    /// Writes any value that minicbor can encode. Floats take the shortest form that keeps their
+    /// value, whatever their type.
     ///
     /// # Errors
     /// [`ApiMisuse::TooLarge`] if it does not fit, [`ApiMisuse::InvalidMessage`] if it refuses to be
     /// encoded. A part of it may have been written.
     pub fn value<T: minicbor::Encode<()> + ?Sized>(&mut self, value: &T) -> Result<(), ApiMisuse> {
-        minicbor::encode(value, &mut *self).map_err(|error| {
+        let start = self.used;
+        let result = minicbor::encode(value, &mut *self);
+        let written = self.buffer.get_mut(start..self.used).unwrap_or_default();
+        self.used = start.saturating_add(shorten_floats(written));
+        result.map_err(|error| {
             if error.is_write() {
                 ApiMisuse::TooLarge
             } else {
