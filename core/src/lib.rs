@@ -17,6 +17,8 @@
 pub mod cbor;
 pub mod client;
 mod error;
+#[cfg(feature = "embedded-io-v0_7")]
+pub mod io;
 mod limits;
 mod revision;
 pub mod server;
