@@ -14,6 +14,7 @@
     )
 )]
 
+mod bytes;
 pub mod cbor;
 pub mod client;
 mod error;

@@ -1,5 +1,18 @@
-//! hgrpc with std: storage and buffers that grow, connections, content encodings, transports.
+//! What hosts put around the [`hgrpc`] core.
+//!
+//! | module | for |
+//! | --- | --- |
+//! | [`store`] | storage that grows, within budgets |
+//! | [`buffer`] | a receive buffer that grows, up to a ceiling |
+//! | [`encoding`] | the content encodings of revision 0006 |
+//! | [`human`] | frames as lines of text, for tests, tools and logs |
+//! | [`value`] | CBOR values that own their bytes |
+//! | [`diagnostic`] | encoded CBOR in the notation that people read |
+#![forbid(unsafe_code)]
 
 pub mod buffer;
+pub mod diagnostic;
 pub mod encoding;
+pub mod human;
 pub mod store;
+pub mod value;

@@ -109,7 +109,7 @@ impl<P: Protocol> Client<P> {
     }
 }
 
-/// The only stream that clients write on.
+/// The only stream that clients write on; never encoded (revision-0006.md, 3.9).
 const STREAM: StreamId = StreamId::new(1);
 
 impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
@@ -272,7 +272,8 @@ impl<'a> Call<'a> {
                 let frame_size = out.frame_size();
                 let chunk = rest.get(..frame_size).unwrap_or(rest);
                 self.data_taken = self.data_taken.saturating_add(chunk.len());
-                // A chunk that fills the frame is never the last one (messages.md).
+                // A chunk that fills the frame is never the last one (messages.md, "Command data").
+                // Unlike the reference's, it keeps to the configured frame size (deviations.md, D6).
                 Some(self.end_frame(out, chunk, chunk.len() < frame_size))
             }
             CallData::None | CallData::Stream => None,

@@ -86,6 +86,8 @@ impl<P: Protocol> Client<P> {
             if !stream_flags.contains(StreamFlags::BEGIN) {
                 return Err(fatal(ProtocolError::StreamNotBegun)); // row 2
             }
+            // On an open stream `stream-begin` changes nothing, and resets no decoder
+            // (revision-0006.md, 3.3).
             self.incoming.insert(stream_id);
         }
         let is_encoded = stream_flags.contains(StreamFlags::ENCODED);
@@ -272,7 +274,7 @@ impl<P: Protocol> Client<P> {
         usize::try_from(self.config.status_size).unwrap_or(usize::MAX)
     }
 
-    /// Row 5; revision-0006.md, 6.4 and 8.
+    /// Row 5; revision-0006.md, 2.3, 6.4 and 8.
     fn response_part<'a, T: Table + ?Sized, A: Arena + ?Sized>(
         &mut self,
         bytes: &'a [u8],
@@ -372,7 +374,8 @@ impl<P: Protocol> Client<P> {
         }
     }
 
-    /// Row 6; revision-0006.md, 6.5 and 2.5.
+    /// Row 6, with what the reference's client refuses (deviations.md, D14); revision-0006.md, 2.5
+    /// and 6.5.
     fn message_part<'a, T: Table + ?Sized, A: Arena + ?Sized>(
         &mut self,
         kind: FrameKind,

@@ -1,5 +1,6 @@
 //! Output that is held back until all input has come, for half-duplex transports
 //! (server.md, "A response is ready" and "Input ends"; revision-0006.md, 5.8 and 5.9).
+//! Errors are held back like any response, and end their requests (deviations.md, D7).
 
 use heapless::Deque;
 

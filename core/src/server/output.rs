@@ -1,4 +1,4 @@
-//! Output streams, and where frames are made (framing.md, "Streams"; revision-0006.md, 5.8).
+//! Output streams, and where frames are made (framing.md, "Streams"; revision-0006.md, 3.2 and 5.8).
 
 use super::{Responder, Server};
 use crate::cbor::ContentEncoding;

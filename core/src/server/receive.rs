@@ -253,7 +253,7 @@ impl<P: Protocol> Server<P> {
             return Err(ProtocolError::CommandDataWithoutFlags); // row 13
         }
         if entry.phase == Phase::Receiving {
-            return Err(ProtocolError::RequestFramesUnfinished); // row 14
+            return Err(ProtocolError::RequestFramesUnfinished); // row 14; deviations.md, D16
         }
         let Limits {
             data_size,
@@ -430,8 +430,9 @@ impl<P: Protocol> Server<P> {
         }
     }
 
+    /// The answer to a part that completes nothing. After an error no frame is wanted.
     fn wait<'a>(&self, is_last: bool) -> ServerAction<'a> {
-        if is_last {
+        if is_last && !self.errored {
             ServerAction::WantFrame(self.state())
         } else {
             ServerAction::Noop
@@ -578,7 +579,8 @@ impl<P: Protocol> Server<P> {
 }
 
 impl<P: Protocol> Server<P> {
-    /// *Dispatch* in server.md; revision-0006.md, 5.7. `data` is what was collected.
+    /// *Dispatch* in server.md; revision-0006.md, 5.7. A request that does not decode is an error
+    /// (deviations.md, D4), but whatever its arguments hold is accepted (D15). `data` is what was collected.
     fn dispatch<'a, T: Table + ?Sized>(
         &mut self,
         request: &'a [u8],

@@ -22,7 +22,7 @@ pub(super) enum FailureKind {
 }
 
 impl Failure<'_> {
-    /// The frame that reports this failure.
+    /// The frame that reports this failure; refused if it does not fit (deviations.md, D3).
     pub(super) fn compose(
         &mut self,
         revision: Revision,

@@ -170,7 +170,7 @@ impl FrameReader {
         skipped
     }
 
-    /// What the end of input means now.
+    /// What the end of input means now (revision-0006.md, 1.4 and 11).
     ///
     /// # Errors
     /// [`ProtocolError::ShortHeader`] or [`ProtocolError::ShortPayload`] inside a frame;

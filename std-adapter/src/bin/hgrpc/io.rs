@@ -1,0 +1,58 @@
+//! Input and output of the subcommands.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, StdoutLock};
+use std::path::{Path, PathBuf};
+
+use crate::exit::Failure;
+
+/// Bytes that are read and written at a time.
+pub(crate) const BUFFER: usize = 256 * 1024;
+
+/// The input file, or standard input.
+pub(crate) struct Input {
+    name: String,
+    source: Box<dyn Read>,
+}
+
+impl Input {
+    /// Opens a file; none or `-` is standard input.
+    pub(crate) fn open(path: Option<&PathBuf>) -> Result<Self, Failure> {
+        match path {
+            Some(path) if path != Path::new("-") => {
+                let name = path.display().to_string();
+                let file = File::open(path)
+                    .map_err(|error| Failure::Io(format!("cannot open {name}: {error}")))?;
+                Ok(Self {
+                    name,
+                    source: Box::new(file),
+                })
+            }
+            _ => Ok(Self {
+                name: "standard input".to_owned(),
+                source: Box::new(io::stdin().lock()),
+            }),
+        }
+    }
+
+    /// What a failure to read means.
+    pub(crate) fn failure(&self, error: &io::Error) -> Failure {
+        Failure::Io(format!("cannot read {}: {error}", self.name))
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.source.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+/// Standard output, behind a large buffer.
+pub(crate) fn output() -> BufWriter<StdoutLock<'static>> {
+    BufWriter::with_capacity(BUFFER, io::stdout().lock())
+}

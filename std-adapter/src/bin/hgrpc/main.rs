@@ -1,0 +1,40 @@
+//! The command-line tool `hgrpc`. One file per subcommand; [`exit`] says how each run can end.
+
+mod decode;
+mod encode;
+mod exit;
+mod io;
+
+use std::process::ExitCode;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Parser, Subcommand};
+use hgrpc::{REVISIONS, Revision};
+
+/// Tools for hgrpc, Mercurial's frame-based RPC protocol.
+#[derive(Debug, Parser)]
+#[command(name = "hgrpc", version, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Decode(decode::Args),
+    Encode(encode::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Decode(args) => decode::run(&args),
+        Command::Encode(args) => encode::run(&args),
+    };
+    exit::code(result)
+}
+
+/// What `--revision` takes.
+fn revision_parser() -> impl TypedValueParser<Value = Revision> {
+    PossibleValuesParser::new(REVISIONS.map(Revision::name))
+        .map(|name| Revision::from_name(&name).unwrap_or_default())
+}

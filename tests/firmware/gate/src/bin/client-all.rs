@@ -1,0 +1,20 @@
+//! A client that speaks whichever revision the first byte asks for.
+#![no_std]
+#![no_main]
+
+use cortex_m_rt::entry;
+use hgrpc::Revision;
+use hgrpc_gate::{BUFFER, ClientEnd, Port, Store, choose_revision};
+
+#[entry]
+fn main() -> ! {
+    static mut MEMORY: [u8; BUFFER] = [0; BUFFER];
+    static mut STORE: Store = Store::new();
+    static mut END: ClientEnd<Revision> = ClientEnd::new(Revision::R0006);
+    let mut port = Port::first();
+    loop {
+        *STORE = Store::new();
+        *END = ClientEnd::new(choose_revision(&mut port));
+        while END.step(&mut port, STORE, MEMORY) {}
+    }
+}

@@ -1,0 +1,36 @@
+//! What the programs of the gate share: a port, the two ends of the protocol as a firmware would
+//! drive them, the panic handler, the planted panics.
+//!
+//! Read `src/bin/baseline.rs` first, then `src/bin/wire.rs` and `src/server.rs`; `../size` builds
+//! and measures them. The unsafe code of the programs stands in `port.rs` and `panic.rs` and
+//! nowhere else.
+#![no_std]
+
+mod client;
+mod panic;
+mod port;
+mod server;
+
+pub use client::ClientEnd;
+pub use panic::plant;
+pub use port::Port;
+pub use server::ServerEnd;
+
+/// Bytes of receive buffer: a small device's. Frames are larger.
+pub const BUFFER: usize = 64;
+
+/// What is remembered of requests. In a static of its own it needs no flash: it starts as zeros.
+pub type Store = hgrpc::store::FixedStore<4, 1024>;
+
+/// Waits for a byte that chooses a revision: known only when the program runs.
+#[inline(never)]
+pub fn choose_revision(port: &mut Port) -> hgrpc::Revision {
+    let mut byte = [0];
+    while port.read(&mut byte) == 0 {}
+    let [byte] = byte;
+    match byte {
+        0x3 => hgrpc::Revision::R0003,
+        0x5 => hgrpc::Revision::R0005,
+        _ => hgrpc::Revision::R0006,
+    }
+}

@@ -1,0 +1,130 @@
+//! A server as a firmware would drive it: two commands, frames read in parts.
+
+use hgrpc::server::{Body, Command, Failure, OutputStream, Server, ServerAction, ServerConfig};
+use hgrpc::wire::FrameReader;
+use hgrpc::{ApiMisuse, Limits, Protocol};
+
+use crate::{BUFFER, Port, Store, plant};
+
+hgrpc::args! {
+    /// Arguments of `led`.
+    struct Led {
+        on: bool,
+        level: u8 = 100,
+    }
+}
+
+hgrpc::args! {
+    /// Arguments of `echo`.
+    struct Echo<'a> {
+        value: hgrpc::cbor::ByteString<'a>,
+    }
+}
+
+/// A server, where it reads, and the one stream that it writes on.
+#[derive(Debug)]
+pub struct ServerEnd<P: Protocol> {
+    server: Server<P>,
+    reader: FrameReader,
+    stream: Option<OutputStream>,
+}
+
+impl<P: Protocol> ServerEnd<P> {
+    /// A server at the start of a connection.
+    pub const fn new(protocol: P) -> Self {
+        Self {
+            server: Server::new(protocol, ServerConfig::STREAMING),
+            reader: FrameReader::new(Limits::DEFAULT.max_frame_size),
+            stream: None,
+        }
+    }
+
+    /// Handles what has come. `false`: the connection is over.
+    pub fn step(&mut self, port: &mut Port, store: &mut Store, buffer: &mut [u8; BUFFER]) -> bool {
+        let count = port.read(buffer);
+        let mut input = buffer.get(..count).unwrap_or_default();
+        plant(input);
+        loop {
+            match self.reader.next(&mut input) {
+                Ok(None) => return true,
+                Ok(Some(part)) => {
+                    let (table, arena) = store.split();
+                    let Ok(action) = self.server.handle(part, table, arena) else {
+                        return false;
+                    };
+                    if self.act(port, action, table).is_err() {
+                        return false;
+                    }
+                }
+                Err(_) => return false,
+            }
+        }
+    }
+
+    fn act(
+        &mut self,
+        port: &mut Port,
+        action: ServerAction<'_>,
+        table: &mut impl hgrpc::store::Table,
+    ) -> Result<(), ApiMisuse> {
+        match action {
+            ServerAction::RunCommand(command) => self.run(port, command, table),
+            ServerAction::RejectRequest(rejection) => {
+                let mut answer = self.server.reject(rejection);
+                let stream = stream(&mut self.server, &mut self.stream)?;
+                let mut output = self.server.output(table, stream);
+                while let Some(frame) = answer.next_frame(&mut output) {
+                    port.write_frame(&frame);
+                }
+                Ok(())
+            }
+            // A sink for data.
+            ServerAction::CommandData { bytes, .. } => {
+                core::hint::black_box(bytes);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn run(
+        &mut self,
+        port: &mut Port,
+        command: Command<'_>,
+        table: &mut impl hgrpc::store::Table,
+    ) -> Result<(), ApiMisuse> {
+        let name = command.name.as_slice().unwrap_or_default();
+        let body = match name {
+            b"echo" => match Echo::from_args(&command.args) {
+                Ok(Echo { value }) => Body::Bytes(value.as_slice().unwrap_or_default()),
+                Err(_) => Body::Failure(Failure::command(b"echo takes a value")),
+            },
+            b"led" => match Led::from_args(&command.args) {
+                Ok(Led { on, level }) => {
+                    core::hint::black_box((on, level));
+                    Body::Cbor(b"\xf5")
+                }
+                Err(_) => Body::Failure(Failure::command(b"led takes on and level")),
+            },
+            _ => Body::Failure(Failure::command(b"no such command")),
+        };
+        let mut answer = self.server.respond(table, command.responder, body)?;
+        let stream = stream(&mut self.server, &mut self.stream)?;
+        let mut output = self.server.output(table, stream);
+        while let Some(frame) = answer.next_frame(&mut output, &mut [])? {
+            port.write_frame(&frame);
+        }
+        Ok(())
+    }
+}
+
+/// The stream that all responses go on; it is opened with the first.
+fn stream<'s, P: Protocol>(
+    server: &mut Server<P>,
+    slot: &'s mut Option<OutputStream>,
+) -> Result<&'s mut OutputStream, ApiMisuse> {
+    if slot.is_none() {
+        *slot = Some(server.open_stream(&[])?);
+    }
+    slot.as_mut().ok_or(ApiMisuse::StreamsExhausted)
+}
