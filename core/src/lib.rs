@@ -18,6 +18,8 @@ mod bytes;
 pub mod cbor;
 pub mod client;
 mod error;
+#[cfg(feature = "embedded-io-v0_7")]
+pub mod io;
 mod limits;
 mod revision;
 pub mod server;

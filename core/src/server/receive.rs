@@ -294,7 +294,8 @@ impl<P: Protocol> Server<P> {
             return Ok(None);
         };
         // A full or an ending data frame brings the request nearer to its end.
-        if entry.phase == Phase::Receiving || header.length() == 0 {
+        let is_empty = header.length() == 0 && !is_data_end(header.flags().into());
+        if entry.phase == Phase::Receiving || is_empty {
             entry.frames = entry.frames.saturating_add(1);
         }
         let entry = *entry;
