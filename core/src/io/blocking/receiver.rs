@@ -1,11 +1,10 @@
 //! The read half (framing.md, "Header": "Reading from a byte source").
 
-use core::cell::Cell;
-
 use embedded_io::{Read, ReadReady};
 
 use super::ReceiveError;
 use crate::ProtocolError;
+use crate::bytes::shift_down;
 use crate::wire::{FrameHeader, FrameReader, HEADER_LEN, Part};
 
 /// Reads frames into a buffer of `N` bytes, at least 8, and yields them in parts.
@@ -153,14 +152,4 @@ fn end_of<E>(reader: &FrameReader, held: &[u8]) -> Result<(), ReceiveError<E>> {
         received,
         missing,
     })
-}
-
-/// Moves all but the first `by` bytes to the front. Cells, because `copy_within` keeps a panic path.
-fn shift_down(bytes: &mut [u8], by: usize) {
-    let cells = Cell::from_mut(bytes).as_slice_of_cells();
-    let sources = cells.get(by..).unwrap_or(&[]);
-    cells
-        .iter()
-        .zip(sources)
-        .for_each(|(to, from)| to.set(from.get()));
 }
