@@ -95,8 +95,8 @@ pub struct Answer<'a> {
     body: Body<'a>,
     /// Bytes bodies of 0003 and 0005: bytes taken.
     taken: usize,
-    /// Objects: those not begun, the rest of the current one, and its current piece.
-    pieces: Pieces<'a>,
+    /// 0006: pieces that were not begun, and the one that is being pushed.
+    pieces: BodyPieces<'a>,
     piece: Option<&'a [u8]>,
 }
 
@@ -118,9 +118,9 @@ impl<P: Protocol> Server<P> {
         let writer = self.begin_response(table, responder)?;
         Ok(Answer {
             writer,
-            body,
             taken: 0,
-            pieces: Pieces::EMPTY,
+            pieces: body.pieces(),
+            body,
             piece: None,
         })
     }
@@ -194,7 +194,10 @@ impl<'a> Answer<'a> {
                 let is_flagged = !out.server.revision().has_status_map();
                 self.next_chunk(out, bytes, ResponseFlags::NONE.with(flags, is_flagged))
             }
-            Body::Redirect(status) => self.writer.redirect(out, status),
+            Body::Redirect(status) => match self.writer.redirect(out, status)? {
+                Some(frame) => Ok(Some(frame)),
+                None => self.writer.finish_encoded(out, scratch, &[]),
+            },
             Body::Bytes(_) | Body::Cbor(_) | Body::Objects(_) => self.next_of_pieces(out, scratch),
         }
     }
@@ -241,9 +244,10 @@ impl<'a> Answer<'a> {
         scratch: &'b mut [u8],
     ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
         let (next, piece) = loop {
-            let Some(piece) = self.next_piece() else {
+            let Some(piece) = self.piece.or_else(|| self.pieces.next()) else {
                 return self.writer.finish(out, scratch);
             };
+            self.piece = Some(piece);
             match self.writer.advance(out, Some(STATUS_OK), scratch, piece)? {
                 Next::Taken => self.piece = None,
                 next => break (next, piece),
@@ -254,35 +258,58 @@ impl<'a> Answer<'a> {
             Push::Taken => None,
         })
     }
+}
 
-    /// The piece that is to be pushed; it stays the same until `piece` is cleared.
-    fn next_piece(&mut self) -> Option<&'a [u8]> {
-        if self.piece.is_some() {
-            return self.piece;
+/// The pieces of a body in which it goes to a stream's encoder; made by [`Body::pieces`].
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct BodyPieces<'a> {
+    bytes: &'a [u8],
+    objects: &'a [Object<'a>],
+    /// The rest of the current object.
+    current: Pieces<'a>,
+}
+
+impl<'a> Body<'a> {
+    /// The body's pieces (0006; revision-0006.md, 7.1, step 3): for owners that encode them, see
+    /// [`ResponseWriter::push_encoded`]. None for redirects and failures.
+    pub const fn pieces(&self) -> BodyPieces<'a> {
+        let (bytes, objects): (&[u8], &[Object<'a>]) = match *self {
+            Self::Bytes(bytes) | Self::Cbor(bytes) => (bytes, &[]),
+            Self::Objects(objects) => (&[], objects),
+            Self::Redirect(_) | Self::Failure(_) => (&[], &[]),
+        };
+        BodyPieces {
+            bytes,
+            objects,
+            current: Pieces::EMPTY,
         }
+    }
+}
+
+impl<'a> Iterator for BodyPieces<'a> {
+    type Item = &'a [u8];
+
+    /// The next piece, never empty. Work is constant.
+    fn next(&mut self) -> Option<&'a [u8]> {
         loop {
-            self.piece = self.pieces.next();
-            if self.piece.is_some() {
-                return self.piece;
-            }
-            match self.body {
-                Body::Bytes(bytes) | Body::Cbor(bytes) => {
-                    self.body = Body::Objects(&[]);
-                    self.piece = Some(bytes);
-                    return self.piece;
-                }
-                Body::Objects(objects) => {
-                    let (object, rest) = objects.split_first()?;
-                    self.body = Body::Objects(rest);
+            let piece = match self.current.next() {
+                Some(piece) => piece,
+                None if !self.bytes.is_empty() => core::mem::take(&mut self.bytes),
+                None => {
+                    let (object, rest) = self.objects.split_first()?;
+                    self.objects = rest;
                     match *object {
-                        Object::Cbor(value) => self.pieces = Pieces::new(value),
-                        Object::PreEncoded(bytes) => {
-                            self.piece = Some(bytes);
-                            return self.piece;
+                        Object::Cbor(value) => {
+                            self.current = Pieces::new(value);
+                            continue;
                         }
+                        Object::PreEncoded(bytes) => bytes,
                     }
                 }
-                Body::Redirect(_) | Body::Failure(_) => return None,
+            };
+            if !piece.is_empty() {
+                return Some(piece);
             }
         }
     }

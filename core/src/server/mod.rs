@@ -26,7 +26,7 @@ mod text;
 mod writer;
 
 pub use action::{Command, ServerAction, Verdict};
-pub use answer::{Answer, Body, Failure, Object, RejectionAnswer};
+pub use answer::{Answer, Body, BodyPieces, Failure, Object, RejectionAnswer};
 pub use deferred::{Deferred, DeferredQueue};
 pub use output::{Output, OutputStream};
 pub use responder::{Rejection, Responder};
