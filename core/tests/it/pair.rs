@@ -468,7 +468,7 @@ fn split_status(revision: Revision, mut heard: Heard) -> Heard {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn what_one_sends_the_other_understands(
