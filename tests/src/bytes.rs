@@ -15,8 +15,12 @@ pub fn hex(bytes: &[u8]) -> String {
 /// # Errors
 /// It is not that.
 pub fn unhex(text: &str) -> Result<Vec<u8>, Fault> {
-    base16ct::lower::decode_vec(text)
-        .map_err(|_| Fault::schema(format!("not lower-case hex: `{}`", crate::fields::cut(text))))
+    base16ct::lower::decode_vec(text).map_err(|_| {
+        Fault::schema(format!(
+            "not lower-case hex: `{}`",
+            crate::fields::cut(text)
+        ))
+    })
 }
 
 /// The bytes of a value: hex, or a list of hex and `{"repeat", "count"}`.

@@ -168,11 +168,7 @@ impl<'v> Fields<'v> {
     /// There are fields that were not asked for.
     pub fn finish(self) -> Result<(), Fault> {
         let asked = self.asked.into_inner();
-        match self
-            .map
-            .keys()
-            .find(|name| !asked.contains(&name.as_str()))
-        {
+        match self.map.keys().find(|name| !asked.contains(&name.as_str())) {
             Some(name) => Err(Fault::schema(format!("unknown field `{name}`"))),
             None => Ok(()),
         }

@@ -90,7 +90,10 @@ fn read(path: &Path) -> Result<VectorFile, String> {
     match file.remove("schema") {
         Some(Value::Number(n)) if n.as_u64() == Some(1) => {}
         Some(Value::String(name)) if name == "captured-exchange/1" => {
-            return Err("captured exchanges are not replayed yet; give the folders 0003, 0005 and 0006".into());
+            return Err(
+                "captured exchanges are not replayed yet; give the folders 0003, 0005 and 0006"
+                    .into(),
+            );
         }
         other => return Err(format!("unknown schema {other:?}")),
     }

@@ -368,7 +368,11 @@ impl<S: Store> Arrival<'_, S> {
         let Some(stream) = verdict.decoder else {
             if verdict.verdict == Verdict::Skip && !self.is_whole {
                 // What is not wanted may be dropped before the reactor sees it.
-                return if part.is_last { self.handle(&[], true) } else { Ok(()) };
+                return if part.is_last {
+                    self.handle(&[], true)
+                } else {
+                    Ok(())
+                };
             }
             return self.handle(part.bytes, part.is_last);
         };
@@ -403,7 +407,9 @@ impl<S: Store> Arrival<'_, S> {
         }
         match failed {
             Some(error) => {
-                let error = error.protocol_error().unwrap_or(ProtocolError::DecodeFailed);
+                let error = error
+                    .protocol_error()
+                    .unwrap_or(ProtocolError::DecodeFailed);
                 let error = self.client.handle_decode_error(error);
                 self.verdict = None;
                 self.result = None;

@@ -2,9 +2,7 @@
 
 use hgrpc::cbor::{Atom, EncodedArgs};
 use hgrpc::client::{CallData, Client, ClientConfig, Request};
-use hgrpc::server::{
-    Body, Failure, OutputStream, Responder, Server, ServerAction, ServerConfig,
-};
+use hgrpc::server::{Body, Failure, OutputStream, Responder, Server, ServerAction, ServerConfig};
 use hgrpc::wire::{ErrorFlags, FrameReader, OutFrame, RequestId};
 use hgrpc::{ApiMisuse, Revision};
 use serde_json::{Value, json};
@@ -87,7 +85,9 @@ fn command<S: Store>(
         }
         // IDs are given in order: those before the wanted one are given up.
         let (table, arena) = store.split();
-        client.cancel(table, arena, call.request_id()).map_err(misuse)?;
+        client
+            .cancel(table, arena, call.request_id())
+            .map_err(misuse)?;
         if call.request_id().value() == u16::MAX {
             return Err(Fault::schema("clients make odd request IDs"));
         }
@@ -156,7 +156,10 @@ impl<S: Store> Answering<S> {
         let (table, arena) = store.split();
         let action = part.map(|part| server.handle(part, table, arena));
         let Some(Ok(ServerAction::RunCommand(command))) = action else {
-            return Err(Fault::new("a command to run".into(), format!("{action:?}").into()));
+            return Err(Fault::new(
+                "a command to run".into(),
+                format!("{action:?}").into(),
+            ));
         };
         let responder = command.responder;
         Ok(Self {
@@ -196,11 +199,7 @@ fn response<S: Store>(
     Answering::<S>::new(revision, ids, size)?.respond(Body::Bytes(&data))
 }
 
-fn error<S: Store>(
-    revision: Revision,
-    fields: Fields<'_>,
-    ids: (u16, u8),
-) -> Result<Value, Fault> {
+fn error<S: Store>(revision: Revision, fields: Fields<'_>, ids: (u16, u8)) -> Result<Value, Fault> {
     let message = fields.bytes("message")?;
     let flags = ErrorFlags::NONE
         .with(ErrorFlags::PROTOCOL, fields.flag("protocol")?)

@@ -18,7 +18,8 @@ pub(super) fn check(revision: Revision, case: &Value) -> Result<(), Fault> {
         .map(|c| u8::try_from(u32::from(c)))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| Fault::schema("a character over 255"))?;
-    let fault = |error: &dyn core::fmt::Display| Fault::new(expected.clone(), error.to_string().into());
+    let fault =
+        |error: &dyn core::fmt::Display| Fault::new(expected.clone(), error.to_string().into());
     let frame = parse_frame(&line, revision).map_err(|error| fault(&error))?;
     same(expected, hex(&frame.to_bytes()).into())?;
     // What is printed of it is the same frame again.

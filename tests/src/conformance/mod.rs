@@ -170,7 +170,11 @@ fn same(expected: &Value, result: Value) -> Result<(), Fault> {
 fn canonical(cbor: &[u8], order: KeyOrder) -> Value {
     match hgrpc_std::value::Value::decode(cbor).map(|value| value.encode(order)) {
         Ok(Ok(bytes)) => crate::bytes::hex(&bytes).into(),
-        other => format!("no canonical form of {}: {other:?}", crate::bytes::hex(cbor)).into(),
+        other => format!(
+            "no canonical form of {}: {other:?}",
+            crate::bytes::hex(cbor)
+        )
+        .into(),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hgrpc::Revision;
 use hgrpc::cbor::ContentEncoding;
 use hgrpc::wire::{FrameHeader, FrameKind, ResponseFlags, StreamFlags};
-use hgrpc::Revision;
 use hgrpc_std::encoding::StreamDecoders;
 use serde_json::{Map, Value, json};
 
@@ -35,7 +35,10 @@ impl PlainResponses {
         let frames = expected
             .as_array()
             .ok_or_else(|| Fault::schema("`frames` is not an array"))?;
-        let frames = frames.iter().map(Known::parse).collect::<Result<Vec<_>, _>>()?;
+        let frames = frames
+            .iter()
+            .map(Known::parse)
+            .collect::<Result<Vec<_>, _>>()?;
         let expected = self.expected.read(&frames)?;
         let result: Vec<_> = result.iter().cloned().map(Known::Bytes).collect();
         let mut result = self.result.read(&result)?;
@@ -135,9 +138,9 @@ impl Reader {
                 .entry(id.value())
                 .or_default()
                 .extend_from_slice(&decoded);
-            let entry = encoded.entry(id.to_string()).or_insert_with(|| {
-                json!({"stream": header.stream_id().value(), "decoded": "", "ended": false})
-            });
+            let entry = encoded.entry(id.to_string()).or_insert_with(
+                || json!({"stream": header.stream_id().value(), "decoded": "", "ended": false}),
+            );
             // Continuation on all but the last, `eos` on the last, nothing else set anywhere.
             let flags = ResponseFlags::from(header.flags());
             let is_in_order = is_response

@@ -54,7 +54,10 @@ impl fmt::Display for Failed {
         }
         let (failed, all) = self.configs;
         let Failure { config, fault, .. } = &self.failure;
-        write!(f, "\n    in {failed} of {all} configurations, first: {config}\n{fault}")
+        write!(
+            f,
+            "\n    in {failed} of {all} configurations, first: {config}\n{fault}"
+        )
     }
 }
 
@@ -106,11 +109,7 @@ fn run_case(
 }
 
 /// Like [`check_in`]; a panic fails the case, not the run.
-pub(super) fn check_caught(
-    file: &VectorFile,
-    case: &Value,
-    config: Config,
-) -> Result<(), Failure> {
+pub(super) fn check_caught(file: &VectorFile, case: &Value, config: Config) -> Result<(), Failure> {
     let checked = panic::catch_unwind(|| check_in(file.revision, file.kind, case, config));
     checked.unwrap_or_else(|_| {
         Err(Failure {

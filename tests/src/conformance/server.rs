@@ -2,12 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hgrpc::server::{
-    Command, DataMode, Object, Responder, Server, ServerAction, ServerConfig,
-};
-use hgrpc::wire::{
-    CommandRequestFlags, FrameHeader, FrameKind, FrameReader, RequestId, StreamId,
-};
+use hgrpc::server::{Command, DataMode, Object, Responder, Server, ServerAction, ServerConfig};
+use hgrpc::wire::{CommandRequestFlags, FrameHeader, FrameKind, FrameReader, RequestId, StreamId};
 use hgrpc::{ProtocolError, Revision};
 use hgrpc_std::encoding::SUPPORTED;
 use serde_json::{Value, json};
@@ -152,7 +148,7 @@ impl<'v, S: Store> Run<'v, S> {
                 let stream_id = stream_id.unwrap_or(STREAM);
                 self.answer(*request_id, stream_id, content, objects)?
             }
-            Input::InputEof => {
+            Input::EndOfInput => {
                 let deferred = std::mem::take(&mut self.deferred);
                 if deferred.is_empty() {
                     json!({"action": "noop"})
@@ -188,7 +184,9 @@ impl<'v, S: Store> Run<'v, S> {
         let receiving = self.server.receiving(table).map(RequestId::value).collect();
         // A command whose data the owner gathers has not been run yet.
         let active = self.server.active(table).map(RequestId::value);
-        let active = active.filter(|id| !self.gathering.contains_key(id)).collect();
+        let active = active
+            .filter(|id| !self.gathering.contains_key(id))
+            .collect();
         let streams = self.server.open_streams().map(StreamId::value);
         let result = json!({
             "state": self.server.state().name(),

@@ -140,9 +140,8 @@ impl Segment<'_> {
         stream: &mut Stream,
         frames: &mut Vec<Vec<u8>>,
     ) -> Result<(), Fault> {
-        let failed = |error: &dyn core::fmt::Display| {
-            Fault::new("frames".into(), error.to_string().into())
-        };
+        let failed =
+            |error: &dyn core::fmt::Display| Fault::new("frames".into(), error.to_string().into());
         let mut scratch = vec![0; 0x8000];
         loop {
             let mut out = server.output(table, &mut stream.output);

@@ -19,7 +19,7 @@ pub(super) enum Input {
         stream_id: Option<u8>,
         content: Content,
     },
-    InputEof,
+    EndOfInput,
     Drain(u64),
 }
 
@@ -52,7 +52,7 @@ impl Input {
         let last = revision.has_settings();
         let input = match fields.text("op")? {
             "recv" => Self::Recv(fields.bytes("frame")?),
-            "input_eof" => Self::InputEof,
+            "input_eof" => Self::EndOfInput,
             "respond" if last => {
                 let objects = fields.array("objects")?.iter().map(OwnedObject::parse);
                 Self::answer(&fields, content(objects.collect::<Result<_, _>>()?))?
@@ -174,9 +174,7 @@ impl OwnedObject {
 fn byte_string(bytes: Vec<u8>) -> Vec<u8> {
     // A byte string has no keys, so every order gives its encoding.
     let value = hgrpc_std::value::Value::Bytes(bytes);
-    value
-        .encode(hgrpc::KeyOrder::Bytewise)
-        .unwrap_or_default()
+    value.encode(hgrpc::KeyOrder::Bytewise).unwrap_or_default()
 }
 
 /// The status map of a redirect whose values are given as CBOR.
