@@ -19,7 +19,7 @@ pub(super) enum Input {
         stream_id: Option<u8>,
         content: Content,
     },
-    InputEof,
+    Eof,
     Drain(u64),
 }
 
@@ -52,7 +52,7 @@ impl Input {
         let last = revision.has_settings();
         let input = match fields.text("op")? {
             "recv" => Self::Recv(fields.bytes("frame")?),
-            "input_eof" => Self::InputEof,
+            "input_eof" => Self::Eof,
             "respond" if last => {
                 let objects = fields.array("objects")?.iter().map(OwnedObject::parse);
                 Self::answer(&fields, content(objects.collect::<Result<_, _>>()?))?
