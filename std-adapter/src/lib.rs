@@ -2,6 +2,7 @@
 //!
 //! | module | for |
 //! | --- | --- |
+//! | [`blocking`] | connections with threads: a server, a client |
 //! | [`store`] | storage that grows, within budgets |
 //! | [`buffer`] | a receive buffer that grows, up to a ceiling |
 //! | [`encoding`] | the content encodings of revision 0006 |
@@ -11,6 +12,7 @@
 //! | [`diagnostic`] | encoded CBOR in the notation that people read |
 #![forbid(unsafe_code)]
 
+pub mod blocking;
 pub mod buffer;
 pub mod diagnostic;
 pub mod encoding;

@@ -1,6 +1,7 @@
 //! The command-line tool `hgrpc`. One file per subcommand; [`exit`] says how each run can end.
 
 mod decode;
+mod demo;
 mod encode;
 mod exit;
 mod io;
@@ -21,12 +22,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Decode(decode::Args),
     Encode(encode::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Encode(args) => encode::run(&args),
     };
