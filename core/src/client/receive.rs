@@ -345,6 +345,10 @@ impl<P: Protocol> Client<P> {
         let held = arena.find(key).map_or(0, <[u8]>::len);
         if held == 0 {
             match Status::decode(bytes) {
+                // Decided as if it had come in pieces: the same bytes get the same answer.
+                Ok((_, len)) if len > self.status_size().min(arena.room(key)) => {
+                    return Err(ProtocolError::BadStatus);
+                }
                 Ok((status, len)) => {
                     return Ok(Some((status, len, bytes.get(len..).unwrap_or(&[]))));
                 }
@@ -388,7 +392,9 @@ impl<P: Protocol> Client<P> {
         let request_id = self.frame.request_id;
         self.note_receiving(table);
         let is_error = kind == FrameKind::ErrorResponse;
-        let message = if is_whole {
+        // A whole message is not copied, but must fit as if it were: the same bytes get the same
+        // answer.
+        let message = if is_whole && bytes.len() <= arena.room(Key::MESSAGE) {
             bytes
         } else {
             if arena.append(Key::MESSAGE, bytes).is_err() {
