@@ -8,6 +8,7 @@
 //! | [`human`] | frames as lines of text, for tests, tools and logs |
 //! | [`value`] | CBOR values that own their bytes |
 //! | [`diagnostic`] | encoded CBOR in the notation that people read |
+//! | `transport` | addresses, and the connections behind them (Unix, feature `transport`) |
 #![forbid(unsafe_code)]
 
 pub mod buffer;
@@ -15,4 +16,6 @@ pub mod diagnostic;
 pub mod encoding;
 pub mod human;
 pub mod store;
+#[cfg(all(unix, feature = "transport"))]
+pub mod transport;
 pub mod value;
