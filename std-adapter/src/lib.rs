@@ -10,6 +10,7 @@
 //! | [`human`] | frames as lines of text, for tests, tools and logs |
 //! | [`value`] | CBOR values that own their bytes |
 //! | [`diagnostic`] | encoded CBOR in the notation that people read |
+//! | `transport` | addresses, and the connections behind them (Unix, feature `transport`) |
 #![forbid(unsafe_code)]
 
 pub mod blocking;
@@ -19,4 +20,6 @@ pub mod encoding;
 pub mod human;
 pub mod respond;
 pub mod store;
+#[cfg(all(unix, feature = "transport"))]
+pub mod transport;
 pub mod value;
