@@ -4,7 +4,7 @@
 use super::text::{self, FailureKind, compose_refusal};
 use super::writer::Next;
 use super::{Output, Push, Rejection, Responder, ResponseWriter, Server};
-use crate::cbor::{Head, Pieces, STATUS_OK, Value};
+use crate::cbor::{Head, MessageArgs, Pieces, STATUS_OK, Value};
 use crate::store::Table;
 use crate::wire::{ErrorFlags, FrameKind, OutFrame, RequestId, ResponseFlags};
 use crate::{ApiMisuse, Protocol};
@@ -44,7 +44,7 @@ pub enum Body<'a> {
 pub struct Failure<'a> {
     pub(super) kind: FailureKind,
     pub(super) message: &'a [u8],
-    pub(super) args: &'a [u8],
+    pub(super) args: MessageArgs<'a>,
     pub(super) head: Head,
 }
 
@@ -53,13 +53,14 @@ impl<'a> Failure<'a> {
         Self {
             kind,
             message,
-            args: &[],
+            args: MessageArgs::EMPTY,
             head: text::NO_HEAD,
         }
     }
 
     /// The command failed: a `status: error` map (0005 and 0006), or an error response where
-    /// output has begun and in 0003. `message` is a format string, see [`with_args`](Self::with_args).
+    /// output has begun and in 0003. `message` is a format string, see [`with_args`](Self::with_args),
+    /// and ASCII where it is not sent raw: put other text into an argument.
     pub const fn command(message: &'a [u8]) -> Self {
         Self::new(FailureKind::Command, message)
     }
@@ -75,11 +76,10 @@ impl<'a> Failure<'a> {
         Self::new(FailureKind::Raw(flags), message)
     }
 
-    /// Gives values to the `%s` of a command's message: an encoded array of byte strings, as
-    /// [`encode_message_args`](crate::cbor::encode_message_args) makes it.
-    /// Error responses of 0003 and 0005 are raw text and cannot carry them.
+    /// Gives values to the `%s` of a command's message. Error responses of 0003 and 0005 are raw
+    /// text and cannot carry them.
     #[must_use]
-    pub const fn with_args(self, args: &'a [u8]) -> Self {
+    pub const fn with_args(self, args: MessageArgs<'a>) -> Self {
         Self { args, ..self }
     }
 }
