@@ -252,6 +252,7 @@ impl<P: Protocol> Client<P> {
     /// [`ApiMisuse::CannotIssueCommands`]: the one send is spent.
     /// [`ApiMisuse::RequestIdsExhausted`]: no ID, or no room in the table. Nothing changed.
     /// [`ApiMisuse::NotInThisRevision`]: a redirect before 0006.
+    /// [`ApiMisuse::TooLarge`]: the client's settings do not fit a frame.
     pub fn call<'a, T: Table + ?Sized>(
         &mut self,
         table: &mut T,
@@ -259,6 +260,9 @@ impl<P: Protocol> Client<P> {
     ) -> Result<(Call<'a>, SendAction), ApiMisuse> {
         if self.is_spent {
             return Err(ApiMisuse::CannotIssueCommands);
+        }
+        if !self.settings_fit() {
+            return Err(ApiMisuse::TooLarge);
         }
         let id = self.free_id(table).ok_or(ApiMisuse::RequestIdsExhausted)?;
         let call = Call::new(id, self.next_order, request, self.revision())?;
@@ -334,6 +338,9 @@ impl<P: Protocol> Client<P> {
             _ => return Err(ApiMisuse::RequestNotActive),
         }
         arena.remove(Key::request(id));
+        if self.frame.request_id == id {
+            self.swallow_frame();
+        }
         Ok(())
     }
 
