@@ -1,4 +1,4 @@
-//! Which of one direction's 128 streams are open (framing.md, "Streams").
+//! Which of one direction's 128 streams are open (framing.md, "Streams"; revision-0006.md, 3.1).
 
 use crate::wire::StreamId;
 

@@ -61,7 +61,7 @@ fn run<T: Table, A: Arena>(
     let mut reader = FrameReader::new(512);
     let mut calls: Vec<Call<'_>> = Vec::new();
     let mut log = Vec::new();
-    let mut data = String::new();
+    let mut data = Vec::new();
     for step in steps {
         match step {
             Step::Call { has_data } => {
@@ -110,10 +110,10 @@ fn run<T: Table, A: Arena>(
                                 if let Some(status) = status {
                                     log.push(format!("status {request_id} {status:?}"));
                                 }
-                                data.push_str(&String::from_utf8_lossy(bytes));
+                                data.extend_from_slice(bytes);
                                 if part.is_last {
                                     log.push(format!(
-                                        "data {request_id} {data:?} {expect_more} {eos}"
+                                        "data {request_id} {data:02x?} {expect_more} {eos}"
                                     ));
                                     data.clear();
                                 }

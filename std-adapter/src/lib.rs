@@ -6,9 +6,11 @@
 //! | [`store`] | storage that grows, within budgets |
 //! | [`buffer`] | a receive buffer that grows, up to a ceiling |
 //! | [`encoding`] | the content encodings of revision 0006 |
+//! | [`respond`] | responses on encoded streams |
 //! | [`human`] | frames as lines of text, for tests, tools and logs |
 //! | [`value`] | CBOR values that own their bytes |
 //! | [`diagnostic`] | encoded CBOR in the notation that people read |
+//! | `transport` | addresses, and the connections behind them (Unix, feature `transport`) |
 #![forbid(unsafe_code)]
 
 pub mod blocking;
@@ -16,5 +18,8 @@ pub mod buffer;
 pub mod diagnostic;
 pub mod encoding;
 pub mod human;
+pub mod respond;
 pub mod store;
+#[cfg(all(unix, feature = "transport"))]
+pub mod transport;
 pub mod value;

@@ -228,29 +228,29 @@ macro_rules! args {
         $vis struct $name $(<$life>)? {
             $($(#[$fmeta])* $fvis $field: $type,)*
         }
-        $crate::args!(@impl [$($life)?] $name {
+        $crate::args!(@impl [$vis] [$($life)?] $name {
             $($field ($crate::args!(@key $field $($key)?)) ($($default)?))*
         });
     };
     (@key $field:ident) => { ::core::stringify!($field) };
     (@key $field:ident $key:literal) => { $key };
-    (@impl [$life:lifetime] $name:ident $fields:tt) => {
+    (@impl [$vis:vis] [$life:lifetime] $name:ident $fields:tt) => {
         impl<$life> $name<$life> {
-            $crate::args!(@from $life $fields);
+            $crate::args!(@from [$vis] $life $fields);
         }
     };
-    (@impl [] $name:ident $fields:tt) => {
+    (@impl [$vis:vis] [] $name:ident $fields:tt) => {
         impl $name {
-            $crate::args!(@from 'args_of_hgrpc [<'args_of_hgrpc>] $fields);
+            $crate::args!(@from [$vis] 'args_of_hgrpc [<'args_of_hgrpc>] $fields);
         }
     };
-    (@from $life:lifetime $([$($generics:tt)*])? { $($field:ident ($key:expr) ($($default:expr)?))* }) => {
+    (@from [$vis:vis] $life:lifetime $([$($generics:tt)*])? { $($field:ident ($key:expr) ($($default:expr)?))* }) => {
         /// Takes the arguments that the fields name.
         ///
         /// # Errors
         /// The first field that cannot be filled, and why.
         #[allow(unused_variables)]
-        pub fn from_args $($($generics)*)? (
+        $vis fn from_args $($($generics)*)? (
             args: &$crate::cbor::Args<$life>,
         ) -> ::core::result::Result<Self, $crate::cbor::ArgsError> {
             ::core::result::Result::Ok(Self {
@@ -277,4 +277,109 @@ macro_rules! args {
             other => other,
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::{String, ToString};
+
+    use super::super::Text;
+    use super::super::testing::hex;
+    use super::*;
+
+    crate::args! {
+        /// Without a lifetime.
+        #[derive(Debug, PartialEq)]
+        struct Led {
+            on: bool,
+            level: u8 = 7,
+            shade: Option<i16>,
+        }
+    }
+
+    crate::args! {
+        /// With one, and names of its own.
+        #[derive(Debug)]
+        pub(super) struct Named<'b> {
+            pub r#type("type"): ByteString<'b>,
+            /// Text.
+            pub text: Text<'b> = Text::new("none"),
+            any("any-value"): Option<Value<'b>>
+        }
+    }
+
+    crate::args! { struct Empty {} }
+
+    #[test]
+    fn structs_are_filled() {
+        let bytes = hex("a3 426f6e f5 456c6576656c 18ff 457368616465 20");
+        let led = Led::from_args(&Args::from_cbor(&bytes).unwrap());
+        let expected = Led {
+            on: true,
+            level: 255,
+            shade: Some(-1),
+        };
+        assert_eq!(led, Ok(expected));
+        let bytes = hex("a2 426f6e f4 457368616465 f6");
+        let led = Led::from_args(&Args::from_cbor(&bytes).unwrap());
+        assert_eq!(
+            led,
+            Ok(Led {
+                on: false,
+                level: 7,
+                shade: None
+            })
+        );
+
+        for (bytes, key, why) in [
+            ("a0", "on", ArgError::Missing),
+            ("a1426f6e01", "on", ArgError::WrongType),
+            ("a1426f6ef6", "on", ArgError::WrongType),
+            ("a2426f6ef5456c6576656c190100", "level", ArgError::WrongType),
+            ("a2426f6ef5456c6576656cf6", "level", ArgError::WrongType),
+            ("a2426f6ef545736861646540", "shade", ArgError::WrongType),
+        ] {
+            let bytes = hex(bytes);
+            let error = Led::from_args(&Args::from_cbor(&bytes).unwrap());
+            assert_eq!(error, Err(ArgsError { key, why }));
+        }
+
+        // type: a chunked string; text as a byte string; any: an array.
+        let bytes = hex("a3 4474797065 5f41614162ff 4474657874 43e29883 49616e792d76616c7565 8101");
+        let named = Named::from_args(&Args::from_cbor(&bytes).unwrap()).unwrap();
+        assert_eq!(named.r#type, "ab");
+        assert_eq!(named.text.as_str(), Some("\u{2603}"));
+        assert!(named.any.unwrap().is_array());
+        assert!(Empty::from_args(&Args::EMPTY).is_ok());
+    }
+
+    #[test]
+    fn single_values_are_typed() {
+        let bytes = hex("a4 4161 01 4162 f6 4163 63616263 4164 f93e00");
+        let args = Args::from_cbor(&bytes).unwrap();
+        assert_eq!(args.value::<u8>(b"a"), Ok(1));
+        assert_eq!(args.value::<Option<u8>>(b"b"), Ok(None));
+        assert_eq!(args.value::<Option<u8>>(b"z"), Ok(None));
+        assert_eq!(args.value::<u8>(b"z"), Err(ArgError::Missing));
+        assert_eq!(args.value::<&str>(b"c"), Ok("abc"));
+        assert_eq!(args.value::<String>(b"c"), Ok("abc".to_string()));
+        assert_eq!(args.value::<bool>(b"c"), Err(ArgError::WrongType));
+        assert_eq!(args.optional::<bool>(b"c"), Err(ArgError::WrongType));
+        assert_eq!(args.optional::<u8>(b"b"), Ok(None));
+        assert_eq!(args.optional::<u8>(b"z"), Ok(None));
+        assert_eq!(args.optional::<u8>(b"a"), Ok(Some(1)));
+        // The first one counts, and a type that reads less than the value is the wrong one.
+        let bytes = hex("a2 4161 8101 4161 01");
+        let args = Args::from_cbor(&bytes).unwrap();
+        assert_eq!(args.value::<u8>(b"a"), Err(ArgError::WrongType));
+        assert_eq!(args.value::<[u8; 1]>(b"a"), Ok([1]));
+    }
+
+    #[test]
+    fn only_maps_of_byte_strings_are_arguments() {
+        for bytes in ["", "80", "a1", "a16161 01", "a0a0", "a1 01 01"] {
+            assert!(Args::from_cbor(&hex(bytes)).is_err(), "{bytes}");
+        }
+    }
 }

@@ -14,7 +14,6 @@ const DEPTH: u8 = 2;
 /// Each argument walks those before it, so work is quadratic in their number. After an error the
 /// arguments before it are as they were, and others may be tried.
 #[derive(Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ArgsWriter<'b> {
     /// The entries from the front, without the map's head, which is put before them at the end.
     buffer: &'b mut [u8],
@@ -146,10 +145,109 @@ fn rotate(bytes: &mut [u8], middle: usize) {
     }
 }
 
-/// Like the slice's own `reverse`, which keeps a panic path in a program built for size.
-fn reverse(mut bytes: &mut [u8]) {
-    while let [first, middle @ .., last] = bytes {
+/// `slice::reverse`, which keeps a panic path when it is optimised for size.
+fn reverse(bytes: &mut [u8]) {
+    let mut ends = bytes.iter_mut();
+    while let (Some(first), Some(last)) = (ends.next(), ends.next_back()) {
         core::mem::swap(first, last);
-        bytes = middle;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::collections::BTreeMap;
+    use std::vec;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What must come out: entries in order, by the definition of each order.
+    fn expected(entries: &BTreeMap<Vec<u8>, u32>, order: KeyOrder) -> Vec<u8> {
+        let mut sorted: Vec<_> = entries.iter().collect();
+        if order == KeyOrder::ShorterFirst {
+            sorted.sort_by_key(|(key, _)| {
+                let encoded =
+                    minicbor::to_vec(minicbor::bytes::ByteVec::from((*key).clone())).unwrap();
+                (encoded.len(), encoded)
+            });
+        }
+        let mut encoder = minicbor::Encoder::new(Vec::new());
+        encoder.map(sorted.len() as u64).unwrap();
+        for (key, value) in sorted {
+            encoder.bytes(key).unwrap().u32(*value).unwrap();
+        }
+        encoder.into_writer()
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_of_arguments_gives_the_canonical_map(
+            entries in prop::collection::vec((prop::collection::vec(0x61u8..0x64, 0..4), any::<u32>()), 0..40),
+            bytewise: bool, spare in 0usize..4,
+        ) {
+            let order = if bytewise { KeyOrder::Bytewise } else { KeyOrder::ShorterFirst };
+            let mut seen = BTreeMap::new();
+            let mut unique = entries.clone();
+            unique.retain(|(key, value)| seen.insert(key.clone(), *value).is_none());
+            let entries_map: BTreeMap<_, _> = unique.iter().cloned().collect();
+            let expected = expected(&entries_map, order);
+
+            let mut buffer = vec![0; expected.len() + 16 + spare];
+            let mut writer = ArgsWriter::new(&mut buffer, order);
+            let mut added = BTreeMap::new();
+            for (key, value) in &entries {
+                let repeated = added.insert(key.clone(), ()).is_some();
+                let result = writer.value(key, value);
+                prop_assert_eq!(result, if repeated { Err(ApiMisuse::InvalidMessage) } else { Ok(()) });
+            }
+            prop_assert_eq!(writer.finish().unwrap().as_cbor(), &expected[..]);
+
+            // Exactly as long a buffer suffices, and nothing shorter.
+            for short in 0..=expected.len().min(3) {
+                let mut buffer = vec![0; expected.len() - short];
+                let mut writer = ArgsWriter::new(&mut buffer, order);
+                let mut result = Ok(());
+                for (key, value) in &unique {
+                    result = result.and(writer.value(key, value));
+                }
+                let done = result.and_then(|()| writer.finish().map(|args| args.as_cbor().to_vec()));
+                prop_assert_eq!(done, if short == 0 { Ok(expected.clone()) } else { Err(ApiMisuse::TooLarge) });
+            }
+        }
+    }
+
+    /// Encodes as nothing, or as two values.
+    struct Wrong(&'static [u8]);
+
+    impl<C> minicbor::Encode<C> for Wrong {
+        fn encode<W: minicbor::encode::Write>(
+            &self,
+            e: &mut minicbor::Encoder<W>,
+            _: &mut C,
+        ) -> Result<(), minicbor::encode::Error<W::Error>> {
+            e.writer_mut()
+                .write_all(self.0)
+                .map_err(minicbor::encode::Error::write)
+        }
+    }
+
+    #[test]
+    fn values_that_are_none_change_nothing() {
+        let mut buffer = [0; 64];
+        let mut writer = ArgsWriter::new(&mut buffer, KeyOrder::Bytewise);
+        writer.bytes(b"b", b"x").unwrap();
+        for wrong in [&b""[..], b"\x01\x02", b"\x81", b"\xff", &[0x81; 15]] {
+            let wrong = Wrong(Vec::leak(wrong.to_vec()));
+            assert_eq!(writer.value(b"a", &wrong), Err(ApiMisuse::InvalidMessage));
+        }
+        writer.value(b"a", &[1u8, 2]).unwrap();
+        writer.encoded(b"aa", Value::NULL).unwrap();
+        assert_eq!(
+            writer.finish().unwrap().as_cbor(),
+            b"\xa3\x41a\x82\x01\x02\x42aa\xf6\x41b\x41x"
+        );
     }
 }

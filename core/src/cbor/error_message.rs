@@ -106,3 +106,105 @@ impl fmt::Display for ErrorMessage<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::ToString;
+
+    use super::super::testing::hex;
+    use super::*;
+    use Revision::{R0003, R0005, R0006};
+
+    const GOOD: &str =
+        "a2 476d657373616765 81a1436d73674c736f6d65206d657373616765 4474797065 46736572766572";
+
+    #[test]
+    fn april_revisions_take_raw_messages() {
+        for revision in [R0003, R0005] {
+            for bits in 0..16 {
+                let flags = ErrorFlags::from_bits(bits);
+                let message = ErrorMessage::decode(b"no\x1b \xff", flags, revision).unwrap();
+                let expected = ErrorMessage::Raw {
+                    protocol: bits & 1 != 0,
+                    application: bits & 2 != 0,
+                    message: b"no\x1b \xff",
+                };
+                assert_eq!(message, expected);
+                assert_eq!(message.to_string(), "no\x1b \u{fffd}");
+                assert_eq!(message.escaped().to_string(), "no\\x1b \u{fffd}");
+            }
+        }
+    }
+
+    #[test]
+    fn structured_messages_where_the_revision_has_them() {
+        let good = hex(GOOD);
+        for (bits, revision, is_structured) in [
+            (0, R0003, false),
+            (0, R0005, true),
+            (4, R0005, true),
+            (1, R0005, false),
+            (2, R0005, false),
+            (0, R0006, true),
+            (3, R0006, true),
+        ] {
+            let message =
+                ErrorMessage::decode(&good, ErrorFlags::from_bits(bits), revision).unwrap();
+            match message {
+                ErrorMessage::Structured { kind, .. } => {
+                    assert!(is_structured);
+                    assert_eq!(kind, "server");
+                    assert_eq!(message.to_string(), "some message");
+                }
+                ErrorMessage::Raw { message, .. } => {
+                    assert!(!is_structured);
+                    assert_eq!(message, good);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn malformed_in_0006_is_raw_in_0005() {
+        for bytes in [
+            "",
+            "05",
+            "80",
+            "a0",
+            "a1447479706546736572766572",
+            "a1476d65737361676580",
+            "a0a0",
+            &[GOOD, "00"].concat(),
+            "a2 476d657373616765 80 4474797065 66736572766572",
+            "a2 476d657373616765 80 4474797065 f6",
+            "a3 476d657373616765 80 4474797065 4161 4474797065 4161",
+            "2e000001000200",
+            "a2476d65737361676581a24461726773814577726f6e67436d73674777656e742025734474797065467365727665",
+        ] {
+            let bytes = hex(bytes);
+            assert!(
+                ErrorMessage::decode(&bytes, ErrorFlags::NONE, R0006).is_err(),
+                "{bytes:x?}"
+            );
+            let raw = ErrorMessage::decode(&bytes, ErrorFlags::NONE, R0005).unwrap();
+            assert!(matches!(raw, ErrorMessage::Raw { message, .. } if message == bytes));
+        }
+    }
+
+    #[test]
+    fn any_value_is_a_message() {
+        for (value, shown) in [
+            ("81a2436d73674225734461726773814178", "x"),
+            ("426869", "hi"),
+            ("626869", "hi"),
+            ("01", "Value(01)"),
+            ("8101", "Value(8101)"),
+            ("f6", "Value(f6)"),
+        ] {
+            let bytes = hex(&["bf 4474797065 416b 0102 476d657373616765", value, "ff"].concat());
+            let message = ErrorMessage::decode(&bytes, ErrorFlags::NONE, R0006).unwrap();
+            assert_eq!(message.to_string(), shown);
+        }
+    }
+}

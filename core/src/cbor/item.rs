@@ -85,6 +85,14 @@ fn argument_len(initial: u8) -> Result<u8, CborError> {
     }
 }
 
+/// Two bytes for a simple value that one byte could hold are not well-formed.
+fn check_simple(initial: u8, argument: u64) -> Result<(), CborError> {
+    if initial == 0xf8 && argument < 32 {
+        return Err(CborError::Malformed);
+    }
+    Ok(())
+}
+
 /// Reads the head at the front of `bytes`. A break is a head too: initial byte `0xff`.
 pub(super) fn read_head(bytes: &[u8]) -> Result<ItemHead, CborError> {
     let (&initial, rest) = bytes.split_first().ok_or(CborError::Incomplete)?;
@@ -95,10 +103,7 @@ pub(super) fn read_head(bytes: &[u8]) -> Result<ItemHead, CborError> {
         for &byte in rest.get(..wanted).ok_or(CborError::Incomplete)? {
             argument = (argument << 8) | u64::from(byte);
         }
-        // Two bytes for a simple value that one byte could hold are not well-formed.
-        if initial == 0xf8 && argument < 32 {
-            return Err(CborError::Malformed);
-        }
+        check_simple(initial, argument)?;
     }
     Ok(ItemHead {
         initial,
@@ -108,28 +113,148 @@ pub(super) fn read_head(bytes: &[u8]) -> Result<ItemHead, CborError> {
 }
 
 /// Open levels with an indefinite length are marked by counts that no definite one is given.
-const ARRAY_OPEN: u64 = u64::MAX;
-const MAP_AT_KEY: u64 = u64::MAX - 1;
-const MAP_AT_VALUE: u64 = u64::MAX - 2;
-const MOST_ITEMS: u64 = u64::MAX - 3;
+const ARRAY_OPEN: usize = usize::MAX;
+const MAP_AT_KEY: usize = usize::MAX - 1;
+const MAP_AT_VALUE: usize = usize::MAX - 2;
+/// Where a count does not fit, the bytes do not fit in memory either.
+const MOST_ITEMS: usize = usize::MAX - 3;
+
+/// What a head means for the value around it.
+enum Step {
+    /// The value goes on.
+    More,
+    /// The value ends with this head.
+    Done,
+    /// So many bytes of a string follow; then [`Levels::string_done`].
+    Content(u64),
+}
+
+/// The levels that are open inside of one value.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+struct Levels {
+    /// Items still to come per open level.
+    counts: [usize; MAX_NESTING],
+    depth: u8,
+    limit: u8,
+    /// Major type of the indefinite string that is open; 0 if none is.
+    chunked: u8,
+}
+
+impl Levels {
+    /// None open, for a value that lies inside of `outer` levels.
+    const fn inside(outer: u8) -> Self {
+        Self {
+            counts: [0; MAX_NESTING],
+            depth: 0,
+            // `MAX_NESTING`, checked below.
+            limit: 16u8.saturating_sub(outer),
+            chunked: 0,
+        }
+    }
+
+    /// The innermost level, if any is open.
+    fn top(&mut self) -> Option<&mut usize> {
+        self.counts.get_mut(usize::from(self.depth.checked_sub(1)?))
+    }
+
+    /// Whether an item may begin so here. The rest of its head need not have come.
+    fn check(&mut self, initial: u8) -> Result<(), CborError> {
+        let is_allowed = if self.chunked != 0 {
+            // Only definite strings of the same type, and the break.
+            initial == BREAK || (initial >> 5 == self.chunked && initial & 0x1f != 31)
+        } else {
+            initial != BREAK || matches!(self.top(), Some(&mut (ARRAY_OPEN | MAP_AT_KEY)))
+        };
+        if is_allowed {
+            Ok(())
+        } else {
+            Err(CborError::Malformed)
+        }
+    }
+
+    /// Acts on a whole head.
+    fn step(&mut self, initial: u8, argument: u64) -> Result<Step, CborError> {
+        let is_indefinite = initial & 0x1f == 31;
+        let items = usize::try_from(argument).unwrap_or(usize::MAX);
+        let major = initial >> 5;
+        let count = match major {
+            MAJOR_BYTES | MAJOR_TEXT if is_indefinite => {
+                self.chunked = major;
+                return Ok(Step::More);
+            }
+            MAJOR_BYTES | MAJOR_TEXT => return Ok(Step::Content(argument)),
+            MAJOR_ARRAY if is_indefinite => ARRAY_OPEN,
+            MAJOR_MAP if is_indefinite => MAP_AT_KEY,
+            MAJOR_ARRAY => items.min(MOST_ITEMS),
+            MAJOR_MAP => items.saturating_mul(2).min(MOST_ITEMS),
+            MAJOR_TAG => 1,
+            _ => {
+                if initial != BREAK {
+                } else if self.chunked != 0 {
+                    self.chunked = 0;
+                } else {
+                    self.depth = self.depth.saturating_sub(1);
+                }
+                return Ok(self.item_done());
+            }
+        };
+        if self.depth >= self.limit {
+            return Err(CborError::NestedTooDeep);
+        }
+        if count == 0 {
+            return Ok(self.item_done());
+        }
+        self.depth = self.depth.saturating_add(1);
+        if let Some(top) = self.top() {
+            *top = count;
+        }
+        Ok(Step::More)
+    }
+
+    /// A string's content has been passed over.
+    fn string_done(&mut self) -> Step {
+        if self.chunked != 0 {
+            Step::More
+        } else {
+            self.item_done()
+        }
+    }
+
+    /// Counts an item as complete, with the levels that end with it.
+    fn item_done(&mut self) -> Step {
+        while let Some(top) = self.top() {
+            match *top {
+                ARRAY_OPEN => {}
+                MAP_AT_KEY => *top = MAP_AT_VALUE,
+                MAP_AT_VALUE => *top = MAP_AT_KEY,
+                1 => {
+                    self.depth = self.depth.saturating_sub(1);
+                    continue;
+                }
+                more => *top = more.saturating_sub(1),
+            }
+            return Step::More;
+        }
+        Step::Done
+    }
+}
+
+const _: () = assert!(MAX_NESTING == 16);
 
 /// Finds the end of one well-formed value in bytes that come in parts.
 ///
-/// Holds no input: a few counters and one number per level of nesting, about 150 bytes. Feed it
-/// with [`scan`](Self::scan); work is linear in the bytes, whatever the split.
+/// Holds no input: a few counters and one number per level of nesting, about 90 bytes on a 32-bit
+/// device. Feed it with [`scan`](Self::scan); work is linear in the bytes, whatever the split.
+/// (Containers of more than `usize::MAX − 3` items, keys and values counted, never end for it.)
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ValueScanner {
-    /// Items still to come per open level.
-    levels: [u64; MAX_NESTING],
-    depth: u8,
-    limit: u8,
+    levels: Levels,
     /// The current item's initial byte.
     initial: u8,
     /// Argument bytes still to come.
     missing: u8,
-    /// Major type of the indefinite string that is open; 0 if none is.
-    chunked: u8,
     started: bool,
     argument: u64,
     /// Bytes of a string still to pass over.
@@ -145,19 +270,10 @@ impl Default for ValueScanner {
 impl ValueScanner {
     /// A scanner at the start of a value.
     pub const fn new() -> Self {
-        Self::at_depth(0)
-    }
-
-    /// A scanner for a value that lies inside of `depth` levels.
-    const fn at_depth(depth: u8) -> Self {
         Self {
-            levels: [0; MAX_NESTING],
-            depth: 0,
-            // 16 is `MAX_NESTING`, checked below.
-            limit: 16u8.saturating_sub(depth),
+            levels: Levels::inside(0),
             initial: 0,
             missing: 0,
-            chunked: 0,
             started: false,
             argument: 0,
             skip: 0,
@@ -178,6 +294,7 @@ impl ValueScanner {
     pub fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, CborError> {
         let mut rest = bytes;
         loop {
+            let mut step = Step::More;
             if self.skip > 0 {
                 let wanted = usize::try_from(self.skip).unwrap_or(usize::MAX);
                 let (passed, after) = rest.split_at_checked(wanted).unwrap_or((rest, &[]));
@@ -187,134 +304,82 @@ impl ValueScanner {
                 if self.skip > 0 {
                     return Ok(None);
                 }
-                if self.chunked == 0 && self.item_done() {
-                    break;
-                }
-                continue;
-            }
-            let Some((&byte, after)) = rest.split_first() else {
-                return Ok(None);
-            };
-            rest = after;
-            if self.missing > 0 {
-                self.argument = (self.argument << 8) | u64::from(byte);
-                self.missing = self.missing.wrapping_sub(1);
+                step = self.levels.string_done();
             } else {
-                self.begin_item(byte)?;
-            }
-            if self.missing == 0 && self.head_done()? {
-                break;
-            }
-        }
-        self.started = false;
-        Ok(Some(bytes.len().wrapping_sub(rest.len())))
-    }
-
-    /// The level that is open, if any.
-    fn level(&mut self) -> Option<&mut u64> {
-        self.levels.get_mut(usize::from(self.depth.checked_sub(1)?))
-    }
-
-    fn begin_item(&mut self, initial: u8) -> Result<(), CborError> {
-        self.started = true;
-        let major = initial >> 5;
-        let is_allowed = if self.chunked != 0 {
-            // Only definite strings of the same type, and the break.
-            initial == BREAK || (major == self.chunked && initial & 0x1f != 31)
-        } else {
-            initial != BREAK || matches!(self.level(), Some(&mut (ARRAY_OPEN | MAP_AT_KEY)))
-        };
-        if !is_allowed {
-            return Err(CborError::Malformed);
-        }
-        self.missing = argument_len(initial)?;
-        self.initial = initial;
-        self.argument = if self.missing == 0 {
-            u64::from(initial & 0x1f)
-        } else {
-            0
-        };
-        Ok(())
-    }
-
-    /// Acts on a head that is complete; whether the whole value ends with it.
-    fn head_done(&mut self) -> Result<bool, CborError> {
-        let is_indefinite = self.initial & 0x1f == 31;
-        let count = match self.initial >> 5 {
-            MAJOR_BYTES | MAJOR_TEXT => {
-                if is_indefinite {
-                    self.chunked = self.initial >> 5;
-                    return Ok(false);
-                }
-                self.skip = self.argument;
-                return Ok(self.skip == 0 && self.chunked == 0 && self.item_done());
-            }
-            MAJOR_ARRAY if is_indefinite => ARRAY_OPEN,
-            MAJOR_ARRAY => self.argument.min(MOST_ITEMS),
-            MAJOR_MAP if is_indefinite => MAP_AT_KEY,
-            MAJOR_MAP => self.argument.saturating_mul(2).min(MOST_ITEMS),
-            MAJOR_TAG => 1,
-            MAJOR_SIMPLE if self.initial == BREAK => {
-                if self.chunked != 0 {
-                    self.chunked = 0;
+                let Some((&byte, after)) = rest.split_first() else {
+                    return Ok(None);
+                };
+                rest = after;
+                if self.missing > 0 {
+                    self.argument = (self.argument << 8) | u64::from(byte);
+                    self.missing = self.missing.wrapping_sub(1);
                 } else {
-                    self.depth = self.depth.saturating_sub(1);
+                    self.started = true;
+                    self.levels.check(byte)?;
+                    self.missing = argument_len(byte)?;
+                    self.initial = byte;
+                    self.argument = if self.missing == 0 {
+                        u64::from(byte & 0x1f)
+                    } else {
+                        0
+                    };
                 }
-                return Ok(self.item_done());
-            }
-            MAJOR_SIMPLE if self.initial == 0xf8 && self.argument < 32 => {
-                return Err(CborError::Malformed);
-            }
-            _ => return Ok(self.item_done()),
-        };
-        if self.depth >= self.limit {
-            return Err(CborError::NestedTooDeep);
-        }
-        if count == 0 {
-            return Ok(self.item_done());
-        }
-        self.depth = self.depth.saturating_add(1);
-        if let Some(level) = self.level() {
-            *level = count;
-        }
-        Ok(false)
-    }
-
-    /// Counts an item as complete, with the levels that end with it; whether the value ends.
-    fn item_done(&mut self) -> bool {
-        while let Some(level) = self.level() {
-            match *level {
-                ARRAY_OPEN => return false,
-                MAP_AT_KEY => *level = MAP_AT_VALUE,
-                MAP_AT_VALUE => *level = MAP_AT_KEY,
-                1 => {
-                    self.depth = self.depth.saturating_sub(1);
-                    continue;
+                if self.missing == 0 {
+                    check_simple(self.initial, self.argument)?;
+                    step = self.levels.step(self.initial, self.argument)?;
+                    if let Step::Content(content) = step {
+                        self.skip = content;
+                        if content == 0 {
+                            step = self.levels.string_done();
+                        }
+                    }
                 }
-                more => *level = more.saturating_sub(1),
             }
-            return false;
+            if let Step::Done = step {
+                self.started = false;
+                return Ok(Some(bytes.len().wrapping_sub(rest.len())));
+            }
         }
-        true
     }
 }
 
-const _: () = assert!(MAX_NESTING == 16);
+/// What is left after a string's content.
+fn after_content(rest: &[u8], content: u64) -> Result<&[u8], CborError> {
+    usize::try_from(content)
+        .ok()
+        .and_then(|content| rest.get(content..))
+        .ok_or(CborError::Incomplete)
+}
 
 /// The length of the value at the front of `bytes`, which lies inside of `depth` levels.
 pub(super) fn skip_value(bytes: &[u8], depth: u8) -> Result<usize, CborError> {
     let head = read_head(bytes)?;
-    match head.major() {
-        MAJOR_UNSIGNED | MAJOR_NEGATIVE => Ok(head.len),
-        MAJOR_SIMPLE if head.initial != BREAK => Ok(head.len),
-        MAJOR_BYTES | MAJOR_TEXT if !head.is_indefinite() => usize::try_from(head.argument)
-            .ok()
-            .and_then(|content| content.checked_add(head.len))
-            .filter(|end| *end <= bytes.len())
-            .ok_or(CborError::Incomplete),
-        _ => ValueScanner::at_depth(depth)
-            .scan(bytes)?
-            .ok_or(CborError::Incomplete),
+    let rest = bytes.get(head.len..).unwrap_or_default();
+    // Most values are scalars and short strings: those need no levels.
+    let rest = match head.major() {
+        MAJOR_UNSIGNED | MAJOR_NEGATIVE => rest,
+        MAJOR_SIMPLE if head.initial != BREAK => rest,
+        MAJOR_BYTES | MAJOR_TEXT if !head.is_indefinite() => after_content(rest, head.argument)?,
+        _ => skip_nested(bytes, depth)?,
+    };
+    Ok(bytes.len().wrapping_sub(rest.len()))
+}
+
+/// What is left after the value at the front of `rest`.
+fn skip_nested(mut rest: &[u8], depth: u8) -> Result<&[u8], CborError> {
+    let mut levels = Levels::inside(depth);
+    loop {
+        levels.check(*rest.first().ok_or(CborError::Incomplete)?)?;
+        let head = read_head(rest)?;
+        rest = rest.get(head.len..).unwrap_or_default();
+        let mut step = levels.step(head.initial, head.argument)?;
+        if let Step::Content(content) = step {
+            rest = after_content(rest, content)?;
+            step = levels.string_done();
+        }
+        if let Step::Done = step {
+            return Ok(rest);
+        }
     }
 }
 
@@ -327,4 +392,106 @@ pub(super) fn skip_value(bytes: &[u8], depth: u8) -> Result<usize, CborError> {
 /// [`CborError::Incomplete`] when more input is needed; otherwise why there is no value.
 pub fn value_len(bytes: &[u8]) -> Result<usize, CborError> {
     skip_value(bytes, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::super::testing::{cbor, hex, nearly_cbor, reference_len};
+    use super::*;
+
+    fn scan_in_parts(bytes: &[u8], part: usize) -> Result<usize, CborError> {
+        let mut scanner = ValueScanner::new();
+        let mut seen = 0;
+        for part in bytes.chunks(part) {
+            if let Some(end) = scanner.scan(part)? {
+                assert!(!scanner.is_inside());
+                return Ok(seen + end);
+            }
+            seen += part.len();
+        }
+        assert_eq!(scanner.is_inside(), !bytes.is_empty());
+        Err(CborError::Incomplete)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2048))]
+
+        #[test]
+        fn every_value_is_passed_over_exactly(value in cbor(), after: Vec<u8>) {
+            let mut bytes = value.to_vec();
+            let len = bytes.len();
+            for cut in 0..len {
+                prop_assert_eq!(value_len(&bytes[..cut]), Err(CborError::Incomplete));
+            }
+            bytes.extend(after);
+            prop_assert_eq!(value_len(&bytes), Ok(len));
+            // minicbor agrees.
+            let mut oracle = minicbor::Decoder::new(&bytes);
+            oracle.skip().unwrap();
+            prop_assert_eq!(oracle.position(), len);
+        }
+
+        #[test]
+        fn any_bytes_get_the_reference_answer_however_they_are_cut(bytes in nearly_cbor(), part in 1usize..8) {
+            let expected = reference_len(&bytes, 0);
+            prop_assert_eq!(value_len(&bytes), expected);
+            prop_assert_eq!(scan_in_parts(&bytes, part), expected);
+        }
+    }
+
+    #[test]
+    fn sixteen_levels_pass_and_seventeen_do_not() {
+        for opening in [&[0x81][..], &[0x9f], &[0xa1, 0x01], &[0xbf, 0x01], &[0xc1]] {
+            let mut bytes: Vec<u8> = opening.repeat(16);
+            assert_eq!(value_len(&bytes), Err(CborError::Incomplete));
+            bytes.push(0);
+            if opening[0] & 31 == 31 {
+                bytes.extend([0xff; 16]);
+            }
+            assert_eq!(value_len(&bytes), Ok(bytes.len()));
+            let deeper = opening.repeat(17);
+            assert_eq!(value_len(&deeper), Err(CborError::NestedTooDeep));
+            assert_eq!(
+                value_len(&opening.repeat(100_000)),
+                Err(CborError::NestedTooDeep)
+            );
+        }
+        // An empty container is a level too; a string in chunks is none.
+        let mut bytes = vec![0x81; 16];
+        bytes.push(0x80);
+        assert_eq!(value_len(&bytes), Err(CborError::NestedTooDeep));
+        bytes.splice(16.., hex("5f4161ff"));
+        assert_eq!(value_len(&bytes), Ok(20));
+    }
+
+    #[test]
+    fn lengths_that_no_memory_holds_are_incomplete() {
+        for head in ["5b", "7b", "9b", "bb"] {
+            let bytes = hex(&std::format!("{head}ffffffffffffffff"));
+            assert_eq!(value_len(&bytes), Err(CborError::Incomplete));
+            assert_eq!(scan_in_parts(&bytes, 1), Err(CborError::Incomplete));
+        }
+        // Twice this many items is no number of 64 bits.
+        assert_eq!(
+            value_len(&hex("bb8000000000000000 0000")),
+            Err(CborError::Incomplete)
+        );
+    }
+
+    #[test]
+    fn what_is_not_well_formed_is_refused_at_its_first_byte() {
+        for bytes in [
+            "1c", "1d", "1e", "1f", "3f", "5c", "7d", "9e", "bc", "dc", "df", "fc", "ff", "81ff",
+            "a1ff", "a100ff", "bf00ff", "c1ff", "5f00", "5f1a", "5f5f", "5f61", "7f41", "7f7f",
+            "5ff6", "9f1c", "f81f", "f800",
+        ] {
+            assert_eq!(value_len(&hex(bytes)), Err(CborError::Malformed), "{bytes}");
+        }
+    }
 }

@@ -6,9 +6,22 @@
 //! levels, the same in every build. Everything read is a view of the input. minicbor's traits are
 //! for single typed values: [`Value::decode`], [`Args::value`], [`CborWriter::value`].
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used
+    )
+)]
+
 mod args;
 mod args_writer;
 mod error_message;
+mod float;
 mod item;
 mod message;
 mod pieces;
@@ -19,6 +32,8 @@ mod settings;
 mod status;
 mod strict;
 mod string;
+#[cfg(test)]
+mod testing;
 mod utf8;
 mod value;
 mod write;
@@ -30,7 +45,7 @@ pub use item::{
     CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_SIMPLE, MAJOR_TAG,
     MAJOR_TEXT, MAJOR_UNSIGNED, MAX_NESTING, ValueScanner, value_len,
 };
-pub use message::{Atom, AtomView, Atoms, AtomsIter, encode_atoms, encode_message_args};
+pub use message::{Atom, AtomView, Atoms, AtomsIter, MessageArgs, encode_atoms};
 pub use pieces::Pieces;
 pub use progress::Progress;
 pub use reader::{CborReader, Items};

@@ -68,3 +68,83 @@ impl<'a> Iterator for Pieces<'a> {
 }
 
 impl core::iter::FusedIterator for Pieces<'_> {}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::super::testing::{Cbor, cbor, hex};
+    use super::*;
+
+    /// The pieces by the words of 7.1, from the value and not from its encoding.
+    fn expected(value: &Cbor, out: &mut Vec<Vec<u8>>) {
+        let whole = value.to_vec();
+        let mut head = |inner: usize| out.push(whole[..whole.len() - inner].to_vec());
+        match value {
+            Cbor::Int(..) | Cbor::Simple(_) => head(0),
+            Cbor::Str(_, chunks, false, _) => {
+                let content = chunks.concat();
+                head(content.len());
+                out.push(content);
+            }
+            Cbor::Str(major, chunks, true, width) => {
+                head(whole.len() - 1);
+                for chunk in chunks {
+                    expected(
+                        &Cbor::Str(*major, std::vec![chunk.clone()], false, *width),
+                        out,
+                    );
+                }
+                out.push(std::vec![0xff]);
+            }
+            Cbor::Array(items, indefinite, _) => {
+                let inner: usize = items.iter().map(|item| item.to_vec().len()).sum();
+                head(inner + usize::from(*indefinite));
+                items.iter().for_each(|item| expected(item, out));
+                out.extend(indefinite.then_some(std::vec![0xff]));
+            }
+            Cbor::Map(items, indefinite, _) => {
+                let inner: usize = items
+                    .iter()
+                    .map(|(k, v)| k.to_vec().len() + v.to_vec().len())
+                    .sum();
+                head(inner + usize::from(*indefinite));
+                for (key, value) in items {
+                    expected(key, out);
+                    expected(value, out);
+                }
+                out.extend(indefinite.then_some(std::vec![0xff]));
+            }
+            Cbor::Tag(_, inner) => {
+                head(inner.to_vec().len());
+                expected(inner, out);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn heads_and_contents_are_pieces(value in cbor()) {
+            let mut wanted = Vec::new();
+            expected(&value, &mut wanted);
+            wanted.retain(|piece| !piece.is_empty());
+            let bytes = value.to_vec();
+            let pieces: Vec<_> = Pieces::new(Value::from_cbor(&bytes).unwrap()).collect();
+            prop_assert_eq!(&pieces, &wanted);
+            prop_assert_eq!(pieces.concat(), bytes);
+        }
+    }
+
+    #[test]
+    fn as_in_the_drawing() {
+        let bytes = hex("a1 43 6b6579 82 01 5f 42 6162 ff");
+        let pieces: Vec<_> = Pieces::new(Value::from_cbor(&bytes).unwrap()).collect();
+        let expected: [&[u8]; 9] = [
+            b"\xa1", b"\x43", b"key", b"\x82", b"\x01", b"\x5f", b"\x42", b"ab", b"\xff",
+        ];
+        assert_eq!(pieces, expected);
+    }
+}

@@ -125,3 +125,122 @@ fn optional_text(value: Option<Value<'_>>) -> Option<Option<Text<'_>>> {
         None => Some(None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::String;
+
+    use proptest::prelude::*;
+
+    use super::super::testing::hex;
+    use super::*;
+    use crate::REVISIONS;
+
+    const TOPIC: &str = "45746f706963";
+    const POS: &str = "43706f73";
+    const TOTAL: &str = "45746f74616c";
+
+    proptest! {
+        #[test]
+        fn what_is_sent_comes_back(topic: String, pos: i64, total: u64, label: Option<String>, item: Option<String>) {
+            let sent = Progress {
+                topic: Text::new(&topic), pos, total,
+                label: label.as_deref().map(Text::new), item: item.as_deref().map(Text::new),
+            };
+            for revision in REVISIONS {
+                let mut buffer = std::vec![0; 2048];
+                let len = sent.encode(revision, &mut buffer).unwrap();
+                prop_assert_eq!(Progress::decode(&buffer[..len]), Ok(sent));
+                prop_assert_eq!(sent.encode(revision, &mut buffer[..len - 1]), Err(ApiMisuse::TooLarge));
+            }
+        }
+    }
+
+    #[test]
+    fn each_revision_has_its_order_and_type() {
+        let progress = Progress {
+            label: Some(Text::new("l")),
+            item: Some(Text::new("i")),
+            ..Progress::new("t", -1, 3)
+        };
+        assert!(progress.is_finished());
+        let mut buffer = [0; 64];
+        for (revision, expected) in [
+            (
+                Revision::R0003,
+                "a5 43706f7320 446974656d6169 456c6162656c616c 45746f7069636174 45746f74616c03",
+            ),
+            (
+                Revision::R0005,
+                "a5 43706f7320 446974656d6169 456c6162656c616c 45746f7069636174 45746f74616c03",
+            ),
+            (
+                Revision::R0006,
+                "a5 446974656d4169 456c6162656c416c 43706f7320 45746f7069634174 45746f74616c03",
+            ),
+        ] {
+            let len = progress.encode(revision, &mut buffer).unwrap();
+            assert_eq!(buffer[..len], hex(expected));
+        }
+    }
+
+    #[test]
+    fn what_is_accepted() {
+        let decode = |parts: &[&str]| {
+            let bytes = hex(&parts.concat());
+            Progress::decode(&bytes).map(|p| (p.topic.as_str() == Some("t"), p.pos, p.total))
+        };
+        for (topic, pos, total, expected) in [
+            ("6174", "00", "00", (true, 0, 0)),
+            ("4174", "20", "1bffffffffffffffff", (true, -1, u64::MAX)),
+            (
+                "7f6174ff",
+                "1bffffffffffffffff",
+                "1801",
+                (true, i64::MAX, 1),
+            ),
+            ("5f4174ff", "3bffffffffffffffff", "00", (true, i64::MIN, 0)),
+            (
+                "7f61616174ff",
+                "3b7fffffffffffffff",
+                "00",
+                (false, i64::MIN, 0),
+            ),
+        ] {
+            assert_eq!(
+                decode(&["a3", TOPIC, topic, POS, pos, TOTAL, total]),
+                Ok(expected)
+            );
+        }
+        assert!(decode(&["bf", TOTAL, "01", "f6f6", POS, "01", TOPIC, "60", "ff"]).is_ok());
+        for parts in [
+            &["a3", TOPIC, "6174", POS, "00", TOTAL, "20"][..],
+            &["a3", TOPIC, "6174", POS, "f6", TOTAL, "00"],
+            &["a3", TOPIC, "6174", POS, "f90000", TOTAL, "00"],
+            &["a3", TOPIC, "00", POS, "00", TOTAL, "00"],
+            &["a3", TOPIC, "61ff", POS, "00", TOTAL, "00"],
+            &["a3", TOPIC, "41ff", POS, "00", TOTAL, "00"],
+            &["a2", POS, "00", TOTAL, "00"],
+            &["a2", TOPIC, "6174", TOTAL, "00"],
+            &["a2", TOPIC, "6174", POS, "00"],
+            &["a3", TOPIC, "6174", POS, "00", TOTAL, "00", "00"],
+            &["a4", TOPIC, "6174", POS, "00", TOTAL, "00", TOTAL, "00"],
+            &["a4", TOPIC, "6174", POS, "00", TOTAL, "00", "446974656d f6"],
+            &[
+                "a4",
+                TOPIC,
+                "6174",
+                POS,
+                "00",
+                TOTAL,
+                "00",
+                "456c6162656c 01",
+            ],
+            &["80"],
+            &[""],
+        ] {
+            assert!(decode(parts).is_err(), "{parts:?}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Command requests as they arrive.
 //!
-//! Specification: messages.md, "Command request"; revision-0006.md, 5.7; deviations.md, D5.
+//! Specification: messages.md, "Command request"; revision-0006.md, 2.1 and 5.7;
+//! deviations.md, D5.
 
 use super::item::CborError;
 use super::{Args, ByteString, ByteStrings, CborReader, Value};
@@ -139,5 +140,205 @@ impl<'a> RedirectTargets<'a> {
     /// [`targets`](Self::targets).
     pub fn hashes(&self) -> ByteStrings<'a> {
         self.list(b"hashes")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::super::testing::{cbor, hex, nearly_cbor, reference_len};
+    use super::*;
+    use crate::REVISIONS;
+
+    const R6: Revision = Revision::R0006;
+
+    fn error(text: &str, revision: Revision) -> Option<RequestError> {
+        CommandRequest::decode(&hex(text), revision).err()
+    }
+
+    #[test]
+    fn name_and_arguments_in_any_well_formed_encoding() {
+        for bytes in [
+            "a2 4461726773 a1 43666f6f 01 446e616d65 43636d64",
+            // Other order, longer heads, indefinite lengths, chunked keys and names.
+            "a2 446e616d65 43636d64 4461726773 a1 43666f6f 01",
+            "bf 5f426e61426d65ff 5f 40 41 63 42 6d64 ff 5f 4461726773 ff bf 5f 42666f 416f ff 1800 ff ff",
+        ] {
+            let bytes = hex(bytes);
+            for revision in REVISIONS {
+                let request = CommandRequest::decode(&bytes, revision).unwrap();
+                assert_eq!(request.name, b"cmd");
+                assert_eq!(request.args.len(), 1);
+                assert!(request.args.find(b"foo").unwrap().as_u64() < Some(2));
+                assert_eq!(request.redirect, None);
+            }
+        }
+        let long = hex("b90001 5a000000046e616d65 5b0000000000000003636d64");
+        let request = CommandRequest::decode(&long, R6).unwrap();
+        assert_eq!(request.name, "cmd");
+        assert!(request.args.is_empty());
+        assert_eq!(request.args.as_cbor(), b"\xa0");
+    }
+
+    #[test]
+    fn d5_what_is_malformed() {
+        for bytes in [
+            // Nothing, not a map, cut off, bytes left over.
+            "",
+            "80",
+            "f6",
+            "01",
+            "c0a1446e616d6541 61",
+            "a1",
+            "a1446e616d65",
+            "a1446e616d6543 6162",
+            "bf446e616d654161",
+            "a1446e616d654161 00",
+            "a1446e616d654161 a1446e616d654161",
+            "a1446e616d654161 ff",
+            // The name is text, a number, null, an array with it.
+            "a1446e616d656161",
+            "a1446e616d6501",
+            "a1446e616d65f6",
+            "a1446e616d65814161",
+            "a1446e616d65c04161",
+            // The arguments are null, an array, have keys that are no byte strings.
+            "a2446e616d654161 4461726773 f6",
+            "a2446e616d654161 4461726773 80",
+            "a2446e616d654161 4461726773 a1616101",
+            "a2446e616d654161 4461726773 a10101",
+            "a2446e616d654161 4461726773 bf7f6161ff01ff",
+            // Repeated, the same and in chunks.
+            "a2446e616d654161446e616d654161",
+            "a2446e616d6541615f446e616d65ff4161",
+            "a3446e616d654161 4461726773 a0 4461726773 a0",
+        ] {
+            for revision in REVISIONS {
+                assert_eq!(
+                    error(bytes, revision),
+                    Some(RequestError::Malformed),
+                    "{bytes}"
+                );
+            }
+        }
+        // `redirect` is known in 0006 only: not null, not a list, not twice.
+        for bytes in [
+            "a2446e616d654161 487265646972656374 f6",
+            "a2446e616d654161 487265646972656374 80",
+            "a3446e616d654161 487265646972656374 a0 487265646972656374 a0",
+        ] {
+            assert_eq!(error(bytes, R6), Some(RequestError::Malformed));
+            assert_eq!(error(bytes, Revision::R0003), None);
+            assert_eq!(error(bytes, Revision::R0005), None);
+        }
+        let bytes = hex("a2446e616d654161 487265646972656374 a0");
+        assert_eq!(
+            CommandRequest::decode(&bytes, R6)
+                .unwrap()
+                .redirect
+                .unwrap()
+                .as_cbor(),
+            b"\xa0"
+        );
+    }
+
+    #[test]
+    fn d5_a_string_that_contains_name_is_not_the_name() {
+        for bytes in [
+            "a0",
+            "bfff",
+            "a14461726773a0",
+            "a1456e616d657341 61",
+            "a1 436e616d 4161",
+            "a1646e616d654161",
+        ] {
+            assert_eq!(error(bytes, R6), Some(RequestError::MissingName), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_of_any_type_are_ignored() {
+        let bytes = hex(
+            "a8 01 02  646e616d65 6161  80 a0  a10102 f6  446e616d65 4163  f93c00 c101  5f4178ff 5fff  5f4178ff 01",
+        );
+        assert_eq!(CommandRequest::decode(&bytes, R6).unwrap().name, b"c");
+    }
+
+    #[test]
+    fn repeated_arguments_are_all_there_and_the_first_is_found() {
+        let bytes = hex("a2 446e616d65 4163 4461726773 a3 416b01 5f416bff02 416b03");
+        let args = CommandRequest::decode(&bytes, R6).unwrap().args;
+        let all: Vec<_> = args
+            .iter()
+            .map(|(_, value)| value.as_u64().unwrap())
+            .collect();
+        assert_eq!(all, [1, 2, 3]);
+        assert_eq!(args.find(b"k").unwrap().as_u64(), Some(1));
+        assert_eq!(args.find(b""), None);
+    }
+
+    #[test]
+    fn nesting_counts_the_request_and_its_arguments() {
+        let nested = |levels: usize, before: &str, after: &str| {
+            let mut bytes = hex(before);
+            bytes.extend(vec![0x81; levels]);
+            bytes.extend(hex(after));
+            CommandRequest::decode(&bytes, R6).err()
+        };
+        let args = "a2 446e616d65 4163 4461726773 a1 416b";
+        assert_eq!(nested(14, args, "00"), None);
+        assert_eq!(nested(15, args, "00"), Some(RequestError::NestedTooDeep));
+        // Ignored values and keys count too.
+        assert_eq!(nested(15, "a2 446e616d65 4163 01", "00"), None);
+        assert_eq!(
+            nested(16, "a2 446e616d65 4163 01", "00"),
+            Some(RequestError::NestedTooDeep)
+        );
+        assert_eq!(
+            nested(16, "a2 446e616d65 4163", "0001"),
+            Some(RequestError::NestedTooDeep)
+        );
+        assert_eq!(
+            nested(15, "a2 446e616d65 4163 487265646972656374 a101", "00"),
+            Some(RequestError::NestedTooDeep)
+        );
+        // What comes first decides.
+        assert_eq!(nested(15, args, "ff"), Some(RequestError::NestedTooDeep));
+        assert_eq!(
+            nested(15, "a3 446e616d65 01 4461726773 a1 416b", "00"),
+            Some(RequestError::Malformed)
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+
+        #[test]
+        fn what_decodes_is_one_well_formed_value(bytes in nearly_cbor()) {
+            for revision in REVISIONS {
+                if CommandRequest::decode(&bytes, revision).is_ok() {
+                    prop_assert_eq!(reference_len(&bytes, 0), Ok(bytes.len()));
+                }
+            }
+        }
+
+        #[test]
+        fn any_values_come_through_as_arguments(values in prop::collection::vec(cbor(), 0..4)) {
+            let mut bytes = hex("a2 446e616d65 4163 4461726773");
+            bytes.push(0xa0 | values.len() as u8);
+            for value in &values {
+                bytes.extend(hex("416b"));
+                value.encode(&mut bytes);
+            }
+            let request = CommandRequest::decode(&bytes, R6).unwrap();
+            let seen: Vec<_> = request.args.iter().map(|(_, v)| v.as_cbor().to_vec()).collect();
+            let sent: Vec<_> = values.iter().map(|v| v.to_vec()).collect();
+            prop_assert_eq!(seen, sent);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Settings payloads of revision 0006: which content encodings a sender decodes, and which one a
 //! stream uses.
 //!
-//! Specification: revision-0006.md, 4, 5.3, 6.3 and 9.2.
+//! Specification: revision-0006.md, 2.6, 4, 5.3, 6.3 and 9.2.
 
 use super::strict::check_strict;
 use super::{CborWriter, Value};
@@ -244,5 +244,193 @@ impl StreamSettings {
             .and_then(|name| name.as_slice())
             .and_then(ContentEncoding::from_name)
             .ok_or(ProtocolError::EncodingUnusable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::super::testing::hex;
+    use super::*;
+    use ContentEncoding::{Identity, Zlib, Zstd8Mb};
+
+    const KEY: &str = "50636f6e74656e74656e636f64696e6773";
+
+    fn finish(text: &str) -> Result<SenderSettings, ProtocolError> {
+        SenderSettings::finish(&hex(text))
+    }
+
+    fn with(list: &str) -> Result<SenderSettings, ProtocolError> {
+        let mut bytes = hex(&["a1", KEY].concat());
+        bytes.extend(hex(list));
+        SenderSettings::finish(&bytes)
+    }
+
+    #[test]
+    fn sender_settings_in_the_order_of_5_3() {
+        use ProtocolError::{MalformedSettings, SettingsEmpty, SettingsMultipleValues};
+        for (bytes, error) in [
+            ("62616476616c7565", MalformedSettings),
+            ("a0 60", MalformedSettings),
+            ("", SettingsEmpty),
+            ("a1", SettingsEmpty),
+            ("5f", SettingsEmpty),
+            ("46666f6f6261 7243666f6f", SettingsMultipleValues),
+            ("a0a0", SettingsMultipleValues),
+            ("a0a0a1", SettingsMultipleValues),
+            ("5f4161ff", SettingsMultipleValues),
+            // K-05, K-04.
+            ("a0a1", MalformedSettings),
+            ("05", MalformedSettings),
+            ("f5", MalformedSettings),
+            ("80", MalformedSettings),
+            ("4161", MalformedSettings),
+            ("5fff", MalformedSettings),
+        ] {
+            assert_eq!(finish(bytes), Err(error), "{bytes}");
+        }
+        assert_eq!(finish("a0"), Ok(SenderSettings::default()));
+        assert_eq!(finish("a2 01 80 80 01"), Err(MalformedSettings));
+        assert_eq!(SenderSettings::continue_ok(&hex("a1 50")), Ok(()));
+        assert_eq!(SenderSettings::continue_ok(&hex("a1 50 41")), Ok(()));
+        assert_eq!(
+            SenderSettings::continue_ok(&hex("a1 60")),
+            Err(MalformedSettings)
+        );
+        assert_eq!(
+            SenderSettings::continue_ok(&[0x81; 17]),
+            Err(MalformedSettings)
+        );
+    }
+
+    #[test]
+    fn content_encodings() {
+        let set =
+            |list: &[ContentEncoding]| list.iter().fold(EncodingSet::EMPTY, |set, e| set.with(*e));
+        let encodings = |list| with(list).map(|s| s.encodings);
+        assert_eq!(encodings("82 447a6c6962 4161"), Ok(set(&[Zlib])));
+        assert_eq!(
+            encodings("83 487a7374642d386d62 486964656e74697479 447a6c6962"),
+            Ok(set(&[Zlib, Identity, Zstd8Mb]))
+        );
+        // K-03: nothing known, or nothing at all, counts as identity.
+        assert_eq!(encodings("82 4161 4162"), Ok(EncodingSet::IDENTITY));
+        assert_eq!(encodings("80"), Ok(EncodingSet::IDENTITY));
+        for wrong in [
+            "f6",
+            "00",
+            "a0",
+            "447a6c6962",
+            "81 00",
+            "82 4161 f6",
+            "d90102 81 4161",
+            "81 81 4161",
+        ] {
+            assert_eq!(
+                encodings(wrong),
+                Err(ProtocolError::MalformedSettings),
+                "{wrong}"
+            );
+        }
+        // The last of a repeated key counts.
+        let mut twice = hex(&["a2", KEY, "00"].concat());
+        twice.extend(hex(&[KEY, "81 447a6c6962"].concat()));
+        assert_eq!(
+            SenderSettings::finish(&twice).unwrap().encodings,
+            set(&[Zlib])
+        );
+
+        assert_eq!(set(&[Zlib]).choose(&ContentEncoding::ALL), Zlib);
+        assert_eq!(set(&[Zlib]).choose(&[Zstd8Mb]), Identity);
+        assert_eq!(
+            EncodingSet::IDENTITY.choose(&ContentEncoding::ALL),
+            Identity
+        );
+    }
+
+    #[test]
+    fn hgrpc_peers_say_so() {
+        for (value, is_hgrpc) in [
+            ("01", true),
+            ("1802", true),
+            ("00", false),
+            ("20", false),
+            ("4101", false),
+            ("f5", false),
+        ] {
+            let settings = finish(&["a1 456867727063", value].concat()).unwrap();
+            assert_eq!(settings.is_hgrpc, is_hgrpc, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_sent_is_canonical_and_understood() {
+        let mut buffer = [0; 59];
+        let len = SenderSettings::encode(&ContentEncoding::ALL, true, &mut buffer).unwrap();
+        assert_eq!(
+            buffer[..len],
+            hex(&[
+                "a2",
+                KEY,
+                "83 487a7374642d386d62 447a6c6962 486964656e74697479 456867727063 01"
+            ]
+            .concat())
+        );
+        let settings = SenderSettings::finish(&buffer[..len]).unwrap();
+        assert!(
+            settings.is_hgrpc
+                && ContentEncoding::ALL
+                    .iter()
+                    .all(|e| settings.encodings.contains(*e))
+        );
+        let len = SenderSettings::encode(&[Identity], false, &mut buffer).unwrap();
+        assert_eq!(
+            buffer[..len],
+            hex(&["a1", KEY, "81 486964656e74697479"].concat())
+        );
+        assert_eq!(
+            SenderSettings::encode(&[Identity], false, &mut buffer[..20]),
+            Err(ApiMisuse::TooLarge)
+        );
+    }
+
+    #[test]
+    fn stream_settings_in_the_order_of_6_3() {
+        use ProtocolError::{EncodingUnusable, MalformedSettings, SettingsEmpty};
+        for encoding in ContentEncoding::ALL {
+            assert_eq!(
+                StreamSettings::finish(encoding.stream_settings(), false),
+                Ok(encoding)
+            );
+            assert_eq!(
+                StreamSettings::finish(encoding.stream_settings(), true),
+                Err(EncodingUnusable)
+            );
+        }
+        for (bytes, error) in [
+            ("62616476616c7565", MalformedSettings),
+            ("486964656e74697479 ff", MalformedSettings),
+            ("", SettingsEmpty),
+            ("447a6c69", SettingsEmpty),
+            ("4862616476616c7565", EncodingUnusable),
+            (
+                "486964656e74697479 d90102824362617243666f6f",
+                EncodingUnusable,
+            ),
+            ("486964656e74697479 40", EncodingUnusable),
+            ("5f447a6c6962ff", EncodingUnusable),
+            ("5fff", EncodingUnusable),
+            ("81447a6c6962", EncodingUnusable),
+            ("f6", EncodingUnusable),
+            ("486964656e74697479 41", MalformedSettings),
+        ] {
+            assert_eq!(
+                StreamSettings::finish(&hex(bytes), false),
+                Err(error),
+                "{bytes}"
+            );
+        }
+        assert_eq!(StreamSettings::finish(b"\x58\x04zlib", false), Ok(Zlib));
     }
 }

@@ -339,3 +339,173 @@ impl<'a> Location<'a> {
         Ok(writer.position())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    use super::super::testing::hex;
+    use super::*;
+
+    const STATUS: &str = "46737461747573";
+    const ERROR: &str = "456572726f72";
+    const MESSAGE: &str = "476d657373616765";
+    const LOCATION: &str = "486c6f636174696f6e";
+
+    fn status(parts: &[&str]) -> Vec<u8> {
+        hex(&parts.concat())
+    }
+
+    #[test]
+    fn ok_with_its_values_behind() {
+        let bytes = [&STATUS_OK[..], b"rest"].concat();
+        assert_eq!(Status::decode(&bytes), Ok((Status::Ok, 11)));
+        for cut in 0..11 {
+            assert_eq!(Status::decode(&bytes[..cut]), Err(StatusError::Incomplete));
+        }
+        let any = status(&["bf 6161 80 5f 4173 45 7461747573 ff 5f 416f 416b ff f6 f6 ff"]);
+        assert_eq!(Status::decode(&any), Ok((Status::Ok, any.len())));
+    }
+
+    #[test]
+    fn what_is_no_status_is_told_early() {
+        for bytes in ["80", "01", "ff", "a1ff", "c0", "5f", "f6"] {
+            assert_eq!(
+                Status::decode(&hex(bytes)),
+                Err(StatusError::BadStatus),
+                "{bytes}"
+            );
+        }
+        let cases: [&[&str]; 14] = [
+            &["a0"],
+            &["a1", STATUS, "626f6b"],
+            &["a1", STATUS, "43666f6f"],
+            &["a1", STATUS, "f6"],
+            &["a2", STATUS, "426f6b", STATUS, "426f6b"],
+            &["a1", STATUS, ERROR],
+            &["a2", STATUS, ERROR, ERROR, "f6"],
+            &["a2", STATUS, ERROR, ERROR, "a0"],
+            &["a2", STATUS, ERROR, ERROR, "a1", MESSAGE, "01"],
+            &["a2", STATUS, ERROR, ERROR, "a1", MESSAGE, "8101"],
+            &[
+                "a2",
+                STATUS,
+                ERROR,
+                ERROR,
+                "a2",
+                MESSAGE,
+                "4161 4461726773 8101",
+            ],
+            &["a1", STATUS, "487265646972656374"],
+            &[
+                "a2",
+                STATUS,
+                "487265646972656374",
+                LOCATION,
+                "a1 4375726c 4161",
+            ],
+            &[
+                "a2",
+                STATUS,
+                "487265646972656374",
+                LOCATION,
+                "a3 4375726c 4161 496d6564696174797065 4161 4473697a65 20",
+            ],
+        ];
+        for case in cases {
+            assert_eq!(
+                Status::decode(&status(case)),
+                Err(StatusError::BadStatus),
+                "{case:?}"
+            );
+        }
+        let deep = [&[0xa1; 1][..], &[0x81; 16], b"\0\0"].concat();
+        assert_eq!(Status::decode(&deep), Err(StatusError::BadStatus));
+    }
+
+    #[test]
+    fn errors_in_both_forms() {
+        // Mercurial's: a format string and arguments beside it.
+        let bytes = status(&[
+            "a2",
+            ERROR,
+            "a2 4461726773 81457468696e67",
+            MESSAGE,
+            "46626164202573",
+            STATUS,
+            ERROR,
+        ]);
+        let (Status::Error(error), len) = Status::decode(&bytes).unwrap() else {
+            panic!();
+        };
+        assert_eq!(
+            (error.to_string().as_str(), len),
+            ("bad thing", bytes.len())
+        );
+        assert_eq!(error.args().count(), 1);
+        assert!(error.atoms().is_none());
+        // That of the documentation: atoms.
+        let bytes = status(&[
+            "a2",
+            ERROR,
+            "a1",
+            MESSAGE,
+            "82a1436d736742611ba1436d73674162",
+            STATUS,
+            ERROR,
+        ]);
+        let (Status::Error(error), _) = Status::decode(&bytes).unwrap() else {
+            panic!();
+        };
+        assert_eq!(error.to_string(), "a\x1bb");
+        assert_eq!(error.escaped().to_string(), "a\\x1bb");
+        assert_eq!(error.atoms().unwrap().iter().count(), 2);
+    }
+
+    #[test]
+    fn redirects_in_any_order_of_keys() {
+        let hashes = hex("81 82 46736861323536 4101");
+        let certs = hex("82 4101 4102");
+        let full = Location::new(b"http://h/p", b"application/mercurial-cbor")
+            .with_size(7)
+            .with_fullhashes(Value::from_cbor(&hashes).unwrap())
+            .with_fullhashseed(b"seed")
+            .with_serverdercerts(Value::from_cbor(&certs).unwrap())
+            .with_servercadercerts(Value::from_cbor(b"\x80").unwrap());
+        for location in [full, Location::new(b"u", b"m")] {
+            let mut buffer = [0; 256];
+            let len = location.encode_status(&mut buffer).unwrap();
+            assert_eq!(
+                Status::decode(&buffer[..len]),
+                Ok((Status::Redirect(location), len))
+            );
+            assert_eq!(
+                location.encode_status(&mut [0; 256][..len - 1]),
+                Err(ApiMisuse::TooLarge)
+            );
+        }
+        assert_eq!(full.serverdercerts().unwrap().count(), 2);
+        assert_eq!(full.servercadercerts().unwrap().count(), 0);
+        let wrong = full.with_serverdercerts(Value::NULL);
+        assert_eq!(
+            wrong.encode_status(&mut [0; 256]),
+            Err(ApiMisuse::InvalidMessage)
+        );
+
+        // The required keys first, as Mercurial writes them (K-14), and one that is not known.
+        let bytes = status(&[
+            "a2",
+            LOCATION,
+            "a4 4375726c 4175 496d6564696174797065 416d 4473697a65 07 4178 f6",
+            STATUS,
+            "487265646972656374",
+        ]);
+        let location = Location::new(b"u", b"m").with_size(7);
+        assert_eq!(
+            Status::decode(&bytes),
+            Ok((Status::Redirect(location), bytes.len()))
+        );
+    }
+}

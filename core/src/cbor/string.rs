@@ -205,8 +205,13 @@ impl<'a> From<&'a [u8]> for ByteString<'a> {
 impl core::fmt::Debug for ByteString<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("b\"")?;
-        for chunk in self.chunks() {
-            write!(f, "{}", chunk.escape_ascii())?;
+        for &byte in self.chunks().flatten() {
+            if byte.is_ascii() {
+                utf8::write_quoted(f, char::from(byte))?;
+            } else {
+                f.write_str("\\x")?;
+                utf8::write_hex(f, u32::from(byte), 2)?;
+            }
         }
         f.write_str("\"")
     }
@@ -299,10 +304,7 @@ impl PartialEq<&str> for Text<'_> {
 impl core::fmt::Debug for Text<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("\"")?;
-        utf8::for_each_char(&self.0, &mut |c| {
-            c.escape_debug()
-                .try_for_each(|c| core::fmt::Write::write_char(f, c))
-        })?;
+        utf8::for_each_char(&self.0, &mut |c| utf8::write_quoted(f, c))?;
         f.write_str("\"")
     }
 }
@@ -352,3 +354,73 @@ impl<'a> Iterator for ByteStrings<'a> {
 }
 
 impl core::iter::FusedIterator for ByteStrings<'_> {}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::format;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::super::testing::{Cbor, hex, width};
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_string_is_its_content_however_it_is_cut(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..4), 0..5),
+            other in prop::collection::vec(any::<u8>(), 0..4), indefinite: bool, width in width(),
+        ) {
+            let content = chunks.concat();
+            let encoded = Cbor::Str(2, chunks.clone(), indefinite, width).to_vec();
+            let string = Value::from_cbor(&encoded).unwrap().as_bytes().unwrap();
+            prop_assert_eq!(string.len(), content.len());
+            prop_assert_eq!(string.is_empty(), content.is_empty());
+            prop_assert_eq!(string.chunks().collect::<Vec<_>>().concat(), content.clone());
+            prop_assert!(string == content[..]);
+            prop_assert_eq!(string == other[..], content == other);
+            prop_assert_eq!(string, ByteString::from_slice(&content));
+            let filled = chunks.iter().filter(|chunk| !chunk.is_empty()).count();
+            prop_assert_eq!(string.as_slice(), (!indefinite || filled < 2).then_some(&content[..]));
+            let mut buffer = std::vec![0xee; content.len() + 1];
+            prop_assert_eq!(string.copy_to(&mut buffer), Some(content.len()));
+            prop_assert_eq!(&buffer[..content.len()], &content[..]);
+            prop_assert_eq!(string.copy_to(&mut buffer[..content.len().saturating_sub(1)]).is_none(), !content.is_empty());
+            // Two cuts of the same content.
+            let mut joined = encoded.clone();
+            joined.splice(.., Cbor::Str(2, content.chunks(1).map(<[u8]>::to_vec).collect(), true, 0).to_vec());
+            prop_assert_eq!(Value::from_cbor(&joined).unwrap().as_bytes().unwrap(), string);
+        }
+    }
+
+    #[test]
+    fn text_is_utf8_in_both_types() {
+        let text = |bytes: &str| {
+            let bytes = hex(bytes);
+            let value = Value::from_cbor(&bytes).unwrap();
+            let strict = value.as_text().map(ToString::to_string);
+            (strict, Text::from_any(value).map(|t| t.to_string()))
+        };
+        let snow = "\u{2603}".to_string();
+        assert_eq!(text("63e29883"), (Some(snow.clone()), Some(snow.clone())));
+        assert_eq!(text("43e29883"), (None, Some(snow.clone())));
+        // A character that is cut by a chunk's end: in byte strings only.
+        assert_eq!(text("5f41e2429883ff"), (None, Some(snow.clone())));
+        assert_eq!(text("7f61e2629883ff"), (None, None));
+        assert_eq!(text("7f63e298836161ff"), (None, Some(snow.clone() + "a")));
+        assert_eq!(text("7f63e29883ff"), (Some(snow.clone()), Some(snow)));
+        assert_eq!(text("61ff"), (None, None));
+        assert_eq!(text("41ff"), (None, None));
+        assert_eq!(text("f6"), (None, None));
+    }
+
+    #[test]
+    fn strings_are_shown() {
+        let bytes = ByteString::from_slice(b"a\"\x00\xff\xc3\xa9");
+        assert_eq!(format!("{bytes:?}"), r#"b"a\"\x00\xff\xc3\xa9""#);
+        assert_eq!(format!("{bytes}"), "a\"\0\u{fffd}é");
+        assert_eq!(format!("{:?}", Text::new("a\"\n")), r#""a\"\n""#);
+    }
+}

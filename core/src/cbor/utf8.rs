@@ -119,6 +119,45 @@ pub(super) fn for_each_char(
     decoder.finish(out)
 }
 
+/// Writes the lowest `digits` hexadecimal digits of a number. Not by `{:02x}`: the formatter's code
+/// for padding is larger than all of this file's.
+pub(super) fn write_hex(w: &mut dyn Write, value: u32, digits: u32) -> fmt::Result {
+    (0..digits).rev().try_for_each(|digit| {
+        let nibble = value.wrapping_shr(digit.wrapping_mul(4)) & 0xf;
+        w.write_char(char::from_digit(nibble, 16).unwrap_or('0'))
+    })
+}
+
+/// Writes a character in quotes: like `char::escape_debug`, without its tables and panic paths.
+pub(super) fn write_quoted(w: &mut dyn Write, c: char) -> fmt::Result {
+    match c {
+        '"' | '\\' => {
+            w.write_char('\\')?;
+            w.write_char(c)
+        }
+        '\n' => w.write_str("\\n"),
+        '\t' => w.write_str("\\t"),
+        _ => write_safe(w, c),
+    }
+}
+
+/// Writes a character so that it is safe on a terminal.
+fn write_safe(w: &mut dyn Write, c: char) -> fmt::Result {
+    match c {
+        '\n' | '\t' => w.write_char(c),
+        '\0'..='\x1f' | '\x7f'..='\u{9f}' => {
+            w.write_str("\\x")?;
+            write_hex(w, u32::from(c), 2)
+        }
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            w.write_str("\\u{")?;
+            write_hex(w, u32::from(c), 4)?;
+            w.write_char('}')
+        }
+        _ => w.write_char(c),
+    }
+}
+
 /// Writes a string as text, lossily.
 pub(super) fn write_lossy(bytes: &ByteString<'_>, w: &mut dyn Write) -> fmt::Result {
     for_each_char(bytes, &mut |c| w.write_char(c))
@@ -150,15 +189,69 @@ impl Write for EscapeWriter<'_, '_> {
     }
 
     fn write_char(&mut self, c: char) -> fmt::Result {
-        match c {
-            '\n' | '\t' => self.inner.write_char(c),
-            '\0'..='\x1f' | '\x7f'..='\u{9f}' => write!(self.inner, "\\x{:02x}", u32::from(c)),
-            '\u{61c}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' => write!(self.inner, "\\u{{{:x}}}", u32::from(c)),
-            _ => self.inner.write_char(c),
+        write_safe(self.inner, c)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::format;
+    use std::string::String;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn utf8ish() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop::sample::select(
+            &[
+                0x00u8, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbd, 0xbf, 0xc0, 0xc2, 0xdf,
+                0xe0, 0xe1, 0xed, 0xef, 0xf0, 0xf1, 0xf4, 0xf5, 0xff,
+            ][..],
+        );
+        prop_oneof![
+            prop::collection::vec(byte, 0..12),
+            any::<String>().prop_map(String::into_bytes)
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn lossy_text_is_as_the_standard_library_has_it_however_it_is_cut(bytes in utf8ish(), part in 1usize..5) {
+            let mut shown = String::new();
+            let mut decoder = Utf8Decoder::new();
+            let mut checker = Utf8Decoder::new();
+            let mut is_valid = true;
+            for chunk in bytes.chunks(part) {
+                decoder.push(chunk, &mut |c| shown.write_char(c)).unwrap();
+                is_valid = is_valid && checker.check(chunk);
+            }
+            decoder.finish(&mut |c| shown.write_char(c)).unwrap();
+            prop_assert_eq!(&shown, &String::from_utf8_lossy(&bytes));
+            prop_assert_eq!(is_valid && checker.is_complete(), std::str::from_utf8(&bytes).is_ok());
+            prop_assert_eq!(ByteString::from_slice(&bytes).is_utf8(), std::str::from_utf8(&bytes).is_ok());
         }
+
+        #[test]
+        fn nothing_that_is_shown_controls_a_terminal(text: String) {
+            let shown = format!("{}", Escaped(text));
+            prop_assert!(!shown.chars().any(|c| c.is_control() && c != '\n' && c != '\t'));
+        }
+    }
+
+    #[test]
+    fn controls_are_escaped() {
+        let shown = format!(
+            "{}",
+            Escaped("a\x1b[31m\n\t\r\0\x7f\u{9b}\u{a0}\u{202e}\u{2066}\\x é")
+        );
+        assert_eq!(
+            shown,
+            "a\\x1b[31m\n\t\\x0d\\x00\\x7f\\x9b\u{a0}\\u{202e}\\u{2066}\\x é"
+        );
     }
 }

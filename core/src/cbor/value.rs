@@ -137,7 +137,7 @@ impl core::fmt::Debug for Value<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Value(")?;
         for byte in self.0 {
-            write!(f, "{byte:02x}")?;
+            super::utf8::write_hex(f, u32::from(*byte), 2)?;
         }
         f.write_str(")")
     }

@@ -2,6 +2,7 @@
 //!
 //! Specification: messages.md, "CBOR"; revision-0006.md, 9.1.
 
+use super::float::shorten_floats;
 use super::item::{
     MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_TEXT, MAJOR_UNSIGNED,
 };
@@ -49,7 +50,7 @@ impl Head {
 /// Writes canonical CBOR to the front of a caller's buffer.
 ///
 /// Heads are the shortest. Whether keys are in order and containers have the items that their head
-/// says is the caller's to see to; [`ArgsWriter`] does so for argument maps. After an error, what
+/// says is the caller's to see to; [`ArgsWriter`](super::ArgsWriter) does so for argument maps. After an error, what
 /// was written so far stays.
 #[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -177,14 +178,18 @@ impl<'b> CborWriter<'b> {
         self.len_head(MAJOR_MAP, len)
     }
 
-    /// Writes any value that minicbor can encode, as minicbor encodes it. (Floats keep the width of
-    /// their type: `f32` where the value allows is the caller's choice.)
+    /// Writes any value that minicbor can encode. Floats take the shortest form that keeps their
+    /// value, whatever their type.
     ///
     /// # Errors
     /// [`ApiMisuse::TooLarge`] if it does not fit, [`ApiMisuse::InvalidMessage`] if it refuses to be
     /// encoded. A part of it may have been written.
     pub fn value<T: minicbor::Encode<()> + ?Sized>(&mut self, value: &T) -> Result<(), ApiMisuse> {
-        minicbor::encode(value, &mut *self).map_err(|error| {
+        let start = self.used;
+        let result = minicbor::encode(value, &mut *self);
+        let written = self.buffer.get_mut(start..self.used).unwrap_or_default();
+        self.used = start.saturating_add(shorten_floats(written));
+        result.map_err(|error| {
             if error.is_write() {
                 ApiMisuse::TooLarge
             } else {
@@ -368,5 +373,103 @@ impl<'a> RequestPieces<'a> {
     /// Never: a request has at least its name.
     pub const fn is_empty(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::super::testing::hex;
+    use super::super::{CommandRequest, RedirectTargets};
+    use super::*;
+    use crate::Revision;
+
+    proptest! {
+        #[test]
+        fn scalars_are_written_as_minicbor_writes_them(
+            n: u64, shift in 0u32..64, i: i64, flag: bool, bytes: Vec<u8>, text: std::string::String, len in 0usize..70_000,
+        ) {
+            let (n, i) = (n >> shift, i >> shift);
+            let mut expected = Vec::new();
+            minicbor::Encoder::new(&mut expected)
+                .u64(n).unwrap().i64(i).unwrap().bool(flag).unwrap().null().unwrap()
+                .bytes(&bytes).unwrap().str(&text).unwrap()
+                .array(len as u64).unwrap().map(len as u64).unwrap();
+            let mut buffer = std::vec![0; expected.len()];
+            let mut writer = CborWriter::new(&mut buffer);
+            writer.u64(n).unwrap();
+            writer.i64(i).unwrap();
+            writer.bool(flag).unwrap();
+            writer.null().unwrap();
+            writer.bytes(&bytes).unwrap();
+            writer.text(&text).unwrap();
+            writer.array(len).unwrap();
+            writer.map(len).unwrap();
+            prop_assert_eq!(writer.value(&true), Err(ApiMisuse::TooLarge));
+            prop_assert_eq!(writer.finish(), &expected[..]);
+        }
+
+        #[test]
+        fn a_request_in_pieces_decodes_again(name: Vec<u8>, key: Vec<u8>, value: u32, with_args: bool, with_redirect: bool) {
+            let mut buffer = [0; 4096];
+            let mut writer = super::super::ArgsWriter::new(&mut buffer, crate::KeyOrder::Bytewise);
+            if with_args {
+                writer.value(&key, &value).unwrap();
+            }
+            let args = writer.finish().unwrap();
+            let redirect = hex("a1 47 74617267657473 81 41 61");
+            let redirect = with_redirect.then_some(&redirect[..]);
+            let pieces = RequestPieces::new(&name, args, redirect, Revision::R0006).unwrap();
+            let bytes = pieces.slices().concat();
+            prop_assert_eq!(pieces.len(), bytes.len());
+            let request = CommandRequest::decode(&bytes, Revision::R0006).unwrap();
+            prop_assert_eq!(request.name, &name[..]);
+            prop_assert_eq!(request.args.as_cbor(), args.as_cbor());
+            prop_assert_eq!(request.redirect.map(|r| r.as_cbor()), redirect);
+        }
+    }
+
+    #[test]
+    fn request_pieces_are_canonical() {
+        let args = hex("a1 43 666f6f 83 41 31 41 32 41 33");
+        let args = EncodedArgs::from_cbor(&args).unwrap();
+        let redirect = hex("a246686173686573814673686132353647746172676574738241614162");
+        let full = RequestPieces::new(b"foo", args, Some(&redirect), Revision::R0006).unwrap();
+        assert_eq!(
+            full.slices().concat(),
+            hex("a3 44 61726773 a1 43 666f6f 83 41 31 41 32 41 33 44 6e616d65 43 666f6f 48 7265646972656374
+                 a246686173686573814673686132353647746172676574738241614162")
+        );
+        for empty in [None, Some(&[][..]), Some(b"\xa0"), Some(b"\xbf\xff")] {
+            let least = RequestPieces::new(b"foo", EncodedArgs::EMPTY, empty, Revision::R0003);
+            assert_eq!(
+                least.unwrap().slices().concat(),
+                hex("a1 44 6e616d65 43 666f6f")
+            );
+        }
+        for revision in [Revision::R0003, Revision::R0005] {
+            let misuse = RequestPieces::new(b"foo", args, Some(&redirect), revision);
+            assert_eq!(misuse.unwrap_err(), ApiMisuse::NotInThisRevision);
+        }
+        for wrong in [&b"\xf6"[..], b"\x80", b"\xa1", b"\xa0\xa0"] {
+            let misuse = RequestPieces::new(b"foo", args, Some(wrong), Revision::R0006);
+            assert_eq!(misuse.unwrap_err(), ApiMisuse::InvalidMessage);
+        }
+    }
+
+    #[test]
+    fn redirect_lists_are_read() {
+        let redirect = hex(
+            "a2 46 686173686573 9f 46 736861323536 5f 42 7368 42 6131 ff 01 ff 47 74617267657473 f6",
+        );
+        let redirect = RedirectTargets::from_cbor(&redirect).unwrap();
+        let hashes: Vec<_> = redirect.hashes().collect();
+        assert_eq!(hashes.len(), 2);
+        assert!(hashes[0] == "sha256" && hashes[1] == "sha1");
+        assert_eq!(redirect.targets().count(), 0);
     }
 }

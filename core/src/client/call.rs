@@ -5,8 +5,8 @@ use super::{Announcement, Client};
 use crate::cbor::{ContentEncoding, EncodedArgs, RequestPieces};
 use crate::store::{Entry, Phase, Table};
 use crate::wire::{
-    CommandDataFlags, CommandRequestFlags, FrameHeader, FrameKind, MAX_SLICES, OutFrame, RequestId,
-    SettingsFlags, StreamFlags, StreamId, TypeFlags,
+    CommandDataFlags, CommandRequestFlags, FrameHeader, FrameKind, MAX_LENGTH, MAX_SLICES,
+    OutFrame, RequestId, SettingsFlags, StreamFlags, StreamId, TypeFlags,
 };
 use crate::{ApiMisuse, Protocol, Revision};
 
@@ -109,12 +109,12 @@ impl<P: Protocol> Client<P> {
     }
 }
 
-/// The only stream that clients write on.
+/// The only stream that clients write on; never encoded (revision-0006.md, 3.9).
 const STREAM: StreamId = StreamId::new(1);
 
 impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
     fn frame_size(&self) -> usize {
-        usize::try_from(self.client.config.send_frame_size.max(1)).unwrap_or(usize::MAX)
+        self.client.frame_size()
     }
 
     fn frame<'b>(
@@ -150,6 +150,25 @@ impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
             SettingsFlags::EOS.into(),
             slices,
         ))
+    }
+}
+
+impl<P: Protocol> Client<P> {
+    /// Largest payload of a frame that is sent: what the header's field can hold at most.
+    pub(super) fn frame_size(&self) -> usize {
+        let size = self.config.send_frame_size.clamp(1, MAX_LENGTH);
+        usize::try_from(size).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the settings that are still to be sent fit a frame (deviations.md, D3).
+    pub(super) fn settings_fit(&self) -> bool {
+        let is_sent = self.has_settings || !self.revision().has_settings();
+        let announcement = self.config.announcement.filter(|_| !is_sent);
+        announcement.is_none_or(|announcement| {
+            let slices = settings_slices(announcement);
+            let length = slices.iter().fold(0usize, |n, s| n.saturating_add(s.len()));
+            length <= self.frame_size()
+        })
     }
 }
 
@@ -272,7 +291,8 @@ impl<'a> Call<'a> {
                 let frame_size = out.frame_size();
                 let chunk = rest.get(..frame_size).unwrap_or(rest);
                 self.data_taken = self.data_taken.saturating_add(chunk.len());
-                // A chunk that fills the frame is never the last one (messages.md).
+                // A chunk that fills the frame is never the last one (messages.md, "Command data").
+                // Unlike the reference's, it keeps to the configured frame size (deviations.md, D6).
                 Some(self.end_frame(out, chunk, chunk.len() < frame_size))
             }
             CallData::None | CallData::Stream => None,

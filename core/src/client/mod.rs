@@ -38,7 +38,7 @@ pub struct Announcement {
     pub is_hgrpc: bool,
 }
 
-/// How a client is made; see [`Client::new`].
+/// How a client is made (client.md, "Making one"); see [`Client::new`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -254,6 +254,7 @@ impl<P: Protocol> Client<P> {
     /// [`ApiMisuse::CannotIssueCommands`]: the one send is spent.
     /// [`ApiMisuse::RequestIdsExhausted`]: no ID, or no room in the table. Nothing changed.
     /// [`ApiMisuse::NotInThisRevision`]: a redirect before 0006.
+    /// [`ApiMisuse::TooLarge`]: the client's settings do not fit a frame.
     pub fn call<'a, T: Table + ?Sized>(
         &mut self,
         table: &mut T,
@@ -261,6 +262,9 @@ impl<P: Protocol> Client<P> {
     ) -> Result<(Call<'a>, SendAction), ApiMisuse> {
         if self.is_spent {
             return Err(ApiMisuse::CannotIssueCommands);
+        }
+        if !self.settings_fit() {
+            return Err(ApiMisuse::TooLarge);
         }
         let id = self.free_id(table).ok_or(ApiMisuse::RequestIdsExhausted)?;
         let call = Call::new(id, self.next_order, request, self.revision())?;
@@ -284,7 +288,7 @@ impl<P: Protocol> Client<P> {
         Ok((call, SendAction::SendFrames))
     }
 
-    /// The next request ID that is not in use (deviations.md, D8). Work: a look-up for each ID in
+    /// The next request ID that is not in use (deviations.md, D8; revision-0006.md, 6.8). Work: a look-up for each ID in
     /// use that is skipped.
     fn free_id<T: Table + ?Sized>(&self, table: &T) -> Option<RequestId> {
         let mut id = self.next_id;
@@ -336,11 +340,14 @@ impl<P: Protocol> Client<P> {
             _ => return Err(ApiMisuse::RequestNotActive),
         }
         arena.remove(Key::request(id));
+        if self.frame.request_id == id {
+            self.swallow_frame();
+        }
         Ok(())
     }
 
     /// The input has ended: takes the requests that will never be answered, one per call, in the
-    /// order of the calls; `None` when there is none left. Each has failed with
+    /// order of the calls (revision-0006.md, 11); `None` when there is none left. Each has failed with
     /// [`ProtocolError::UnexpectedEndOfInput`](crate::ProtocolError::UnexpectedEndOfInput).
     pub fn handle_eof<T: Table + ?Sized>(&mut self, table: &mut T) -> Option<RequestId> {
         loop {

@@ -4,7 +4,7 @@
 use super::text::{self, FailureKind, compose_refusal};
 use super::writer::Next;
 use super::{Output, Push, Rejection, Responder, ResponseWriter, Server};
-use crate::cbor::{Head, Pieces, STATUS_OK, Value};
+use crate::cbor::{Head, MessageArgs, Pieces, STATUS_OK, Value};
 use crate::store::Table;
 use crate::wire::{ErrorFlags, FrameKind, OutFrame, RequestId, ResponseFlags};
 use crate::{ApiMisuse, Protocol};
@@ -44,7 +44,7 @@ pub enum Body<'a> {
 pub struct Failure<'a> {
     pub(super) kind: FailureKind,
     pub(super) message: &'a [u8],
-    pub(super) args: &'a [u8],
+    pub(super) args: MessageArgs<'a>,
     pub(super) head: Head,
 }
 
@@ -53,13 +53,14 @@ impl<'a> Failure<'a> {
         Self {
             kind,
             message,
-            args: &[],
+            args: MessageArgs::EMPTY,
             head: text::NO_HEAD,
         }
     }
 
     /// The command failed: a `status: error` map (0005 and 0006), or an error response where
-    /// output has begun and in 0003. `message` is a format string, see [`with_args`](Self::with_args).
+    /// output has begun and in 0003. `message` is a format string, see [`with_args`](Self::with_args),
+    /// and ASCII where it is not sent raw: put other text into an argument.
     pub const fn command(message: &'a [u8]) -> Self {
         Self::new(FailureKind::Command, message)
     }
@@ -75,11 +76,10 @@ impl<'a> Failure<'a> {
         Self::new(FailureKind::Raw(flags), message)
     }
 
-    /// Gives values to the `%s` of a command's message: an encoded array of byte strings, as
-    /// [`encode_message_args`](crate::cbor::encode_message_args) makes it.
-    /// Error responses of 0003 and 0005 are raw text and cannot carry them.
+    /// Gives values to the `%s` of a command's message. Error responses of 0003 and 0005 are raw
+    /// text and cannot carry them.
     #[must_use]
-    pub const fn with_args(self, args: &'a [u8]) -> Self {
+    pub const fn with_args(self, args: MessageArgs<'a>) -> Self {
         Self { args, ..self }
     }
 }
@@ -95,8 +95,8 @@ pub struct Answer<'a> {
     body: Body<'a>,
     /// Bytes bodies of 0003 and 0005: bytes taken.
     taken: usize,
-    /// Objects: those not begun, the rest of the current one, and its current piece.
-    pieces: Pieces<'a>,
+    /// 0006: pieces that were not begun, and the one that is being pushed.
+    pieces: BodyPieces<'a>,
     piece: Option<&'a [u8]>,
 }
 
@@ -106,6 +106,7 @@ impl<P: Protocol> Server<P> {
     /// # Errors
     /// [`ApiMisuse::RequestNotActive`]: answered already, or the responder is of another reactor.
     /// [`ApiMisuse::NotInThisRevision`]: a redirect before 0006.
+    /// [`ApiMisuse::TooLarge`]: the status map does not fit a frame (deviations.md, D3).
     pub fn respond<'a, T: Table + ?Sized>(
         &self,
         table: &T,
@@ -115,12 +116,17 @@ impl<P: Protocol> Server<P> {
         if matches!(body, Body::Redirect(_)) && !self.revision().has_settings() {
             return Err(ApiMisuse::NotInThisRevision);
         }
-        let writer = self.begin_response(table, responder)?;
+        let needs = match body {
+            Body::Failure(_) => 0,
+            Body::Redirect(status) => status.len(),
+            _ => STATUS_OK.len(),
+        };
+        let writer = self.begin_with(table, responder, needs)?;
         Ok(Answer {
             writer,
-            body,
             taken: 0,
-            pieces: Pieces::EMPTY,
+            pieces: body.pieces(),
+            body,
             piece: None,
         })
     }
@@ -129,11 +135,25 @@ impl<P: Protocol> Server<P> {
     ///
     /// # Errors
     /// [`ApiMisuse::RequestNotActive`]: answered already, or the responder is of another reactor.
+    /// [`ApiMisuse::TooLarge`]: the status map does not fit a frame (deviations.md, D3).
     pub fn begin_response<T: Table + ?Sized>(
         &self,
         table: &T,
         responder: Responder,
     ) -> Result<ResponseWriter, ApiMisuse> {
+        self.begin_with(table, responder, STATUS_OK.len())
+    }
+
+    /// `needs` is the length of the status map, which is never cut.
+    fn begin_with<T: Table + ?Sized>(
+        &self,
+        table: &T,
+        responder: Responder,
+        needs: usize,
+    ) -> Result<ResponseWriter, ApiMisuse> {
+        if self.revision().has_status_map() && needs > self.frame_size() {
+            return Err(ApiMisuse::TooLarge);
+        }
         match table.find(responder.request_id()) {
             Some(e) if e.is_active() && e.order == responder.order() => {
                 Ok(ResponseWriter::new(responder))
@@ -194,7 +214,10 @@ impl<'a> Answer<'a> {
                 let is_flagged = !out.server.revision().has_status_map();
                 self.next_chunk(out, bytes, ResponseFlags::NONE.with(flags, is_flagged))
             }
-            Body::Redirect(status) => self.writer.redirect(out, status),
+            Body::Redirect(status) => match self.writer.redirect(out, status)? {
+                Some(frame) => Ok(Some(frame)),
+                None => self.writer.finish_encoded(out, scratch, &[]),
+            },
             Body::Bytes(_) | Body::Cbor(_) | Body::Objects(_) => self.next_of_pieces(out, scratch),
         }
     }
@@ -241,9 +264,10 @@ impl<'a> Answer<'a> {
         scratch: &'b mut [u8],
     ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
         let (next, piece) = loop {
-            let Some(piece) = self.next_piece() else {
+            let Some(piece) = self.piece.or_else(|| self.pieces.next()) else {
                 return self.writer.finish(out, scratch);
             };
+            self.piece = Some(piece);
             match self.writer.advance(out, Some(STATUS_OK), scratch, piece)? {
                 Next::Taken => self.piece = None,
                 next => break (next, piece),
@@ -254,35 +278,58 @@ impl<'a> Answer<'a> {
             Push::Taken => None,
         })
     }
+}
 
-    /// The piece that is to be pushed; it stays the same until `piece` is cleared.
-    fn next_piece(&mut self) -> Option<&'a [u8]> {
-        if self.piece.is_some() {
-            return self.piece;
+/// The pieces of a body in which it goes to a stream's encoder; made by [`Body::pieces`].
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct BodyPieces<'a> {
+    bytes: &'a [u8],
+    objects: &'a [Object<'a>],
+    /// The rest of the current object.
+    current: Pieces<'a>,
+}
+
+impl<'a> Body<'a> {
+    /// The body's pieces (0006; revision-0006.md, 7.1, step 3): for owners that encode them, see
+    /// [`ResponseWriter::push_encoded`]. None for redirects and failures.
+    pub const fn pieces(&self) -> BodyPieces<'a> {
+        let (bytes, objects): (&[u8], &[Object<'a>]) = match *self {
+            Self::Bytes(bytes) | Self::Cbor(bytes) => (bytes, &[]),
+            Self::Objects(objects) => (&[], objects),
+            Self::Redirect(_) | Self::Failure(_) => (&[], &[]),
+        };
+        BodyPieces {
+            bytes,
+            objects,
+            current: Pieces::EMPTY,
         }
+    }
+}
+
+impl<'a> Iterator for BodyPieces<'a> {
+    type Item = &'a [u8];
+
+    /// The next piece, never empty. Work is constant.
+    fn next(&mut self) -> Option<&'a [u8]> {
         loop {
-            self.piece = self.pieces.next();
-            if self.piece.is_some() {
-                return self.piece;
-            }
-            match self.body {
-                Body::Bytes(bytes) | Body::Cbor(bytes) => {
-                    self.body = Body::Objects(&[]);
-                    self.piece = Some(bytes);
-                    return self.piece;
-                }
-                Body::Objects(objects) => {
-                    let (object, rest) = objects.split_first()?;
-                    self.body = Body::Objects(rest);
+            let piece = match self.current.next() {
+                Some(piece) => piece,
+                None if !self.bytes.is_empty() => core::mem::take(&mut self.bytes),
+                None => {
+                    let (object, rest) = self.objects.split_first()?;
+                    self.objects = rest;
                     match *object {
-                        Object::Cbor(value) => self.pieces = Pieces::new(value),
-                        Object::PreEncoded(bytes) => {
-                            self.piece = Some(bytes);
-                            return self.piece;
+                        Object::Cbor(value) => {
+                            self.current = Pieces::new(value);
+                            continue;
                         }
+                        Object::PreEncoded(bytes) => bytes,
                     }
                 }
-                Body::Redirect(_) | Body::Failure(_) => return None,
+            };
+            if !piece.is_empty() {
+                return Some(piece);
             }
         }
     }
@@ -311,25 +358,38 @@ impl RejectionAnswer {
     }
 
     /// Takes the frame; `None` if it was taken.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfOrder`]: the stream has ended. [`ApiMisuse::TooLarge`]: it does not fit a
+    /// frame, which must then be very small. Nothing changed.
     pub fn next_frame<T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut Output<'_, T, P>,
-    ) -> Option<OutFrame<'_>> {
+    ) -> Result<Option<OutFrame<'_>>, ApiMisuse> {
         if self.is_ended {
-            return None;
+            return Ok(None);
         }
-        self.is_ended = true;
+        if out.stream.is_ended() {
+            return Err(ApiMisuse::OutOfOrder);
+        }
         let digits = decimal(self.rejection.limit, &mut self.digits);
         let parts = [self.rejection.reason.name().as_bytes(), b", limit ", digits];
         let revision = out.server.revision();
         let (flags, slices) = compose_refusal(revision, parts, &mut self.head);
-        Some(out.frame(
+        let length = slices
+            .iter()
+            .fold(0usize, |sum, s| sum.saturating_add(s.len()));
+        if length > out.frame_size() {
+            return Err(ApiMisuse::TooLarge);
+        }
+        self.is_ended = true;
+        Ok(Some(out.frame(
             self.rejection.request_id,
             FrameKind::ErrorResponse,
             flags,
             false,
             slices,
-        ))
+        )))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Output that is held back until all input has come, for half-duplex transports
 //! (server.md, "A response is ready" and "Input ends"; revision-0006.md, 5.8 and 5.9).
+//! Errors are held back like any response, and end their requests (deviations.md, D7).
 
 use heapless::Deque;
 
@@ -43,7 +44,7 @@ impl<'a> Deferred<'a> {
     ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
         match self {
             Self::Answer(answer) => answer.next_frame(out, scratch),
-            Self::Rejection(answer) => Ok(answer.next_frame(out)),
+            Self::Rejection(answer) => answer.next_frame(out),
             Self::Side(frame) => frame.next_frame(out),
         }
     }

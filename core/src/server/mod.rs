@@ -26,7 +26,7 @@ mod text;
 mod writer;
 
 pub use action::{Command, ServerAction, Verdict};
-pub use answer::{Answer, Body, Failure, Object, RejectionAnswer};
+pub use answer::{Answer, Body, BodyPieces, Failure, Object, RejectionAnswer};
 pub use deferred::{Deferred, DeferredQueue};
 pub use output::{Output, OutputStream};
 pub use responder::{Rejection, Responder};
@@ -50,7 +50,7 @@ pub enum DataMode {
     Stream,
 }
 
-/// How a server is made; see [`Server::new`].
+/// How a server is made (server.md, "Making one"); see [`Server::new`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

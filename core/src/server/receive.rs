@@ -253,7 +253,7 @@ impl<P: Protocol> Server<P> {
             return Err(ProtocolError::CommandDataWithoutFlags); // row 13
         }
         if entry.phase == Phase::Receiving {
-            return Err(ProtocolError::RequestFramesUnfinished); // row 14
+            return Err(ProtocolError::RequestFramesUnfinished); // row 14; deviations.md, D16
         }
         let Limits {
             data_size,
@@ -294,7 +294,8 @@ impl<P: Protocol> Server<P> {
             return Ok(None);
         };
         // A full or an ending data frame brings the request nearer to its end.
-        if entry.phase == Phase::Receiving || header.length() == 0 {
+        let is_empty = header.length() == 0 && !is_data_end(header.flags().into());
+        if entry.phase == Phase::Receiving || is_empty {
             entry.frames = entry.frames.saturating_add(1);
         }
         let entry = *entry;
@@ -312,11 +313,14 @@ impl<P: Protocol> Server<P> {
         if entry.phase == Phase::Streaming {
             return Ok(None);
         }
-        let held = length(arena.find(key).unwrap_or(&[]));
+        let chunk = arena.find(key);
+        let held = length(chunk.unwrap_or(&[]));
         let room = u32::try_from(arena.room(key)).unwrap_or(u32::MAX);
+        // Where there is no room at all, not even an empty chunk may fit.
+        let is_full = room == 0 && chunk.is_none();
         // Bytes of this kind that there is place for: by the limit, and by the arena.
         let counted = held.saturating_sub(entry.request_len);
-        if header.length() > limit.saturating_sub(counted) || header.length() > room {
+        if is_full || header.length() > limit.saturating_sub(counted).min(room) {
             let limit = limit.min(counted.saturating_add(room));
             return self.refuse_open(header, entry, reason, limit, table, arena);
         }
@@ -578,7 +582,8 @@ impl<P: Protocol> Server<P> {
 }
 
 impl<P: Protocol> Server<P> {
-    /// *Dispatch* in server.md; revision-0006.md, 5.7. `data` is what was collected.
+    /// *Dispatch* in server.md; revision-0006.md, 5.7. A request that does not decode is an error
+    /// (deviations.md, D4), but whatever its arguments hold is accepted (D15). `data` is what was collected.
     fn dispatch<'a, T: Table + ?Sized>(
         &mut self,
         request: &'a [u8],

@@ -51,6 +51,10 @@ enum Phase {
     Status,
     /// Status is out; pieces follow.
     Body,
+    /// The status was a redirect; only the end follows.
+    Redirected,
+    /// The end has begun: what flushing the encoder gave goes out.
+    Flushing,
     /// The last frame was taken.
     Ended,
 }
@@ -93,7 +97,14 @@ impl ResponseWriter {
         !matches!(self.phase, Phase::Start)
     }
 
-    fn check<T: Table + ?Sized, P: Protocol>(
+    /// Has the stream for this response, which on an encoded one (0006) no other may then write on
+    /// before it has ended (revision-0006.md, 3.5a). Every push does so; whoever encodes pieces
+    /// does so before the first one goes into the encoder.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::StreamOccupied`], [`ApiMisuse::RequestNotActive`], [`ApiMisuse::OutOfOrder`];
+    /// nothing changed.
+    pub fn claim<T: Table + ?Sized, P: Protocol>(
         &self,
         out: &mut Output<'_, T, P>,
     ) -> Result<(), ApiMisuse> {
@@ -113,7 +124,7 @@ impl ResponseWriter {
         &mut self,
         out: &mut Output<'_, T, P>,
     ) -> Result<Option<OutFrame<'static>>, ApiMisuse> {
-        self.check(out)?;
+        self.claim(out)?;
         Ok(self.opening_frame(out, Some(STATUS_OK)))
     }
 
@@ -203,19 +214,17 @@ impl ResponseWriter {
     ) -> Result<Push<'b>, ApiMisuse> {
         if self.phase == Phase::Status || (self.phase == Phase::Start && out.stream.has_settings) {
             // The first piece is the status map: a frame of its own, left out if empty.
-            self.check(out)?;
+            self.claim(out)?;
             self.phase = Phase::Status;
-            if self.sent > 0 {
+            let rest = piece.get(self.sent..).unwrap_or(&[]);
+            if rest.is_empty() {
                 self.sent = 0;
                 self.phase = Phase::Body;
                 return Ok(Push::Taken);
             }
-            if piece.is_empty() {
-                self.phase = Phase::Body;
-                return Ok(Push::Taken);
-            }
-            self.sent = piece.len();
-            return Ok(Push::Frame(self.data_frame(out, piece, false)));
+            let bytes = rest.get(..out.frame_size()).unwrap_or(rest);
+            self.sent = self.sent.saturating_add(bytes.len());
+            return Ok(Push::Frame(self.data_frame(out, bytes, false)));
         }
         self.push_with(out, None, scratch, piece)
     }
@@ -239,10 +248,11 @@ impl ResponseWriter {
         scratch: &mut [u8],
         piece: &[u8],
     ) -> Result<Next, ApiMisuse> {
-        self.check(out)?;
-        if self.phase != Phase::Body
-            && let Some(frame) = self.opening_frame(out, status)
-        {
+        self.claim(out)?;
+        if matches!(self.phase, Phase::Redirected | Phase::Flushing) {
+            return Err(ApiMisuse::OutOfOrder);
+        }
+        if let Some(frame) = self.opening_frame(out, status) {
             return Ok(Next::Opening(frame));
         }
         let rest = piece.get(self.sent..).unwrap_or(&[]);
@@ -308,7 +318,7 @@ impl ResponseWriter {
     /// revisions is an empty frame with `eos`.
     ///
     /// # Errors
-    /// [`ApiMisuse`]; nothing changed.
+    /// [`ApiMisuse`]; nothing changed. [`ApiMisuse::OutOfOrder`]: a piece was not taken to its end.
     pub fn finish<'b, T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut Output<'_, T, P>,
@@ -321,7 +331,7 @@ impl ResponseWriter {
     /// at each call (revision-0006.md, 7.3).
     ///
     /// # Errors
-    /// [`ApiMisuse`]; nothing changed.
+    /// As for [`finish`](Self::finish).
     pub fn finish_encoded<'b, T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut Output<'_, T, P>,
@@ -341,15 +351,17 @@ impl ResponseWriter {
         if self.phase == Phase::Ended {
             return Ok(None);
         }
-        self.check(out)?;
-        if self.phase != Phase::Body
-            && let Some(frame) = self.opening_frame(out, status)
-        {
+        self.claim(out)?;
+        if let Some(frame) = self.opening_frame(out, status) {
             return Ok(Some(frame));
+        }
+        if self.phase != Phase::Flushing && self.sent > 0 {
+            return Err(ApiMisuse::OutOfOrder);
         }
         if self.joined > 0 {
             return Ok(Some(self.joined_frame(out, scratch)));
         }
+        self.phase = Phase::Flushing;
         let rest = flushed.get(self.sent..).unwrap_or(&[]);
         let frame_size = out.frame_size();
         if rest.len() > frame_size {
@@ -372,6 +384,7 @@ impl ResponseWriter {
     ///
     /// # Errors
     /// [`ApiMisuse`]; nothing changed. [`ApiMisuse::TooLarge`]: the message does not fit a frame.
+    /// [`ApiMisuse::OutOfOrder`]: an encoded piece was not taken to its end.
     pub fn fail<'b, T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut Output<'_, T, P>,
@@ -385,9 +398,17 @@ impl ResponseWriter {
         out.check(&self.responder)?;
         let has_begun = self.has_begun();
         if has_begun {
+            if self.phase != Phase::Flushing && self.sent > 0 {
+                // The rest of a piece may be left out, unless a decoder needs it.
+                if !flushed.is_empty() {
+                    return Err(ApiMisuse::OutOfOrder);
+                }
+                self.sent = 0;
+            }
             if self.joined > 0 {
                 return Ok(Some(self.joined_frame(out, scratch)));
             }
+            self.phase = Phase::Flushing;
             let rest = flushed.get(self.sent..).unwrap_or(&[]);
             if !rest.is_empty() {
                 let bytes = rest.get(..out.frame_size()).unwrap_or(rest);
@@ -404,23 +425,36 @@ impl ResponseWriter {
         Ok(Some(frame))
     }
 
-    /// revision-0006.md, 7.5: settings, the map in a frame of its own, then the end.
-    pub(super) fn redirect<'b, T: Table + ?Sized, P: Protocol>(
+    /// Writes a redirect (0006; revision-0006.md, 7.5): settings, then the status map in a frame of
+    /// its own; `status` is the map as it goes on the wire, encoded where the stream is. Call until
+    /// `None`, then [`finish`](Self::finish) or [`finish_encoded`](Self::finish_encoded).
+    ///
+    /// # Errors
+    /// [`ApiMisuse`]; nothing changed. [`ApiMisuse::OutOfOrder`]: output has begun.
+    /// [`ApiMisuse::NotInThisRevision`]: a redirect before 0006.
+    /// [`ApiMisuse::TooLarge`]: the map does not fit a frame.
+    pub fn redirect<'b, T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut Output<'_, T, P>,
         status: &'b [u8],
     ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
-        self.check(out)?;
-        if self.phase == Phase::Body {
-            return self.finish_with(out, None, &[], &[]);
+        self.claim(out)?;
+        if !out.server.revision().has_settings() {
+            return Err(ApiMisuse::NotInThisRevision);
         }
-        if self.phase == Phase::Start
-            && let Some(settings) = self.opening_frame(out, None)
-        {
-            // It was for `opening_frame` to leave the status to come.
-            return Ok(Some(settings));
+        if status.len() > out.frame_size() {
+            return Err(ApiMisuse::TooLarge);
         }
-        self.phase = Phase::Body;
+        match self.phase {
+            Phase::Redirected => return Ok(None),
+            Phase::Body | Phase::Flushing | Phase::Ended => return Err(ApiMisuse::OutOfOrder),
+            Phase::Start if !out.stream.has_settings => {
+                // It is for `opening_frame` to leave the status to come.
+                return Ok(self.opening_frame(out, None));
+            }
+            Phase::Start | Phase::Status => {}
+        }
+        self.phase = Phase::Redirected;
         let id = self.request_id();
         let kind = out.server.revision().response_kind();
         let flags = ResponseFlags::CONTINUATION.into();

@@ -1,10 +1,9 @@
 //! Storage in fixed memory: heapless maps and one shared run of bytes.
 
-use core::cell::Cell;
-
 use heapless::{Vec, linear_map::LinearMap};
 
 use super::{Arena, ArenaFull, Entry, Key, Table, TableFull};
+use crate::bytes::{shift_down, shift_up};
 use crate::wire::RequestId;
 
 /// A table of at most `REQUESTS` requests, and of as many refused ones beside them.
@@ -202,31 +201,6 @@ impl<const CHUNKS: usize, const BYTES: usize> Arena for FixedArena<CHUNKS, BYTES
     fn capacity(&self) -> usize {
         BYTES
     }
-}
-
-/// Moves all but the last `by` bytes up by `by`. Cells, because `copy_within` keeps a panic path.
-fn shift_up(bytes: &mut [u8], by: usize) {
-    let cells = Cell::from_mut(bytes).as_slice_of_cells();
-    let Some(targets) = cells.get(by..) else {
-        return;
-    };
-    targets
-        .iter()
-        .zip(cells)
-        .rev()
-        .for_each(|(to, from)| to.set(from.get()));
-}
-
-/// Moves all but the first `by` bytes down by `by`.
-fn shift_down(bytes: &mut [u8], by: usize) {
-    let cells = Cell::from_mut(bytes).as_slice_of_cells();
-    let Some(sources) = cells.get(by..) else {
-        return;
-    };
-    cells
-        .iter()
-        .zip(sources)
-        .for_each(|(to, from)| to.set(from.get()));
 }
 
 /// A table and an arena in fixed memory: at most `REQUESTS` requests at once, which share `BYTES`

@@ -1,4 +1,4 @@
-//! Typed flags (framing.md, "Streams" and "Frame types").
+//! Typed flags (framing.md, "Streams" and "Frame types"; revision-0006.md, 1.2).
 //!
 //! Bits without a name are kept as they came, so that a parsed header is emitted unchanged.
 

@@ -1,4 +1,4 @@
-//! Request and stream IDs (framing.md, "Header", "Streams", "Request IDs").
+//! Request and stream IDs (framing.md, "Header", "Streams", "Request IDs"; revision-0006.md, 1.3).
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $int:ty) => {

@@ -51,6 +51,11 @@ impl FrameReader {
         }
     }
 
+    /// The largest payload of a frame that is let in.
+    pub const fn max_frame_size(&self) -> u32 {
+        self.max_frame_size
+    }
+
     /// Takes the next part from the front of `input`, which is advanced past what was read.
     ///
     /// `None`: more input is needed, [`missing`](Self::missing) bytes at least for progress.
@@ -165,7 +170,7 @@ impl FrameReader {
         skipped
     }
 
-    /// What the end of input means now.
+    /// What the end of input means now (revision-0006.md, 1.4 and 11).
     ///
     /// # Errors
     /// [`ProtocolError::ShortHeader`] or [`ProtocolError::ShortPayload`] inside a frame;

@@ -145,6 +145,11 @@ impl StreamDecoders {
         }
     }
 
+    /// Whether the stream's payloads go through a decoder; without one they are what they are.
+    pub fn has_decoder(&self, stream: StreamId) -> bool {
+        self.entries.contains_key(&stream)
+    }
+
     /// How many bytes all decoders hold, about.
     pub fn memory(&self) -> usize {
         self.memory

@@ -1,0 +1,23 @@
+//! What crosses the core's files: both reactors, the stores, the reader and the driver together.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    unreachable_pub,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
+
+#[cfg(feature = "embedded-io-v0_7")]
+mod acceptance;
+mod bad_client;
+mod bad_server;
+#[cfg(feature = "embedded-io-v0_7")]
+mod blocking;
+mod oracle;
+mod pair;
+mod reader;
+mod script;

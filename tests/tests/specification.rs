@@ -1,0 +1,148 @@
+//! Every rule of the specification can be found from its section's name in the code.
+//!
+//! The specification is in `core/spec`. Code cites it by file and section: `framing.md, "Header"`,
+//! `server.md, row 4a`, `revision-0006.md, 5.1 to 5.7`, `deviations.md, D8` (or `D8` beside it).
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use regex_lite::Regex;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn specification(file: &str) -> String {
+    let path = root().join("core/spec").join(file);
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The text of all Rust files below these folders, each with its comments joined into one line.
+fn sources(folders: &[&str]) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut pending: Vec<PathBuf> = folders.iter().map(|f| root().join(f)).collect();
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            pending.extend(std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let join = Regex::new(r"\n\s*//[/!]? ?").unwrap();
+            texts.push(join.replace_all(&text, " ").into_owned());
+        }
+    }
+    assert!(!texts.is_empty());
+    texts
+}
+
+const CODE: [&str; 2] = ["core/src", "std-adapter/src"];
+
+/// Headings of a file that no source cites in quotes beside the file's name.
+fn uncited_headings(file: &str, sources: &[String]) -> Vec<String> {
+    let heading = Regex::new(r"(?m)^## (.+)$").unwrap();
+    let text = specification(file);
+    let mut uncited = Vec::new();
+    for found in heading.captures_iter(&text) {
+        let quoted = format!("\"{}\"", &found[1]);
+        if !sources
+            .iter()
+            .any(|s| s.contains(file) && s.contains(&quoted))
+        {
+            uncited.push(format!("{file}, {quoted}"));
+        }
+    }
+    uncited
+}
+
+/// Section numbers that follow `revision-0006.md` in the sources, ranges filled in.
+fn cited_sections(sources: &[String]) -> BTreeSet<String> {
+    let citation = Regex::new(r"revision-0006\.md[^;)\n]*").unwrap();
+    let item = Regex::new(r"(\d+)(?:\.(\d+)(a?))?(?: to (\d+)\.(\d+))?").unwrap();
+    let mut sections = BTreeSet::new();
+    for source in sources {
+        for found in citation.find_iter(source) {
+            for part in item.captures_iter(&found.as_str()["revision-0006.md".len()..]) {
+                let chapter: u32 = part[1].parse().unwrap();
+                let Some(first) = part.get(2) else {
+                    sections.insert(chapter.to_string());
+                    continue;
+                };
+                let first: u32 = first.as_str().parse().unwrap();
+                sections.insert(format!("{chapter}.{first}{}", &part[3]));
+                if let (Some(_), Some(last)) = (part.get(4), part.get(5)) {
+                    let last: u32 = last.as_str().parse().unwrap();
+                    sections.extend((first..=last).map(|n| format!("{chapter}.{n}")));
+                }
+            }
+        }
+    }
+    sections
+}
+
+#[test]
+fn every_section_is_cited() {
+    let sources = sources(&CODE);
+    let mut uncited = Vec::new();
+    for file in ["framing.md", "messages.md", "server.md", "client.md"] {
+        uncited.extend(uncited_headings(file, &sources));
+    }
+    let cited = cited_sections(&sources);
+    let text = specification("revision-0006.md");
+    let section = Regex::new(r"(?m)^(?:### )?(\d+\.\d+a?) ").unwrap();
+    for found in section.captures_iter(&text) {
+        let number = &found[1];
+        // 6.7 tells what Mercurial does with the results; it is informative.
+        if number != "6.7" && !cited.contains(number) {
+            uncited.push(format!("revision-0006.md, {number}"));
+        }
+    }
+    for chapter in ["8", "10", "11", "13"] {
+        if !cited.contains(chapter) {
+            uncited.push(format!("revision-0006.md, {chapter}"));
+        }
+    }
+    assert!(uncited.is_empty(), "cited nowhere:\n{}", uncited.join("\n"));
+}
+
+#[test]
+fn every_row_of_the_state_tables_is_cited() {
+    let receive = |end: &str| sources(&[&format!("core/src/{end}/receive.rs")]).concat();
+    let row = Regex::new(r"(?m)^\| (\d+a?) \|").unwrap();
+    let cited = Regex::new(r"[Rr]ows? (\d+a?)(?: (to|and) (\d+a?))?").unwrap();
+    let mut missing = String::new();
+    for end in ["server", "client"] {
+        let source = receive(end);
+        let mut rows = BTreeSet::new();
+        for found in cited.captures_iter(&source) {
+            rows.insert(found[1].to_owned());
+            if let Some(last) = found.get(3) {
+                rows.insert(last.as_str().to_owned());
+                let number = |s: &str| s.trim_end_matches('a').parse::<u32>().unwrap();
+                if &found[2] == "to" {
+                    rows.extend((number(&found[1])..=number(last.as_str())).map(|n| n.to_string()));
+                }
+            }
+        }
+        for found in row.captures_iter(&specification(&format!("{end}.md"))) {
+            if !rows.contains(&found[1]) {
+                writeln!(missing, "{end}.md, row {}", &found[1]).unwrap();
+            }
+        }
+    }
+    assert!(missing.is_empty(), "cited nowhere:\n{missing}");
+}
+
+#[test]
+fn every_deviation_is_named_in_code_or_tests() {
+    let sources = sources(&["core", "std-adapter", "tests/src", "tests/tests"]);
+    let row = Regex::new(r"(?m)^\| (D\d+) \|").unwrap();
+    let missing: Vec<String> = row
+        .captures_iter(&specification("deviations.md"))
+        .map(|found| found[1].to_owned())
+        .filter(|d| {
+            let name = Regex::new(&format!(r"(?i)\b{d}(\b|_)")).unwrap();
+            !sources.iter().any(|s| name.is_match(s))
+        })
+        .collect();
+    assert!(missing.is_empty(), "named nowhere: {missing:?}");
+}
