@@ -225,6 +225,19 @@ impl std::error::Error for CallError {
 }
 
 impl CallError {
+    /// Whether the server has said that it has no such command, in the words that this crate's
+    /// [`serve`](super::serve) uses. The protocol has no code for it; other servers have other
+    /// words.
+    pub fn is_unknown_command(&self, command: impl AsRef<[u8]>) -> bool {
+        let expected = super::Failure::unknown_command(command.as_ref()).message();
+        match self {
+            Self::Command(failure) => failure.message == expected,
+            // 0003 has one kind of error only.
+            Self::Server(failure) => failure.message == expected,
+            _ => false,
+        }
+    }
+
     /// The call's error inside of one that reading a [`Response`](super::Response) gave.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod encode;
 mod exit;
 mod io;
 mod man;
+mod units;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Call(Box<call::Args>),
     Demo(demo::Args),
     Decode(decode::Args),
     Encode(encode::Args),
@@ -36,7 +38,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
+    let result = match cli.command {
+        Command::Call(args) => call::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Encode(args) => encode::run(&args),
@@ -60,7 +67,7 @@ fn command() -> clap::Command {
 /// What names a subcommand.
 fn subcommand_parser() -> impl TypedValueParser<Value = String> {
     // Not asked of `command`, of which it is a part.
-    PossibleValuesParser::new(["decode", "encode", "completions", "man"])
+    PossibleValuesParser::new(["call", "demo", "decode", "encode", "completions", "man"])
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use hgrpc::KeyOrder;
-use hgrpc::cbor::{ArgsWriter, EncodedArgs, Value};
+use hgrpc::cbor::{Args, ArgsWriter, Value};
+use hgrpc_std::blocking::Request;
 use hgrpc_std::diagnostic::{self, ParseError};
 use hgrpc_std::value;
 
@@ -32,8 +33,18 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 pub(crate) struct Arguments(Vec<u8>);
 
 impl Arguments {
-    /// The arguments, ready to be sent.
-    pub(crate) fn encoded(&self) -> EncodedArgs<'_> {
+    /// Gives the arguments to a call.
+    pub(crate) fn add_to(&self, mut request: Request) -> Request {
+        for (key, value) in Args::from_cbor(&self.0).unwrap_or_default().iter() {
+            let key: Vec<u8> = key.chunks().flatten().copied().collect();
+            request = request.cbor(key, value.as_cbor());
+        }
+        request
+    }
+
+    /// The arguments' map.
+    #[cfg(test)]
+    fn encoded(&self) -> EncodedArgs<'_> {
         // It was made by the core's writer.
         EncodedArgs::from_cbor(&self.0).unwrap_or_default()
     }
@@ -155,6 +166,8 @@ fn wrong(key: &[u8], message: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use hgrpc::cbor::EncodedArgs;
+
     use super::*;
 
     fn parsed(arguments: &[&str], order: KeyOrder) -> Result<String, String> {

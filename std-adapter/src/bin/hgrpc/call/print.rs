@@ -30,6 +30,8 @@ use json::Json;
 use notation::Notation;
 use plain::Plain;
 
+pub(super) use string::write_text;
+
 /// The forms of results, for `--help`.
 pub(crate) const HELP: &str = r#"Results:
   Each value of the response is printed on a line of its own, as soon as it comes, in CBOR's
