@@ -120,9 +120,10 @@ Examples:
 See --help for arguments, results, batches, exit codes and more examples.";
 
 const BATCHES: &str = r#"Batches:
-  echo msg='two words'
-  digest --data photo.jpg          # paths are those of this end
-  fetch path=report.pdf --output report.pdf
+  A file of
+    echo msg='two words'
+    digest --data photo.jpg          # paths are those of this end
+    fetch path=report.pdf --output report.pdf
   prints lines such as 1: 'two words', or with --json {"line":1,"value":"two words"} and, for calls
   that fail, {"line":2,"error":"…","exit":1}. Results that go to files print nothing."#;
 
@@ -137,18 +138,16 @@ const EXAMPLES: &str = r#"Examples:
   hgrpc call --batch calls.txt --json tcp://127.0.0.1:7070 | jq ."#;
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 the command failed (or a file of this end), 2 the call was wrong, 3 the \
-protocol or the connection broke, or time was up, 130 interrupted; of a batch the largest.";
+Exit codes:
+  0    done
+  1    the command failed; also: a file at this end did
+  2    the call was wrong: its arguments, its address, a command that the server does not have
+  3    the connection or the protocol broke, or time was up
+  130  interrupted
+  The exit code of a batch is the largest of its calls'.";
 
 fn long_help() -> String {
-    [
-        arguments::HELP,
-        print::HELP,
-        BATCHES,
-        EXAMPLES,
-        EXIT_CODES,
-    ]
-    .join("\n\n")
+    [EXAMPLES, arguments::HELP, print::HELP, BATCHES, EXIT_CODES].join("\n\n")
 }
 
 fn encoding_parser() -> impl TypedValueParser<Value = ContentEncoding> {

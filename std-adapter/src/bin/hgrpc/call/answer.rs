@@ -92,7 +92,9 @@ fn receive(
     session: &Session,
     out: &mut (impl Write + ?Sized),
 ) -> Result<(), Problem> {
-    if format == Format::Raw && session.revision.has_settings() && begins_with_string(&mut response)?
+    if format == Format::Raw
+        && session.revision.has_settings()
+        && begins_with_string(&mut response)?
     {
         loop {
             let bytes = response.fill_buf().map_err(call_error)?;

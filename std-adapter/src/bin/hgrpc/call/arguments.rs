@@ -16,7 +16,7 @@ use hgrpc_std::value;
 use crate::exit::Failure;
 
 /// How arguments are written, for `--help`.
-pub(crate) const HELP: &str = r#"Arguments:
+pub(crate) const HELP: &str = r#"How arguments are written:
   KEY=TEXT      a byte string, as the text is: what nearly every command takes
   KEY:=LITERAL  any value: numbers, true, false, null, "text", 'bytes', h'00ff', lists and maps;
                 JSON, and CBOR's diagnostic notation, in which results are printed

@@ -181,7 +181,10 @@ pub(super) fn run(
         0 => Ok(()),
         code => {
             if state.is_over && code == 3 {
-                let number = batch.lines.try_lock().map(|lines| (lines.number, lines.has_ended));
+                let number = batch
+                    .lines
+                    .try_lock()
+                    .map(|lines| (lines.number, lines.has_ended));
                 if let Ok((number, false)) = number {
                     exit::report(&format!("the calls after line {number} were not made"));
                 }
@@ -340,7 +343,11 @@ impl<'a> Tagged<'a> {
 
     /// Prints the line that has not ended, if there is one.
     fn end(&mut self) -> io::Result<()> {
-        if self.len > 0 { self.print(b"") } else { Ok(()) }
+        if self.len > 0 {
+            self.print(b"")
+        } else {
+            Ok(())
+        }
     }
 
     /// Prints a line, whose last bytes these are.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hgrpc::cbor::Escaped;
+use hgrpc::{REVISIONS, Revision};
 use hgrpc_std::blocking::{AnswerError, CallError, ConnectionError, Lost};
 
 use super::answer::Problem;
@@ -37,7 +38,7 @@ pub(super) fn explain(session: &Session, about: &About, problem: Problem) -> Fai
             "the server has no command {name}; call capabilities to list what an hgrpc server has"
         )),
         CallError::Command(failure) => {
-            Failure::Command(format!("{name} failed: {}", one_line(&failure.message)))
+            Failure::Command(format!("{name}: {}", one_line(&failure.message)))
         }
         CallError::Server(failure) => {
             let message = one_line(&failure.message);
@@ -47,11 +48,13 @@ pub(super) fn explain(session: &Session, about: &About, problem: Problem) -> Fai
                     revision_hint(session)
                 )),
                 // 0003 and 0005 do not tell the command's failures from the server's.
-                "" => Failure::Command(format!("{name} failed: {message}")),
+                "" => Failure::Command(format!("{name}: {message}")),
                 _ => Failure::Command(format!("{name} failed at the server: {message}")),
             }
         }
-        CallError::Misuse(misuse) => Failure::BadInput(format!("{name} cannot be called: {misuse}")),
+        CallError::Misuse(misuse) => {
+            Failure::BadInput(format!("{name} cannot be called: {misuse}"))
+        }
         CallError::Source(error) => {
             Failure::Io(format!("the data for {name} could not be read: {error}"))
         }
@@ -65,7 +68,10 @@ pub(super) fn explain(session: &Session, about: &About, problem: Problem) -> Fai
         CallError::Answer(error) => Failure::Connection(format!("{name}: {error}")),
         CallError::TimedOut => {
             let time = about.timeout.unwrap_or_default();
-            Failure::Connection(format!("no complete answer to {name} within {}", Shown(time)))
+            Failure::Connection(format!(
+                "no complete answer to {name} within {}",
+                Shown(time)
+            ))
         }
         CallError::Connection(lost) => lost_connection(session, about, lost),
         other => Failure::Connection(format!("{name}: {}", one_line(&other.to_string()))),
@@ -96,7 +102,9 @@ fn lost_connection(session: &Session, about: &About, lost: &Lost) -> Failure {
         None => {}
     }
     let sent = match &about.sent {
-        Some(count) if count.bytes() > 0 => format!(" ({} bytes of its data were read)", count.bytes()),
+        Some(count) if count.bytes() > 0 => {
+            format!(" ({} bytes of its data were read)", count.bytes())
+        }
         _ => String::new(),
     };
     let what = match lost.received {
@@ -151,9 +159,15 @@ fn hint_of(error: hgrpc::ProtocolError, has_come: bool, session: &Session) -> St
 
 /// The question that most often has the answer.
 fn revision_hint(session: &Session) -> String {
+    let spoken = session.revision;
+    let others: Vec<&str> = REVISIONS
+        .into_iter()
+        .filter(|other| *other != spoken)
+        .map(Revision::name)
+        .collect();
     format!(
-        "; does it speak revision {}? (--revision)",
-        session.revision.name()
+        "; if it speaks another revision than {spoken}, try --revision {}",
+        others.join(" or ")
     )
 }
 

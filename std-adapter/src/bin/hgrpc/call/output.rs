@@ -26,9 +26,8 @@ impl OutputFile {
     /// It cannot be written.
     pub(super) fn create(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
-        let failed = |error: io::Error| {
-            Failure::BadInput(format!("--output: cannot write {name}: {error}"))
-        };
+        let failed =
+            |error: io::Error| Failure::BadInput(format!("--output: cannot write {name}: {error}"));
         if path == Path::new("-") {
             let message = "--output -: results are printed without it; a file - is ./-";
             return Err(Failure::BadInput(message.to_owned()));
@@ -93,9 +92,9 @@ impl OutputFile {
         drop(file);
         match self.temporary {
             None => Ok(()),
-            Some((temporary, target)) => {
-                temporary.persist(target).map_err(|error| failed(error.error))
-            }
+            Some((temporary, target)) => temporary
+                .persist(target)
+                .map_err(|error| failed(error.error)),
         }
     }
 }
