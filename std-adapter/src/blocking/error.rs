@@ -238,6 +238,14 @@ impl CallError {
         }
     }
 
+    /// Whether the server has said, in this crate's words, that the connection ended before the
+    /// request's data did. For a client that has not ended it, this says that the server could not
+    /// make sense of what it got: it may speak another revision.
+    pub fn is_data_cut(&self) -> bool {
+        // Around it may be the structure of another revision.
+        matches!(self, Self::Server(failure) if failure.message.contains(super::call::DATA_CUT))
+    }
+
     /// The call's error inside of one that reading a [`Response`](super::Response) gave.
     ///
     /// # Errors

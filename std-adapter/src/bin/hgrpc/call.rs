@@ -83,10 +83,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
         conflicts_with_all = ["name", "args", "data", "output", "raw"])]
     batch: Option<PathBuf>,
-    /// How many calls of a batch may be under way at once.
-    #[arg(long, value_name = "N", default_value_t = 16, requires = "batch",
-        value_parser = clap::value_parser!(u32).range(1..=128))]
-    jobs: u32,
+    /// How many calls of a batch may be under way at once. Default: 16.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=128))]
+    jobs: Option<u32>,
     /// Print each value of the result as a line of JSON.
     #[arg(long, conflicts_with = "raw")]
     json: bool,
@@ -232,8 +231,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(batch) = &args.batch {
         let lines = batch::Lines::open(batch, &address)?;
         let session = Session::connect(&address, &config, args.timeout)?;
-        let jobs = usize::try_from(args.jobs).unwrap_or(1);
+        let jobs = usize::try_from(args.jobs.unwrap_or(16)).unwrap_or(1);
         return batch::run(session, lines, jobs, format, args.timeout, &side);
+    }
+    if args.jobs.is_some() {
+        let message = "--jobs is for --batch: this is one call";
+        return Err(Failure::BadInput(message.to_owned()));
     }
     let takes_stdin = args.words.data.as_deref().is_some_and(data::is_stdin);
     if takes_stdin && address == Address::Stdio {

@@ -37,6 +37,10 @@ pub(super) fn explain(session: &Session, about: &About, problem: Problem) -> Fai
         _ if error.is_unknown_command(&about.name) => Failure::BadInput(format!(
             "the server has no command {name}; call capabilities to list what an hgrpc server has"
         )),
+        _ if error.is_data_cut() => Failure::Connection(format!(
+            "no answer to {name}: the server did not understand its data{}",
+            revision_hint(session)
+        )),
         CallError::Command(failure) => {
             Failure::Command(format!("{name}: {}", one_line(&failure.message)))
         }
