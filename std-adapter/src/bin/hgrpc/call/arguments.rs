@@ -46,7 +46,7 @@ impl Arguments {
     #[cfg(test)]
     fn encoded(&self) -> EncodedArgs<'_> {
         // It was made by the core's writer.
-        EncodedArgs::from_cbor(&self.0).unwrap_or_default()
+        hgrpc::cbor::EncodedArgs::from_cbor(&self.0).unwrap_or_default()
     }
 
     /// Parses arguments and puts them in order.
@@ -166,8 +166,6 @@ fn wrong(key: &[u8], message: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use hgrpc::cbor::EncodedArgs;
-
     use super::*;
 
     fn parsed(arguments: &[&str], order: KeyOrder) -> Result<String, String> {
