@@ -1,7 +1,7 @@
 //! A handler's failure as the core sends it.
 
 use hgrpc::Revision;
-use hgrpc::cbor::encode_message_args;
+use hgrpc::cbor::MessageArgs;
 
 use super::Failure;
 
@@ -57,14 +57,14 @@ impl Composed {
         }
     }
 
-    pub(super) const fn as_core(&self) -> hgrpc::server::Failure<'_> {
+    pub(super) fn as_core(&self) -> hgrpc::server::Failure<'_> {
         let message = self.message.as_slice();
         let failure = if self.is_command {
             hgrpc::server::Failure::command(message)
         } else {
             hgrpc::server::Failure::server(message)
         };
-        failure.with_args(self.args.as_slice())
+        failure.with_args(MessageArgs::from_cbor(&self.args).unwrap_or_default())
     }
 }
 
@@ -75,10 +75,8 @@ fn encode_args(args: &[&[u8]], room: usize) -> Vec<u8> {
     }
     // Invalid UTF-8 takes three bytes for one.
     let mut buffer = vec![0; 3 * room + 64];
-    match encode_message_args(args, &mut buffer) {
-        Ok(len) => buffer.truncate(len),
-        Err(_) => buffer.clear(),
-    }
+    let len = MessageArgs::encode(args, &mut buffer).map_or(0, |args| args.as_cbor().len());
+    buffer.truncate(len);
     buffer
 }
 
