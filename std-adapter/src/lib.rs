@@ -2,6 +2,7 @@
 //!
 //! | module | for |
 //! | --- | --- |
+//! | [`blocking`] | connections with threads: a server, a client |
 //! | [`store`] | storage that grows, within budgets |
 //! | [`buffer`] | a receive buffer that grows, up to a ceiling |
 //! | [`encoding`] | the content encodings of revision 0006 |
@@ -9,12 +10,16 @@
 //! | [`human`] | frames as lines of text, for tests, tools and logs |
 //! | [`value`] | CBOR values that own their bytes |
 //! | [`diagnostic`] | encoded CBOR in the notation that people read |
+//! | `transport` | addresses, and the connections behind them (Unix, feature `transport`) |
 #![forbid(unsafe_code)]
 
+pub mod blocking;
 pub mod buffer;
 pub mod diagnostic;
 pub mod encoding;
 pub mod human;
 pub mod respond;
 pub mod store;
+#[cfg(all(unix, feature = "transport"))]
+pub mod transport;
 pub mod value;

@@ -1,0 +1,201 @@
+//! A command that is being run: what the client asked for.
+
+use std::borrow::Cow;
+use std::io::{self, BufRead, Read};
+
+use hgrpc::Revision;
+use hgrpc::cbor::{ArgError, Args, ByteString, RedirectTargets, Text};
+use hgrpc::wire::RequestId;
+
+use super::pipe::{Receiver, Stop};
+use super::{Failure, Gone};
+
+/// A command that is being run: its name, its arguments and its data.
+///
+/// Reading it reads the request's data, which arrives meanwhile.
+#[derive(Debug)]
+pub struct Call {
+    pub(super) name: Vec<u8>,
+    pub(super) args: Vec<u8>,
+    pub(super) redirect: Option<Vec<u8>>,
+    pub(super) data: Option<Data>,
+    pub(super) request_id: RequestId,
+    pub(super) revision: Revision,
+    pub(super) gone: Gone,
+}
+
+impl Call {
+    /// The command's name.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// All arguments.
+    pub fn args(&self) -> Args<'_> {
+        Args::from_cbor(&self.args).unwrap_or_default()
+    }
+
+    /// An argument as any type that minicbor decodes; an `Option` may be missing.
+    ///
+    /// # Errors
+    /// A failure of the command that names the argument, to be returned with `?`.
+    pub fn arg<'a, T: minicbor::Decode<'a, ()>>(&'a self, key: &str) -> Result<T, Failure> {
+        self.args()
+            .value(key.as_bytes())
+            .map_err(|error| wrong(key, error))
+    }
+
+    /// An argument that is a byte string.
+    ///
+    /// # Errors
+    /// As for [`arg`](Self::arg).
+    pub fn arg_bytes(&self, key: &str) -> Result<Cow<'_, [u8]>, Failure> {
+        Ok(contiguous(self.arg::<ByteString<'_>>(key)?))
+    }
+
+    /// An argument that is text: a text string, or a byte string that holds UTF-8.
+    ///
+    /// # Errors
+    /// As for [`arg`](Self::arg).
+    pub fn arg_text(&self, key: &str) -> Result<Cow<'_, str>, Failure> {
+        let bytes = contiguous(self.arg::<Text<'_>>(key)?.as_bytes());
+        match bytes {
+            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).ok(),
+            Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).ok(),
+        }
+        .ok_or_else(|| wrong(key, ArgError::WrongType))
+    }
+
+    /// Whether the request has data, be it empty.
+    pub fn has_data(&self) -> bool {
+        self.data.is_some()
+    }
+
+    /// Takes the data, to read it elsewhere; empty if there is none, or if it was taken.
+    pub fn take_data(&mut self) -> Data {
+        self.data.take().unwrap_or(Data(None))
+    }
+
+    /// Reads all the data.
+    ///
+    /// # Errors
+    /// A failure of the command if there is more than `limit` bytes; I/O as for reading.
+    pub fn read_data(&mut self, limit: usize) -> Result<Vec<u8>, Failure> {
+        let mut all = Vec::new();
+        loop {
+            let bytes = self.fill_buf()?;
+            if bytes.is_empty() {
+                return Ok(all);
+            }
+            if bytes.len() > limit - all.len() {
+                return Err(Failure::command(format_args!(
+                    "the data is longer than {limit} bytes"
+                )));
+            }
+            all.extend_from_slice(bytes);
+            let len = bytes.len();
+            self.consume(len);
+        }
+    }
+
+    /// Where the client would let itself be redirected to (0006).
+    pub fn redirect_targets(&self) -> Option<RedirectTargets<'_>> {
+        RedirectTargets::from_cbor(self.redirect.as_deref()?).ok()
+    }
+
+    /// The request's ID on its connection.
+    pub const fn request_id(&self) -> RequestId {
+        self.request_id
+    }
+
+    /// The revision that the client speaks.
+    pub const fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// Tells when the client has gone.
+    pub const fn gone(&self) -> &Gone {
+        &self.gone
+    }
+}
+
+fn wrong(key: &str, error: ArgError) -> Failure {
+    Failure::command(format_args!("argument `{key}` is {error}"))
+}
+
+fn contiguous(bytes: ByteString<'_>) -> Cow<'_, [u8]> {
+    bytes.as_slice().map_or_else(
+        || Cow::Owned(bytes.chunks().flatten().copied().collect()),
+        Cow::Borrowed,
+    )
+}
+
+impl Read for Call {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.data.as_mut().map_or(Ok(0), |data| data.read(buffer))
+    }
+}
+
+impl BufRead for Call {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.data.as_mut().map_or(Ok(&[]), BufRead::fill_buf)
+    }
+
+    fn consume(&mut self, len: usize) {
+        if let Some(data) = &mut self.data {
+            data.consume(len);
+        }
+    }
+}
+
+/// A request's data, as it arrives.
+///
+/// Its end is the data's; if the connection ends first, or the handler was too slow for
+/// [`Limits::stall`](super::Limits::stall), reading fails. Dropped before its end, the rest is
+/// swallowed.
+#[derive(Debug)]
+pub struct Data(pub(super) Option<Receiver<DataError>>);
+
+/// Why data has no end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DataError {
+    /// The connection ended first.
+    Cut,
+    /// The handler was too slow.
+    Stalled,
+}
+
+impl Read for Data {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.fill_buf()?;
+        let len = bytes.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&bytes[..len]);
+        self.consume(len);
+        Ok(len)
+    }
+}
+
+impl BufRead for Data {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let Some(receiver) = &mut self.0 else {
+            return Ok(&[]);
+        };
+        match receiver.fill(None) {
+            Ok(bytes) => Ok(bytes.unwrap_or_default()),
+            Err(Stop::Ended(DataError::Stalled)) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the request's data was not read in time and was given up",
+            )),
+            Err(Stop::Ended(DataError::Cut) | Stop::TimedOut) => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the connection ended before the request's data did",
+            )),
+        }
+    }
+
+    fn consume(&mut self, len: usize) {
+        if let Some(receiver) = &mut self.0 {
+            receiver.consume(len);
+        }
+    }
+}

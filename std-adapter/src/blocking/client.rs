@@ -1,0 +1,141 @@
+//! The client's end of a connection: calls from any thread.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use hgrpc::cbor::EncodingSet;
+use hgrpc::client::Announcement;
+use hgrpc::{ApiMisuse, Revision};
+
+use super::config::Meter;
+use super::exchange::{CallState, Shared, State};
+use super::outgoing::Outgoing;
+use super::request::Request;
+use super::sync::lock;
+use super::{Config, ConnectionError, Limits, Traffic, Transport, receive};
+use crate::encoding::ContentEncoding;
+
+/// The client's end of one connection. Clone it to call from many threads at once.
+///
+/// The connection is closed when all clones, and all responses of theirs, are dropped.
+#[derive(Clone)]
+pub struct Client {
+    pub(super) handle: Arc<Handle>,
+}
+
+/// Closes the connection when the last user is gone. (The reading thread is no user.)
+pub(super) struct Handle {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.out.close(ConnectionError::Shutdown);
+    }
+}
+
+impl Client {
+    /// A client over this connection; starts the thread that reads from it.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn new(transport: Transport, config: &Config) -> io::Result<Self> {
+        let Transport { read, write, close } = transport;
+        let meter = Arc::new(Meter::new(config.observer.clone()));
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::new(config, core_config(config))),
+            out: Outgoing::new(write, close, meter),
+            limits: config.limits,
+            revision: config.revision,
+        });
+        let reading = Arc::clone(&shared);
+        thread::Builder::new()
+            .name("hgrpc-client".into())
+            .spawn(move || receive::run(read, &reading))?;
+        Ok(Self {
+            handle: Arc::new(Handle { shared }),
+        })
+    }
+
+    /// A call of this command, to be given arguments and sent.
+    pub fn call(&self, command: impl AsRef<[u8]>) -> Request {
+        Request::new(Arc::clone(&self.handle), command.as_ref().to_vec())
+    }
+
+    /// The revision that is spoken.
+    pub fn revision(&self) -> Revision {
+        self.handle.shared.revision
+    }
+
+    /// Why the connection has ended; `None` if it has not.
+    pub fn ended(&self) -> Option<ConnectionError> {
+        lock(&self.handle.shared.state).ended.clone()
+    }
+
+    /// Closes the connection: every open call ends with [`ConnectionError::Shutdown`].
+    pub fn close(&self) {
+        self.handle.shared.end(&ConnectionError::Shutdown);
+        self.handle.shared.out.close(ConnectionError::Shutdown);
+    }
+
+    /// What went over the connection so far.
+    pub fn traffic(&self) -> Traffic {
+        self.handle.shared.out.meter.traffic()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("revision", &self.revision())
+            .field("ended", &self.ended())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the core's reactor is told.
+fn core_config(config: &Config) -> hgrpc::client::ClientConfig {
+    let Limits {
+        send_frame_size, ..
+    } = config.limits;
+    let mut core = hgrpc::client::ClientConfig::FULL_DUPLEX;
+    core.send_frame_size = send_frame_size;
+    core.limits = config.limits.core();
+    let mut encodings = [None; 3];
+    let mut decoders = EncodingSet::IDENTITY;
+    // `identity` must always be listed (revision-0006.md, 4.1).
+    let mut listed: Vec<ContentEncoding> = Vec::new();
+    for encoding in config.decodes.iter().chain([&ContentEncoding::Identity]) {
+        if !listed.contains(encoding) {
+            listed.push(*encoding);
+        }
+    }
+    for (slot, encoding) in encodings.iter_mut().zip(listed) {
+        *slot = Some(encoding);
+        decoders = decoders.with(encoding);
+    }
+    core.announcement = Some(Announcement {
+        encodings,
+        is_hgrpc: true,
+    });
+    core.decoders = decoders;
+    core
+}
+
+impl Handle {
+    /// Gives a call up: what still comes of it is swallowed.
+    pub(super) fn cancel(&self, call: &Arc<CallState>) {
+        let state = &mut *lock(&self.shared.state);
+        let Some(id) = call.id() else {
+            return;
+        };
+        if state.calls.get(&id).is_some_and(|c| Arc::ptr_eq(c, call)) {
+            state.calls.remove(&id);
+            // It may have ended just now, without the call having been told yet.
+            let _: Result<(), ApiMisuse> =
+                state.client.cancel(&mut state.table, &mut state.arena, id);
+        }
+    }
+}

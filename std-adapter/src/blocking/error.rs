@@ -1,0 +1,255 @@
+//! What can go wrong, by who must act: the command or the server said no ([`CallError`]), the
+//! connection is gone ([`ConnectionError`], [`Lost`]).
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use hgrpc::cbor::Escaped;
+use hgrpc::{ApiMisuse, ProtocolError};
+
+use crate::encoding::DecodeError;
+
+/// Why a connection has ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// The peer closed it, between two frames.
+    Closed,
+    /// It ended in the middle of a frame, which lacks so many bytes.
+    Cut {
+        /// Bytes of the header or the payload that did not come.
+        missing: u32,
+    },
+    /// Reading failed.
+    Read(Arc<io::Error>),
+    /// Writing failed.
+    Write(Arc<io::Error>),
+    /// The peer broke the protocol. It may speak another revision.
+    Protocol(ProtocolError),
+    /// A compressed response is malformed, or over a limit.
+    Decode(DecodeError),
+    /// The peer speaks another protocol, which this is.
+    NotHgrpc(&'static str),
+    /// This end closed it.
+    Shutdown,
+}
+
+impl fmt::Display for ConnectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the peer closed the connection"),
+            Self::Cut { missing } => write!(
+                f,
+                "the connection was cut in the middle of a frame, {missing} bytes before its end"
+            ),
+            Self::Read(error) => write!(f, "reading from the connection failed: {error}"),
+            Self::Write(error) => write!(f, "writing to the connection failed: {error}"),
+            Self::Protocol(error) => write!(
+                f,
+                "the peer broke the protocol ({error}); does it speak the same revision?"
+            ),
+            Self::Decode(error) => write!(f, "a compressed response does not decode: {error}"),
+            Self::NotHgrpc(protocol) => write!(f, "the peer speaks {protocol}, not hgrpc"),
+            Self::Shutdown => f.write_str("this end closed the connection"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectionError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Read(error) | Self::Write(error) => Some(&**error),
+            Self::Protocol(error) => Some(error),
+            Self::Decode(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<ConnectionError> for io::Error {
+    fn from(error: ConnectionError) -> Self {
+        let kind = match &error {
+            ConnectionError::Closed => io::ErrorKind::ConnectionReset,
+            ConnectionError::Cut { .. } => io::ErrorKind::UnexpectedEof,
+            ConnectionError::Read(error) | ConnectionError::Write(error) => error.kind(),
+            ConnectionError::Shutdown => io::ErrorKind::ConnectionAborted,
+            _ => io::ErrorKind::InvalidData,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// A command's own failure: what its `Err` was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CommandFailure {
+    /// The message for people, its arguments filled in. It is the peer's: `Display` escapes it.
+    pub message: String,
+    /// The message as it was sent, with `%s` for each argument; empty if it came as atoms.
+    pub format: Vec<u8>,
+    /// The arguments.
+    pub args: Vec<Vec<u8>>,
+}
+
+impl fmt::Display for CommandFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Escaped(&self.message))
+    }
+}
+
+/// What the server said instead of an answer: a refusal, a panic, a failure of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerFailure {
+    /// `server`, `protocol` or what else the peer named; empty in 0003 and 0005.
+    pub kind: String,
+    /// The message for people. It is the peer's: `Display` escapes it.
+    pub message: String,
+}
+
+impl fmt::Display for ServerFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Escaped(&self.message))
+    }
+}
+
+/// What a connection's end cost a call.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Lost {
+    /// The command that was called.
+    pub command: String,
+    /// Bytes of its response that had come.
+    pub received: u64,
+    /// How the connection ended.
+    pub error: ConnectionError,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let command = Escaped(&self.command);
+        match self.received {
+            0 => write!(f, "no answer to {command}: {}", self.error),
+            received => write!(
+                f,
+                "the response to {command} was lost after {received} bytes: {}",
+                self.error
+            ),
+        }
+    }
+}
+
+/// Why a call has no answer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The command ran and failed.
+    Command(CommandFailure),
+    /// The server refused the request, or could not run it.
+    Server(ServerFailure),
+    /// The call is wrong; nothing was sent.
+    Misuse(ApiMisuse),
+    /// Its data could not be read. The server has got less than all of it, and was not told so:
+    /// the protocol cannot break data off.
+    Source(Arc<io::Error>),
+    /// The answer is not what was asked for, or breaks the protocol for this call alone.
+    Answer(AnswerError),
+    /// It did not come in time.
+    TimedOut,
+    /// The connection ended first.
+    Connection(Lost),
+}
+
+/// What is wrong with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// It breaks this rule.
+    Protocol(ProtocolError),
+    /// It holds CBOR values other than byte strings, but was read as bytes.
+    NotBytes,
+    /// It holds bytes that are no CBOR, but was read as values.
+    NotValues,
+    /// A value, or all of it, is larger than was allowed.
+    TooLarge,
+    /// It is not UTF-8, but was read as text.
+    NotText,
+    /// The server names another place to fetch it from; see
+    /// [`Response::redirect`](super::Response::redirect).
+    Redirected,
+    /// Its reader was too slow; see [`Limits::stall`](super::Limits::stall).
+    Stalled,
+}
+
+impl fmt::Display for AnswerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protocol(error) => write!(f, "the answer breaks the protocol: {error}"),
+            Self::NotBytes => f.write_str("the answer holds values, not bytes"),
+            Self::NotValues => f.write_str("the answer holds bytes that are no CBOR values"),
+            Self::TooLarge => f.write_str("the answer is larger than allowed"),
+            Self::NotText => f.write_str("the answer is not UTF-8 text"),
+            Self::Redirected => f.write_str("the answer is to be fetched elsewhere"),
+            Self::Stalled => f.write_str("the answer was not read in time and was given up"),
+        }
+    }
+}
+
+impl std::error::Error for AnswerError {}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command(failure) => fmt::Display::fmt(failure, f),
+            Self::Server(failure) => write!(f, "the server refused: {failure}"),
+            Self::Misuse(error) => write!(f, "the call is not possible: {error}"),
+            Self::Source(error) => write!(f, "the data to send could not be read: {error}"),
+            Self::Answer(error) => fmt::Display::fmt(error, f),
+            Self::TimedOut => f.write_str("the answer did not come in time"),
+            Self::Connection(lost) => fmt::Display::fmt(lost, f),
+        }
+    }
+}
+
+impl std::error::Error for CallError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Misuse(error) => Some(error),
+            Self::Source(error) => Some(&**error),
+            Self::Answer(error) => Some(error),
+            Self::Connection(lost) => Some(&lost.error),
+            _ => None,
+        }
+    }
+}
+
+impl CallError {
+    /// The call's error inside of one that reading a [`Response`](super::Response) gave.
+    ///
+    /// # Errors
+    /// Another error is given back.
+    pub fn from_io(error: io::Error) -> Result<Self, io::Error> {
+        error.downcast::<Self>()
+    }
+}
+
+impl From<CallError> for io::Error {
+    fn from(error: CallError) -> Self {
+        let kind = match &error {
+            CallError::TimedOut => io::ErrorKind::TimedOut,
+            CallError::Connection(lost) => io::Error::from(lost.error.clone()).kind(),
+            CallError::Answer(_) => io::ErrorKind::InvalidData,
+            CallError::Source(error) => error.kind(),
+            CallError::Misuse(_) => io::ErrorKind::InvalidInput,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<ApiMisuse> for CallError {
+    fn from(error: ApiMisuse) -> Self {
+        Self::Misuse(error)
+    }
+}

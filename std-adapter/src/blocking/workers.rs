@@ -1,0 +1,132 @@
+//! The threads that run a connection's commands.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::sync::{lock, wait};
+
+/// How long a thread stays for another command, so that many small calls do not start many threads.
+const LINGER: Duration = Duration::from_secs(2);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// At most so many threads, started as they are needed.
+pub(super) struct Workers {
+    shared: Arc<Shared>,
+    most: usize,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    job: Condvar,
+    done: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    /// Threads that wait for a job.
+    idle: usize,
+    /// Jobs that wait or run.
+    busy: usize,
+    is_closing: bool,
+}
+
+impl Workers {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::default(),
+                job: Condvar::new(),
+                done: Condvar::new(),
+            }),
+            most,
+        }
+    }
+
+    /// Runs this in a thread of its own.
+    ///
+    /// # Errors
+    /// It is given back: all threads are busy, or the system has none left.
+    pub(super) fn run(&self, job: Job) -> Result<(), Job> {
+        let mut state = lock(&self.shared.state);
+        if state.busy >= self.most {
+            return Err(job);
+        }
+        state.busy += 1;
+        state.jobs.push_back(job);
+        if state.jobs.len() <= state.idle {
+            drop(state);
+            self.shared.job.notify_one();
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        let started = thread::Builder::new()
+            .name("hgrpc-command".into())
+            .spawn(move || shared.work());
+        if started.is_err() {
+            state.busy -= 1;
+            if let Some(job) = state.jobs.pop_back() {
+                return Err(job);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until no job is left.
+    pub(super) fn wait(&self) {
+        let mut state = lock(&self.shared.state);
+        while state.busy > 0 {
+            match wait(&self.shared.done, state, None) {
+                Some(guard) => state = guard,
+                None => return,
+            }
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        lock(&self.shared.state).is_closing = true;
+        self.shared.job.notify_all();
+    }
+}
+
+impl Shared {
+    fn work(&self) {
+        while let Some(job) = self.next() {
+            // The job's own guards have answered when it unwinds; the thread goes on.
+            let _ = catch_unwind(AssertUnwindSafe(job));
+            lock(&self.state).busy -= 1;
+            self.done.notify_all();
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let deadline = Instant::now() + LINGER;
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                return Some(job);
+            }
+            if state.is_closing {
+                return None;
+            }
+            state.idle += 1;
+            let guard = wait(&self.job, state, Some(deadline));
+            state = match guard {
+                Some(guard) => guard,
+                None => {
+                    // A job may have come for this thread just now.
+                    let mut state = lock(&self.state);
+                    state.idle -= 1;
+                    return state.jobs.pop_front();
+                }
+            };
+            state.idle -= 1;
+        }
+    }
+}

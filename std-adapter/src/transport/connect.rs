@@ -1,0 +1,105 @@
+//! Connecting.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::failure::{Attempt, message, named};
+use super::{Address, Connection, exec, socket, stdio};
+
+impl Address {
+    /// Connects to the peer. The timeout is for all of it, resolving a name included; none waits as
+    /// long as the operating system does. Standard input and output and programs do not wait.
+    ///
+    /// A host's addresses are tried one after the other. TCP goes out without delay
+    /// (`TCP_NODELAY`). Standard input and output can be connected once in a process: in their
+    /// places come `/dev/null` and the error output, so that nothing else gets between the frames.
+    /// A program's error output is this process's.
+    ///
+    /// # Errors
+    /// The address, what failed and a likely reason, in one line; the kind is the original's.
+    pub fn connect(&self, timeout: Option<Duration>) -> io::Result<Connection> {
+        let result = match self {
+            Self::Tcp { host, port } => {
+                tcp(host, *port, timeout).and_then(|s| socket::tcp_connection(s, self.to_string()))
+            }
+            Self::Unix(path) => {
+                let path = path.clone();
+                // It waits where the server accepts nothing.
+                within(timeout, move || UnixStream::connect(path))
+                    .map(|stream| socket::connection(stream, self.to_string()))
+            }
+            Self::Stdio => stdio::take(),
+            Self::Exec { program, args } => exec::connect(program, args, self.to_string()),
+        };
+        result.map_err(|error| match (error.kind(), timeout) {
+            (ErrorKind::TimedOut, Some(timeout)) => message(
+                self,
+                error.kind(),
+                format_args!("no answer within {timeout:?}"),
+            ),
+            _ => named(self, Attempt::Connect, &error),
+        })
+    }
+}
+
+fn tcp(host: &str, port: u16, timeout: Option<Duration>) -> io::Result<TcpStream> {
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let mut addresses = resolve(host, port, timeout)?.into_iter();
+    let mut last = io::Error::other("the host has no address");
+    while let Some(address) = addresses.next() {
+        let result = match deadline {
+            None => TcpStream::connect(address),
+            Some(deadline) => {
+                // One that does not answer leaves a share of the time to the others.
+                let left = deadline.saturating_duration_since(Instant::now());
+                let share = left / u32::try_from(addresses.len() + 1).unwrap_or(u32::MAX);
+                TcpStream::connect_timeout(&address, share.max(Duration::from_millis(1)))
+            }
+        };
+        match result {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// The addresses of a host.
+pub(super) fn resolve(
+    host: &str,
+    port: u16,
+    timeout: Option<Duration>,
+) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![(address, port).into()]);
+    }
+    let name = host.to_owned();
+    within(timeout, move || (name, port).to_socket_addrs())
+        .map(Iterator::collect)
+        .map_err(|error| match error.kind() {
+            ErrorKind::TimedOut => error,
+            kind => io::Error::new(kind, format!("the host {host:?} is not found: {error}")),
+        })
+}
+
+/// Does what cannot be called off on a thread of its own, which is left behind when time is up.
+fn within<T: Send + 'static>(
+    timeout: Option<Duration>,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let Some(timeout) = timeout else {
+        return work();
+    };
+    let (done, result) = mpsc::sync_channel(1);
+    thread::Builder::new().spawn(move || drop(done.send(work())))?;
+    result.recv_timeout(timeout).unwrap_or_else(|error| {
+        Err(match error {
+            RecvTimeoutError::Timeout => ErrorKind::TimedOut.into(),
+            RecvTimeoutError::Disconnected => io::Error::other("connecting ended early"),
+        })
+    })
+}
