@@ -1,4 +1,5 @@
-//! Encoded CBOR in diagnostic notation (RFC 8949, section 8), for people.
+//! Encoded CBOR in diagnostic notation (RFC 8949, section 8), for people; and values that people
+//! write in it, with JSON among them ([`parse`]).
 //!
 //! Nothing is gathered: a value is checked in one pass and written in a second, straight from its
 //! encoded bytes. What comes out is one line, whatever the bytes are, and safe for a terminal:
@@ -15,7 +16,14 @@
 //!
 //! Contract: no panics, recursion bounded by [`MAX_NESTING`](crate::value::MAX_NESTING).
 
+mod error;
+mod number;
+mod parse;
+
 use std::fmt::{self, Write};
+
+pub use error::{ParseError, ParseErrorKind};
+pub use parse::parse;
 
 use crate::value::{Cursor, DecodeError, DecodeErrorKind, Head, Integer};
 
@@ -68,6 +76,25 @@ impl fmt::Display for ByteString<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         byte_string(f, self.0)
     }
+}
+
+/// Writes text with the escapes that it has within quotes of this kind, in this notation and, for
+/// `"`, in JSON: for text that comes in pieces.
+///
+/// # Errors
+/// The writer's own.
+pub fn write_escaped<W: Write>(out: &mut W, text: &str, quote: char) -> fmt::Result {
+    let mut plain = text;
+    while let Some(at) = plain.find(|c| c == quote || c == '\\' || !shows(c)) {
+        let (before, rest) = plain.split_at(at);
+        out.write_str(before)?;
+        let mut chars = rest.chars();
+        if let Some(special) = chars.next() {
+            escaped(out, special)?;
+        }
+        plain = chars.as_str();
+    }
+    out.write_str(plain)
 }
 
 /// Why an item was not written to its end.
@@ -224,17 +251,7 @@ fn text_string<W: Write>(out: &mut W, bytes: &[u8]) -> fmt::Result {
 /// Writes text in quotes, with JSON's escapes for what does not show.
 fn quoted<W: Write>(out: &mut W, text: &str, quote: char) -> fmt::Result {
     out.write_char(quote)?;
-    let mut plain = text;
-    while let Some(at) = plain.find(|c| c == quote || c == '\\' || !shows(c)) {
-        let (before, rest) = plain.split_at(at);
-        out.write_str(before)?;
-        let mut chars = rest.chars();
-        if let Some(special) = chars.next() {
-            escaped(out, special)?;
-        }
-        plain = chars.as_str();
-    }
-    out.write_str(plain)?;
+    write_escaped(out, text, quote)?;
     out.write_char(quote)
 }
 

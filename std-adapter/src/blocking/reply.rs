@@ -329,8 +329,7 @@ impl Reply {
                     }
                 }
                 drop(reactor);
-                turn.write(&frames)
-                    .inspect_err(|error| conn.fail(error))?;
+                turn.write(&frames).inspect_err(|error| conn.fail(error))?;
                 if is_taken || turn.is_wanted() {
                     break;
                 }
@@ -369,8 +368,7 @@ impl Reply {
             let Some(frame) = frame else {
                 return Ok(());
             };
-            turn.write(&[frame])
-                .inspect_err(|error| conn.fail(error))?;
+            turn.write(&[frame]).inspect_err(|error| conn.fail(error))?;
         }
     }
 
@@ -400,8 +398,7 @@ impl Reply {
             let Some(frame) = frame else {
                 return Ok(());
             };
-            turn.write(&[frame])
-                .inspect_err(|error| conn.fail(error))?;
+            turn.write(&[frame]).inspect_err(|error| conn.fail(error))?;
         }
     }
 
@@ -434,8 +431,7 @@ impl Reply {
             let Some(frame) = frame else {
                 return Ok(());
             };
-            turn.write(&[frame])
-                .inspect_err(|error| conn.fail(error))?;
+            turn.write(&[frame]).inspect_err(|error| conn.fail(error))?;
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -100,13 +100,7 @@ impl Request {
         self
     }
 
-    fn add(
-        &mut self,
-        key: &[u8],
-        mut value: Vec<u8>,
-        len: usize,
-        result: Result<(), ApiMisuse>,
-    ) {
+    fn add(&mut self, key: &[u8], mut value: Vec<u8>, len: usize, result: Result<(), ApiMisuse>) {
         value.truncate(len);
         self.misuse = self.misuse.or(result.err());
         self.args.push((key.to_vec(), value));
@@ -161,9 +155,8 @@ impl Request {
     /// The call is wrong, or the connection has ended.
     pub fn send(mut self) -> Result<Response, CallError> {
         match std::mem::replace(&mut self.data, Source::None) {
-            Source::None => self.start(|shared, call, prepared| {
-                send_whole(shared, call, prepared, CallData::None)
-            }),
+            Source::None => self
+                .start(|shared, call, prepared| send_whole(shared, call, prepared, CallData::None)),
             // Data of one frame cannot fill any buffer on its way.
             Source::Bytes(bytes) if bytes.len() < frame_size(&self.handle.shared) => {
                 self.start(|shared, call, prepared| {

@@ -12,7 +12,7 @@ use super::client::Handle;
 use super::exchange::CallState;
 use super::pipe::{Receiver, Stop};
 use super::receive::TRUNCATED;
-use super::strings::{Strings, Step};
+use super::strings::{Step, Strings};
 use super::{AnswerError, CallError};
 
 /// The answer to a call, as it arrives.

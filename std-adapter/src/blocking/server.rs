@@ -76,11 +76,7 @@ struct Incoming<'a> {
 const HTTP: [&[u8]; 5] = [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"OPTIONS "];
 
 impl Incoming<'_> {
-    fn read(
-        &mut self,
-        read: &mut dyn std::io::Read,
-        meter: &Meter,
-    ) -> Result<(), ConnectionError> {
+    fn read(&mut self, read: &mut dyn std::io::Read, meter: &Meter) -> Result<(), ConnectionError> {
         let mut buffer = ReceiveBuffer::default();
         let mut arena = GrowableArena::new(self.conn.config.limits.budgets());
         let mut is_first = true;
@@ -105,9 +101,7 @@ impl Incoming<'_> {
                 }
                 let action = {
                     let reactor = &mut *self.conn.reactor();
-                    reactor
-                        .server
-                        .handle(part, &mut reactor.table, &mut arena)
+                    reactor.server.handle(part, &mut reactor.table, &mut arena)
                 };
                 match action.map_err(ConnectionError::Protocol)? {
                     ServerAction::RunCommand(command) => {

@@ -36,11 +36,7 @@ impl Side {
     ///
     /// # Errors
     /// The connection has ended.
-    pub fn labelled(
-        &self,
-        text: impl AsRef<str>,
-        labels: &[&str],
-    ) -> Result<(), ConnectionError> {
+    pub fn labelled(&self, text: impl AsRef<str>, labels: &[&str]) -> Result<(), ConnectionError> {
         let labels: Vec<&[u8]> = labels.iter().map(|label| label.as_bytes()).collect();
         let size = usize::try_from(self.conn.config.limits.send_frame_size).unwrap_or(TEXT);
         let most = TEXT.min(size / 2).max(4);

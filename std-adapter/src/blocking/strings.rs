@@ -116,10 +116,20 @@ mod tests {
     #[test]
     fn definite_and_streamed_strings() {
         assert_eq!(contents(b"", 9).as_deref(), Some(&b""[..]));
-        assert_eq!(contents(b"\x43abc\x40\x41d", 2).as_deref(), Some(&b"abcd"[..]));
+        assert_eq!(
+            contents(b"\x43abc\x40\x41d", 2).as_deref(),
+            Some(&b"abcd"[..])
+        );
         let streamed = b"\x5f\x58\x02ab\x40\x59\0\x01c\xff\x41d";
         assert_eq!(contents(streamed, 1).as_deref(), Some(&b"abcd"[..]));
-        for wrong in [&b"\x43ab"[..], b"\x5f\x41a", b"\x01", b"\x5f\x5f", b"\xff", b"\x58"] {
+        for wrong in [
+            &b"\x43ab"[..],
+            b"\x5f\x41a",
+            b"\x01",
+            b"\x5f\x5f",
+            b"\xff",
+            b"\x58",
+        ] {
             assert_eq!(contents(wrong, 9), None, "{wrong:02x?}");
         }
     }

@@ -1,8 +1,5 @@
 //! In-memory connections for tests, and bytes to send over them.
-#![allow(
-    dead_code,
-    reason = "each test program uses a part"
-)]
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -22,10 +19,10 @@ struct Pipe {
 #[derive(Clone)]
 struct Shared(Arc<(Mutex<Pipe>, Condvar)>, usize);
 
-pub struct PipeReader(Shared);
-pub struct PipeWriter(Shared);
+pub(crate) struct PipeReader(Shared);
+pub(crate) struct PipeWriter(Shared);
 
-pub fn pipe(capacity: usize) -> (PipeReader, PipeWriter) {
+pub(crate) fn pipe(capacity: usize) -> (PipeReader, PipeWriter) {
     let shared = Shared(Arc::default(), capacity);
     (PipeReader(shared.clone()), PipeWriter(shared))
 }
@@ -83,14 +80,14 @@ impl Drop for PipeWriter {
     }
 }
 
-pub type Served = JoinHandle<Result<Traffic, ConnectionError>>;
+pub(crate) type Served = JoinHandle<Result<Traffic, ConnectionError>>;
 
 fn serving(transport: Transport, router: Router, config: Config) -> Served {
     thread::spawn(move || serve(transport, &router, &config))
 }
 
 /// Both ends over pipes of this capacity.
-pub fn over_pipes(capacity: usize, router: Router, config: &Config) -> (Client, Served) {
+pub(crate) fn over_pipes(capacity: usize, router: Router, config: &Config) -> (Client, Served) {
     let (server_read, client_write) = pipe(capacity);
     let (client_read, server_write) = pipe(capacity);
     let server = Transport::new(server_read, server_write);
@@ -100,7 +97,7 @@ pub fn over_pipes(capacity: usize, router: Router, config: &Config) -> (Client, 
 }
 
 /// Both ends over loopback TCP; the client's socket too.
-pub fn over_tcp(router: Router, config: &Config) -> (Client, Served, TcpStream) {
+pub(crate) fn over_tcp(router: Router, config: &Config) -> (Client, Served, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let socket = stream.try_clone().unwrap();
@@ -111,7 +108,7 @@ pub fn over_tcp(router: Router, config: &Config) -> (Client, Served, TcpStream) 
 }
 
 /// Bytes that differ by seed and position.
-pub fn pattern(seed: u64, len: usize) -> Vec<u8> {
+pub(crate) fn pattern(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..len)
         .map(|_| {
@@ -124,7 +121,7 @@ pub fn pattern(seed: u64, len: usize) -> Vec<u8> {
 }
 
 /// Runs this in a thread and fails if it takes too long: a deadlock must not hang the tests.
-pub fn in_time<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn in_time<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = std::sync::mpsc::channel();
     let thread = thread::spawn(move || {
         let _ = done.send(what());

@@ -1,5 +1,6 @@
 //! The command-line tool `hgrpc`. One file per subcommand; [`exit`] says how each run can end.
 
+mod call;
 mod decode;
 mod encode;
 mod exit;
