@@ -4,8 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 /// The exit codes, as `--help` tells them.
-pub(crate) const HELP: &str =
-    "Exit codes: 0 done, 1 input or output failed, 2 bad input or bad arguments.";
+pub(crate) const HELP: &str = "Exit codes: 0 done, 1 input or output failed, 2 bad input or bad arguments, 3 the connection broke.";
 
 /// Why a run did not do what it was asked to.
 #[derive(Debug)]
@@ -14,6 +13,8 @@ pub(crate) enum Failure {
     BadInput(String),
     /// A file or pipe failed.
     Io(String),
+    /// The connection broke, or cannot be made.
+    Connection(String),
     /// Whoever read the output has enough, as `head` does: not an error.
     OutputClosed,
 }
@@ -34,6 +35,7 @@ pub(crate) fn code(result: Result<(), Failure>) -> ExitCode {
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Err(Failure::Io(message)) => report(&message, 1),
         Err(Failure::BadInput(message)) => report(&message, 2),
+        Err(Failure::Connection(message)) => report(&message, 3),
     }
 }
 

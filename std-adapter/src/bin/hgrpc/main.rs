@@ -5,6 +5,8 @@ mod decode;
 mod encode;
 mod exit;
 mod io;
+#[cfg(unix)]
+mod serve;
 
 use std::process::ExitCode;
 
@@ -24,12 +26,24 @@ struct Cli {
 enum Command {
     Decode(decode::Args),
     Encode(encode::Args),
+    #[cfg(unix)]
+    Serve(Box<serve::Args>),
+    #[cfg(unix)]
+    #[command(hide = true)]
+    ServeGuard(serve::guard::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Decode(args) => decode::run(&args),
         Command::Encode(args) => encode::run(&args),
+        #[cfg(unix)]
+        Command::Serve(args) => serve::run(&args),
+        #[cfg(unix)]
+        Command::ServeGuard(args) => {
+            serve::guard::run(&args);
+            Ok(())
+        }
     };
     exit::code(result)
 }
