@@ -121,10 +121,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .and_then(|()| server::watch_time(&server))
         .map_err(|error| Failure::Io(format!("cannot start: {error}")))?;
     announce(&listener);
-    accept::run(&server, &listener);
+    accept::run(&server, listener);
     match (server.finish(), address) {
         // It was the only connection, and what became of it is what became of the run.
-        (Some(error), Address::Stdio) => Err(Failure::Connection(error)),
+        (Some(error), Address::Stdio) => Err(Failure::Connection(format!("stdio: {error}"))),
         _ => Ok(()),
     }
 }

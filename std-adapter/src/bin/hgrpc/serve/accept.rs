@@ -18,8 +18,8 @@ use super::server::{Place, Server};
 /// How long to wait where the operating system cannot accept: mostly too many open files.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Accepts connections until the listener is closed.
-pub(super) fn run(server: &Arc<Server>, listener: &Listener) {
+/// Accepts connections until the listener is closed; then nobody listens any more.
+pub(super) fn run(server: &Arc<Server>, listener: Listener) {
     loop {
         match listener.accept() {
             Ok(Some(connection)) => take(server, connection),
@@ -96,7 +96,12 @@ fn connected(server: &Arc<Server>, peer: &Arc<Peer>, connection: Connection) -> 
         }
         (None, Err(error)) => Some(error.to_string()),
     }
-    .inspect(|error| log::about(&peer.name, error))
+    // On standard input and output it is the end of the run, which says it.
+    .inspect(|error| {
+        if peer.name != "stdio:" {
+            log::about(&peer.name, error);
+        }
+    })
 }
 
 fn timed<T>(inner: T, peer: &Arc<Peer>) -> Timed<T> {

@@ -14,5 +14,7 @@ pub(super) fn line(message: impl fmt::Display) {
 
 /// A line about one connection.
 pub(super) fn about(peer: &str, message: impl fmt::Display) {
+    // `stdio:` has its colon.
+    let peer = peer.strip_suffix(':').unwrap_or(peer);
     line(format_args!("{peer}: {message}"));
 }

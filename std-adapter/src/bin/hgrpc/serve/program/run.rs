@@ -95,7 +95,12 @@ pub(super) fn run(
         status
     });
     drop(args);
-    outcome(program, peer, watch.reason(), status)
+    let outcome = outcome(program, peer, watch.reason(), status);
+    if outcome.is_err() {
+        // What it wrote before it failed is part of the answer, too.
+        let _ = reply.flush();
+    }
+    outcome
 }
 
 fn command(program: &Program, call: &Call, args: &ArgsFile) -> Command {
