@@ -202,7 +202,7 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Command(failure) => fmt::Display::fmt(failure, f),
-            Self::Server(failure) => write!(f, "the server refused: {failure}"),
+            Self::Server(failure) => write!(f, "server error: {failure}"),
             Self::Misuse(error) => write!(f, "the call is not possible: {error}"),
             Self::Source(error) => write!(f, "the data to send could not be read: {error}"),
             Self::Answer(error) => fmt::Display::fmt(error, f),

@@ -2,6 +2,7 @@
 
 mod call;
 mod decode;
+mod demo;
 mod encode;
 mod exit;
 mod io;
@@ -24,6 +25,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Decode(decode::Args),
     Encode(encode::Args),
     #[cfg(unix)]
@@ -35,6 +37,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Encode(args) => encode::run(&args),
         #[cfg(unix)]
