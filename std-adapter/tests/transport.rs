@@ -155,7 +155,7 @@ fn closing_ends_reads_and_writes_that_wait() {
     handle.close();
     // A child that does not read, does not write, and does not want to end.
     close_ends(connect(&address(
-        "exec:sh -c 'trap \"\" TERM; sleep 30 & wait; wait'",
+        "exec:sh -c 'trap \"\" TERM; sleep 5 & wait; wait'",
     )));
 }
 
@@ -218,11 +218,11 @@ fn told_id(reader: &mut impl Read) -> String {
 fn no_program_is_left_behind() {
     for (script, limit) in [
         // Ends with its input.
-        ("echo $$; exec cat", 1),
+        ("echo $$; exec cat", 3),
         // Has to be asked to.
-        ("echo $$; exec sleep 60", 3),
+        ("echo $$; exec sleep 60", 5),
         // Has to be killed.
-        ("trap '' TERM; echo $$; while :; do sleep 1; done", 5),
+        ("trap '' TERM; echo $$; while :; do sleep 1; done", 8),
     ] {
         for is_closed in [false, true] {
             let address = Address::Exec {

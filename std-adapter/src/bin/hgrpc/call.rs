@@ -2,3 +2,5 @@
 #![allow(dead_code)] // used by `hgrpc call`, as soon as it calls
 
 mod arguments;
+mod print;
+mod side;

@@ -1,23 +1,28 @@
 //! The command-line tool `hgrpc`. One file per subcommand; [`exit`] says how each run can end.
 
 mod call;
+mod completions;
 mod decode;
 mod demo;
 mod encode;
 mod exit;
 mod io;
+mod man;
 #[cfg(unix)]
 mod serve;
 
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use hgrpc::{REVISIONS, Revision};
+
+/// The tool's name.
+const NAME: &str = "hgrpc";
 
 /// Tools for hgrpc, Mercurial's frame-based RPC protocol.
 #[derive(Debug, Parser)]
-#[command(name = "hgrpc", version, after_help = exit::HELP)]
+#[command(name = NAME, version, after_help = exit::HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -30,23 +35,24 @@ enum Command {
     Encode(encode::Args),
     #[cfg(unix)]
     Serve(Box<serve::Args>),
-    #[cfg(unix)]
-    #[command(hide = true)]
-    ServeGuard(serve::guard::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 fn main() -> ExitCode {
+    #[cfg(unix)]
+    if serve::guard::is_wanted() {
+        serve::guard::run();
+        return ExitCode::SUCCESS;
+    }
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Encode(args) => encode::run(&args),
         #[cfg(unix)]
         Command::Serve(args) => serve::run(&args),
-        #[cfg(unix)]
-        Command::ServeGuard(args) => {
-            serve::guard::run(&args);
-            Ok(())
-        }
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     exit::code(result)
 }
@@ -55,4 +61,40 @@ fn main() -> ExitCode {
 fn revision_parser() -> impl TypedValueParser<Value = Revision> {
     PossibleValuesParser::new(REVISIONS.map(Revision::name))
         .map(|name| Revision::from_name(&name).unwrap_or_default())
+}
+
+/// The whole command line, for what is generated from it.
+fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// What names a subcommand.
+fn subcommand_parser() -> impl TypedValueParser<Value = String> {
+    // Not asked of `command`, of which it is a part.
+    PossibleValuesParser::new(["demo", "decode", "encode", "serve", "completions", "man"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_is_named() {
+        let known: Vec<String> = subcommand_parser()
+            .possible_values()
+            .unwrap()
+            .map(|value| value.get_name().to_owned())
+            .collect();
+        let command = command();
+        let all: Vec<&str> = command
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
+        assert_eq!(known, all);
+    }
 }

@@ -1,6 +1,6 @@
 //! A process that ends the programs when the server cannot: when it was killed.
 //!
-//! It is this program again (`hgrpc serve-guard DIRECTORY`). It reads from the server which process
+//! It is this program again (`hgrpc --serve-guard DIRECTORY`). It reads from the server which process
 //! groups run; when that ends, it ends those that are left, and removes the directory of the
 //! argument files. A server that ends by itself has left none.
 
@@ -39,7 +39,7 @@ impl Guard {
         let directory = tempfile::Builder::new().prefix("hgrpc-").tempdir()?;
         let (reader, writer) = io::pipe()?;
         let child = Command::new(std::env::current_exe()?)
-            .arg("serve-guard")
+            .arg(ASKED)
             .arg(directory.path())
             .stdin(reader)
             .stdout(Stdio::null())
@@ -100,15 +100,17 @@ impl Drop for Guarded<'_> {
     }
 }
 
-/// Ends what a server that was killed has left running. Used by `serve` itself.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// The directory of the argument files.
-    directory: PathBuf,
+/// The guard's first argument; the directory of the argument files is the second. Not a subcommand,
+/// since it is nothing for people.
+const ASKED: &str = "--serve-guard";
+
+/// Whether this process is to be a guard.
+pub(crate) fn is_wanted() -> bool {
+    std::env::args_os().nth(1).is_some_and(|arg| arg == ASKED)
 }
 
 /// The guard's end.
-pub(crate) fn run(args: &Args) {
+pub(crate) fn run() {
     let mut groups = BTreeSet::new();
     for line in io::stdin().lock().lines().map_while(Result::ok) {
         match (line.strip_prefix('+'), line.strip_prefix('-')) {
@@ -117,11 +119,11 @@ pub(crate) fn run(args: &Args) {
             _ => {}
         }
     }
-    end(groups
-        .iter()
-        .filter_map(|id| Pid::from_raw(id.parse().ok()?))
-        .collect());
-    remove(&args.directory);
+    let ids = groups.iter().filter_map(|id| id.parse().ok());
+    end(ids.filter_map(Pid::from_raw).collect());
+    if let Some(directory) = std::env::args_os().nth(2) {
+        remove(Path::new(&directory));
+    }
 }
 
 fn end(mut groups: Vec<Pid>) {
