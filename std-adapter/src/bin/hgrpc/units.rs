@@ -1,4 +1,4 @@
-//! Durations on the command line.
+//! Durations and sizes on the command line.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,6 +22,23 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is not a duration such as 250ms, 30s, 10m or 1h"))
 }
 
+/// `100`, `64K`, `10M`, `2G`: bytes, in powers of 1024.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let (number, unit) = split(text);
+    let unit = match unit.strip_suffix("iB").unwrap_or(unit) {
+        "" => Some(1),
+        "K" => Some(1 << 10),
+        "M" => Some(1 << 20),
+        "G" => Some(1 << 30),
+        "T" => Some(1 << 40),
+        _ => None,
+    };
+    number
+        .zip(unit)
+        .and_then(|(number, unit): (u64, u64)| number.checked_mul(unit))
+        .ok_or_else(|| format!("{text:?} is not a size such as 4096, 64K, 10M or 2G"))
+}
+
 fn split(text: &str) -> (Option<u64>, &str) {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -29,7 +46,7 @@ fn split(text: &str) -> (Option<u64>, &str) {
 }
 
 /// A duration as people write it.
-pub(crate) struct Shown(pub(crate) Duration);
+pub(crate) struct Shown(pub(super) Duration);
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,6 +72,12 @@ mod tests {
         }
         for text in ["", "s", "-1", "1.5s", "1d", "99999999999h", "1 s"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+        for (text, bytes) in [("0", 0), ("12", 12), ("64K", 65_536), ("2GiB", 2 << 30)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "K", "1k", "1B", "99999999999T"] {
+            assert!(size(text).is_err(), "{text}");
         }
     }
 }

@@ -44,7 +44,7 @@ impl Arguments {
 
     /// The arguments' map.
     #[cfg(test)]
-    fn encoded(&self) -> EncodedArgs<'_> {
+    fn encoded(&self) -> hgrpc::cbor::EncodedArgs<'_> {
         // It was made by the core's writer.
         hgrpc::cbor::EncodedArgs::from_cbor(&self.0).unwrap_or_default()
     }
