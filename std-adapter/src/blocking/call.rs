@@ -7,7 +7,7 @@ use hgrpc::Revision;
 use hgrpc::cbor::{ArgError, Args, ByteString, RedirectTargets, Text};
 use hgrpc::wire::RequestId;
 
-use super::pipe::{Receiver, Stop};
+use super::pipe::{Receiver, Sender, Stop};
 use super::{Failure, Gone};
 
 /// A command that is being run: its name, its arguments and its data.
@@ -156,6 +156,9 @@ impl BufRead for Call {
 #[derive(Debug)]
 pub struct Data(pub(super) Option<Receiver<DataError>>);
 
+/// What a handler is told, and may tell the client, which is the one to know better.
+pub(super) const DATA_CUT: &str = "the connection ended before the request's data did";
+
 /// Why data has no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DataError {
@@ -163,6 +166,29 @@ pub(super) enum DataError {
     Cut,
     /// The handler was too slow.
     Stalled,
+    /// The handler wants no more of it.
+    GivenUp,
+}
+
+/// Gives data up while another thread waits for it; see [`Data::give_up`].
+#[derive(Debug)]
+pub struct GiveUp(Option<Sender<DataError>>);
+
+impl GiveUp {
+    /// A read of the data that waits fails, and so does every later one once what has come was
+    /// read; what still comes is swallowed.
+    pub fn give_up(&self) {
+        if let Some(sender) = &self.0 {
+            sender.end(Err(DataError::GivenUp));
+        }
+    }
+}
+
+impl Data {
+    /// What gives the data up from another thread than the one that reads it.
+    pub fn give_up(&self) -> GiveUp {
+        GiveUp(self.0.as_ref().map(Receiver::ender))
+    }
 }
 
 impl Read for Data {
@@ -186,10 +212,13 @@ impl BufRead for Data {
                 io::ErrorKind::TimedOut,
                 "the request's data was not read in time and was given up",
             )),
-            Err(Stop::Ended(DataError::Cut) | Stop::TimedOut) => Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the connection ended before the request's data did",
+            Err(Stop::Ended(DataError::GivenUp)) => Err(io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "the request's data was given up",
             )),
+            Err(Stop::Ended(DataError::Cut) | Stop::TimedOut) => {
+                Err(io::Error::new(io::ErrorKind::UnexpectedEof, DATA_CUT))
+            }
         }
     }
 

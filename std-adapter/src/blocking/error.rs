@@ -235,6 +235,27 @@ impl std::error::Error for CallError {
 }
 
 impl CallError {
+    /// Whether the server has said that it has no such command, in the words that this crate's
+    /// [`serve`](super::serve) uses. The protocol has no code for it; other servers have other
+    /// words.
+    pub fn is_unknown_command(&self, command: impl AsRef<[u8]>) -> bool {
+        let expected = super::Failure::unknown_command(command.as_ref()).message();
+        match self {
+            Self::Command(failure) => failure.message == expected,
+            // 0003 has one kind of error only.
+            Self::Server(failure) => failure.message == expected,
+            _ => false,
+        }
+    }
+
+    /// Whether the server has said, in this crate's words, that the connection ended before the
+    /// request's data did. For a client that has not ended it, this says that the server could not
+    /// make sense of what it got: it may speak another revision.
+    pub fn is_data_cut(&self) -> bool {
+        // Around it may be the structure of another revision.
+        matches!(self, Self::Server(failure) if failure.message.contains(super::call::DATA_CUT))
+    }
+
     /// The call's error inside of one that reading a [`Response`](super::Response) gave.
     ///
     /// # Errors

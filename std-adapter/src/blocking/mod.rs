@@ -96,7 +96,7 @@ mod sync;
 mod transport;
 mod workers;
 
-pub use call::{Call, Data};
+pub use call::{Call, Data, GiveUp};
 pub use client::Client;
 pub use config::{Config, Direction, Observer, Traffic};
 pub use error::{AnswerError, CallError, CommandFailure, ConnectionError, Lost, ServerFailure};

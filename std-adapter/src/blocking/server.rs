@@ -178,7 +178,7 @@ fn run(
     let number = conn.reactor().add_reply(command.responder);
     let reply = Reply::new(Arc::clone(conn), number);
     let Some(handler) = router.find(&call.name) else {
-        let failure = Failure::format("unknown command: %s", [&call.name]);
+        let failure = Failure::unknown_command(&call.name);
         conn.add_chore(Chore::Fail(Box::new(reply), failure));
         return None;
     };

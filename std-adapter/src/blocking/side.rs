@@ -24,6 +24,12 @@ pub struct Side {
 }
 
 impl Side {
+    /// Whether the peer takes text output and progress: any in 0003 and 0005; in 0006 one that has
+    /// said that it is an hgrpc client. To others they are not sent.
+    pub fn is_taken(&self) -> bool {
+        self.conn.reactor().server.peer_takes_side_frames()
+    }
+
     /// Text for people. It reaches them escaped.
     ///
     /// # Errors

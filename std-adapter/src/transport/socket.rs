@@ -5,6 +5,9 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::net::sockopt;
 
 use super::Connection;
 use super::connection::Link;
@@ -50,9 +53,17 @@ pub(super) fn connection<S: Socket>(socket: S, peer: String) -> Connection {
     Connection::new(reader, writer, &link, peer)
 }
 
-/// As [`connection`], for a TCP stream: small frames go out at once.
+/// How long a TCP peer may be silent before it is asked whether it is still there, and again.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// As [`connection`], for a TCP stream: small frames go out at once, and a peer whose machine or
+/// network is gone is noticed after some minutes.
 pub(super) fn tcp_connection(stream: TcpStream, peer: String) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
+    // Not worth an error.
+    let _ = sockopt::set_socket_keepalive(&stream, true);
+    let _ = sockopt::set_tcp_keepidle(&stream, KEEPALIVE);
+    let _ = sockopt::set_tcp_keepintvl(&stream, KEEPALIVE / 4);
     Ok(connection(stream, peer))
 }
 

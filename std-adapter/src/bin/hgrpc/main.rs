@@ -1,5 +1,6 @@
 //! The command-line tool `hgrpc`. One file per subcommand; [`exit`] says how each run can end.
 
+#[cfg(unix)]
 mod call;
 mod completions;
 mod decode;
@@ -8,6 +9,10 @@ mod encode;
 mod exit;
 mod io;
 mod man;
+#[cfg(unix)]
+mod serve;
+#[cfg(unix)]
+mod units;
 
 use std::process::ExitCode;
 
@@ -28,6 +33,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(unix)]
+    Call(Box<call::Args>),
+    #[cfg(unix)]
+    Serve(Box<serve::Args>),
     Demo(demo::Args),
     Decode(decode::Args),
     Encode(encode::Args),
@@ -36,10 +45,23 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    #[cfg(unix)]
+    if serve::guard::is_wanted() {
+        serve::guard::run();
+        return ExitCode::SUCCESS;
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
+    let result = match cli.command {
+        #[cfg(unix)]
+        Command::Call(args) => call::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Encode(args) => encode::run(&args),
+        #[cfg(unix)]
+        Command::Serve(args) => serve::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };
@@ -60,7 +82,15 @@ fn command() -> clap::Command {
 /// What names a subcommand.
 fn subcommand_parser() -> impl TypedValueParser<Value = String> {
     // Not asked of `command`, of which it is a part.
-    PossibleValuesParser::new(["decode", "encode", "completions", "man"])
+    PossibleValuesParser::new([
+        "call",
+        "serve",
+        "demo",
+        "decode",
+        "encode",
+        "completions",
+        "man",
+    ])
 }
 
 #[cfg(test)]

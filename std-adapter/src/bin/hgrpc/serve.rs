@@ -1,0 +1,150 @@
+//! `hgrpc serve`: commands for whoever connects.
+//!
+//! ```text
+//!   main thread   accepts; then waits for the connections that are left
+//!   per connection   1 thread that reads + 1 per running call
+//!   per program      3 more: its input, its output, its exit
+//!   for all          signals, time limits
+//! ```
+
+mod accept;
+mod builtin;
+mod capabilities;
+mod limit;
+mod log;
+mod peer;
+mod program;
+mod server;
+
+pub(crate) use program::guard;
+
+use std::io::{self, ErrorKind, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hgrpc::Revision;
+use hgrpc_std::blocking::Config;
+use hgrpc_std::transport::{Address, Listener};
+
+use crate::exit::Failure;
+use crate::units;
+use server::Server;
+
+const EXAMPLES: &str = "\
+Programs: a call's arguments are in HGRPC_ARG_<name> (letters, digits and _; a - in a name becomes \
+_; byte strings and text as they are, integers and booleans as text) and, all of them, as CBOR in \
+the file HGRPC_ARGS_FILE. Its data is standard input. Standard output is the response, error \
+output goes to the client as text, and lines `TOPIC POS TOTAL` on file descriptor 3 are progress. \
+An exit status but 0 makes the call fail. When the client goes away, the program and all that it \
+started are ended: SIGTERM, and SIGKILL a second later.
+
+Limits: --limit running=N,time=DURATION,output=SIZE holds for each program, NAME: before it for \
+this one. running: calls at once, 32 (each is a process). time: of one call, 1h (for programs that \
+hang; 0 is no limit). output: bytes of one call, no limit (they stream at the client's pace).
+
+Examples:
+  hgrpc serve tcp://127.0.0.1:7070
+  hgrpc serve unix:///run/user/1000/files --command 'cat=cat' --command 'list=ls -l /srv'
+  hgrpc serve tcp://127.0.0.1:0 --command 'pack=tar -cz /srv' --limit pack:running=2,time=10m
+  hgrpc call 'exec:ssh host hgrpc serve stdio:' echo msg=hello";
+
+/// Serve commands to whoever connects.
+///
+/// Offers the built-in commands capabilities, count, digest, echo and sleep, and any program that
+/// is named with --command. Prints its address when it listens. Ctrl-C, or SIGTERM, ends it in
+/// order: running calls get some time, then they are cut.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Where to listen: tcp://HOST:PORT (port 0: any that is free), unix:///PATH, or stdio: for one
+    /// connection over standard input and output.
+    address: String,
+    /// Offer a program as a command. Words are split and quoted as in a shell, but nothing is
+    /// expanded, and arguments of a call never become words. Takes the place of a built-in command
+    /// of this name. Repeatable.
+    #[arg(long, value_name = "NAME=PROGRAM ARGS")]
+    command: Vec<String>,
+    /// Limit programs: running=N, time=DURATION, output=SIZE, joined by commas; for one of them
+    /// with NAME: before. Repeatable.
+    #[arg(long, value_name = "[NAME:]LIMITS")]
+    limit: Vec<String>,
+    /// The revision of the protocol to speak.
+    #[arg(long, value_parser = crate::revision_parser(), default_value = "0006")]
+    revision: Revision,
+    /// Largest payload of a frame in bytes, received and sent. Default: 65535 received, 32768 sent.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(256..=16_777_215))]
+    max_frame: Option<u32>,
+    /// Connections at once. One more is told so and closed.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    connections: u32,
+    /// Calls at once on one connection. One more is refused.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    calls: u32,
+    /// Close a connection on which nothing runs and nothing comes for so long, or that takes none
+    /// of its answers for so long: 30s, 10m; 0 is never. Default: 10m, never for stdio:.
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    timeout: Option<Duration>,
+    /// How long running calls may go on when the server is ended.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = units::duration)]
+    grace: Duration,
+    /// Show each frame on standard error as it goes by.
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+/// As the command line says, until it is ended.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let address: Address = args
+        .address
+        .parse()
+        .map_err(|error| Failure::BadInput(format!("{error}")))?;
+    let programs = program::parse(&args.command, &args.limit).map_err(Failure::BadInput)?;
+    let listener = address.listen().map_err(|error| match error.kind() {
+        ErrorKind::Unsupported => Failure::BadInput(error.to_string()),
+        _ => Failure::Connection(error.to_string()),
+    })?;
+    let settings = server::Settings {
+        config: config(args),
+        connections: usize::try_from(args.connections).unwrap_or(usize::MAX),
+        timeout: match (args.timeout, &address) {
+            (Some(timeout), _) => Some(timeout).filter(|timeout| !timeout.is_zero()),
+            (None, Address::Stdio) => None,
+            (None, _) => Some(Duration::from_secs(600)),
+        },
+        grace: args.grace,
+        is_verbose: args.verbose,
+    };
+    let server = Server::new(settings, programs, listener.handle())
+        .map_err(|error| Failure::Io(format!("cannot start: {error}")))?;
+    let server = Arc::new(server);
+    server::watch_signals(&server)
+        .and_then(|()| server::watch_time(&server))
+        .map_err(|error| Failure::Io(format!("cannot start: {error}")))?;
+    announce(&listener);
+    accept::run(&server, listener);
+    match (server.finish(), address) {
+        // It was the only connection, and what became of it is what became of the run.
+        (Some(error), Address::Stdio) => Err(Failure::Connection(format!("stdio: {error}"))),
+        _ => Ok(()),
+    }
+}
+
+fn config(args: &Args) -> Config {
+    let mut config = Config::new(args.revision);
+    config.limits.calls = usize::try_from(args.calls).unwrap_or(usize::MAX);
+    if let Some(max_frame) = args.max_frame {
+        config.limits.frame_size = max_frame;
+        config.limits.send_frame_size = max_frame;
+    }
+    config
+}
+
+/// One line that says where, for people and for scripts that chose port 0.
+fn announce(listener: &Listener) {
+    let address = listener.address();
+    if *address != Address::Stdio {
+        // Nobody has to read it.
+        let _ =
+            writeln!(io::stdout(), "listening on {address}").and_then(|()| io::stdout().flush());
+    }
+}

@@ -1,0 +1,137 @@
+//! The command `capabilities`: what is offered, in the form of http-v2.md, 5.2, and the limits.
+
+use hgrpc::Revision;
+use hgrpc_std::blocking::{Call, Failure, Reply};
+use hgrpc_std::value::Value;
+
+use super::limit::Limit;
+use super::peer::Peer;
+use super::server::{Command, Commands, Settings};
+
+/// What is said of an argument.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arg {
+    kind: &'static str,
+    default: Option<u64>,
+}
+
+impl Arg {
+    pub(super) const fn optional(kind: &'static str) -> Self {
+        Self {
+            kind,
+            default: None,
+        }
+    }
+
+    pub(super) const fn int(default: u64) -> Self {
+        Self {
+            kind: "int",
+            default: Some(default),
+        }
+    }
+
+    fn describe(self) -> Value {
+        let mut entries = vec![
+            entry("type", bytes(self.kind)),
+            entry("required", Value::Bool(false)),
+        ];
+        if let Some(default) = self.default {
+            entries.push(entry("default", default.into()));
+        }
+        Value::Map(entries)
+    }
+}
+
+/// Answers with a map that was made when the server began.
+pub(super) struct Capabilities(Vec<u8>);
+
+impl Capabilities {
+    pub(super) fn new(settings: &Settings, commands: &Commands) -> Self {
+        let names = commands.keys().map(String::as_str);
+        let mut described: Vec<(Value, Value)> = names
+            .zip(commands.values())
+            .map(|(name, command)| entry(name, describe(&**command)))
+            .collect();
+        if !commands.contains_key("capabilities") {
+            described.push(entry("capabilities", describe(&Self(Vec::new()))));
+        }
+        let revision = settings.config.revision;
+        let limits = &settings.config.limits;
+        let map = Value::Map(vec![
+            entry("commands", Value::Map(described)),
+            entry(
+                "framingmediatypes",
+                Value::Array(vec![bytes(&media_type(revision))]),
+            ),
+            entry("revision", bytes(revision.name())),
+            entry(
+                "server",
+                bytes(concat!("hgrpc ", env!("CARGO_PKG_VERSION"))),
+            ),
+            entry(
+                "limits",
+                Value::Map(vec![
+                    entry("calls", count(limits.calls)),
+                    entry("connections", count(settings.connections)),
+                    entry("frame-size", u64::from(limits.frame_size).into()),
+                    entry("request-size", u64::from(limits.request_size).into()),
+                ]),
+            ),
+        ]);
+        Self(map.encode(revision.key_order()).unwrap_or_default())
+    }
+}
+
+impl Command for Capabilities {
+    fn run(&self, _: &Peer, call: &mut Call, reply: &mut Reply) -> Result<(), Failure> {
+        super::builtin::known_only(call, &[])?;
+        Ok(reply.cbor(&self.0)?)
+    }
+
+    fn args(&self) -> Vec<(&'static str, Arg)> {
+        Vec::new()
+    }
+}
+
+fn describe(command: &dyn Command) -> Value {
+    let args = command
+        .args()
+        .into_iter()
+        .map(|(name, arg)| entry(name, arg.describe()))
+        .collect();
+    let mut entries = vec![entry("args", Value::Map(args))];
+    if let Some(limit) = command.limit() {
+        // A program takes any arguments.
+        entries.push(entry("any-args", Value::Bool(true)));
+        entries.push(entry("limits", limits(limit)));
+    }
+    Value::Map(entries)
+}
+
+fn limits(limit: Limit) -> Value {
+    let mut entries = vec![entry("running", count(limit.running))];
+    if let Some(time) = limit.time {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        entries.push(entry("time-ms", millis.into()));
+    }
+    if let Some(output) = limit.output {
+        entries.push(entry("output", output.into()));
+    }
+    Value::Map(entries)
+}
+
+fn count(count: usize) -> Value {
+    Value::from(u64::try_from(count).unwrap_or(u64::MAX))
+}
+
+fn media_type(revision: Revision) -> String {
+    format!("application/mercurial-exp-framing-{}", revision.name())
+}
+
+fn entry(key: &str, value: Value) -> (Value, Value) {
+    (bytes(key), value)
+}
+
+fn bytes(text: &str) -> Value {
+    Value::Bytes(text.as_bytes().to_vec())
+}

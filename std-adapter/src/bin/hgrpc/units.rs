@@ -1,0 +1,83 @@
+//! Durations and sizes on the command line.
+
+use std::fmt;
+use std::time::Duration;
+
+/// `250ms`, `30s`, `10m`, `1h`; a number alone is seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split(text);
+    let millis = match unit {
+        "ms" => Some(1),
+        "" | "s" => Some(1000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    number
+        .zip(millis)
+        .and_then(|(number, unit)| number.checked_mul(unit))
+        // A year: any clock can add that.
+        .filter(|&millis| millis <= 366 * 24 * 3_600_000)
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("{text:?} is not a duration such as 250ms, 30s, 10m or 1h"))
+}
+
+/// `100`, `64K`, `10M`, `2G`: bytes, in powers of 1024.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let (number, unit) = split(text);
+    let unit = match unit.strip_suffix("iB").unwrap_or(unit) {
+        "" => Some(1),
+        "K" => Some(1 << 10),
+        "M" => Some(1 << 20),
+        "G" => Some(1 << 30),
+        "T" => Some(1 << 40),
+        _ => None,
+    };
+    number
+        .zip(unit)
+        .and_then(|(number, unit): (u64, u64)| number.checked_mul(unit))
+        .ok_or_else(|| format!("{text:?} is not a size such as 4096, 64K, 10M or 2G"))
+}
+
+fn split(text: &str) -> (Option<u64>, &str) {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    (number.parse().ok(), unit)
+}
+
+/// A duration as people write it.
+pub(crate) struct Shown(pub(super) Duration);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        match millis {
+            0 => f.write_str("0 s"),
+            millis if millis % 3_600_000 == 0 => write!(f, "{} h", millis / 3_600_000),
+            millis if millis % 60_000 == 0 => write!(f, "{} min", millis / 60_000),
+            millis if millis % 1000 == 0 => write!(f, "{} s", millis / 1000),
+            millis => write!(f, "{millis} ms"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_read() {
+        for (text, millis) in [("0", 0), ("7", 7000), ("250ms", 250), ("10m", 600_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "s", "-1", "1.5s", "1d", "99999999999h", "1 s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        for (text, bytes) in [("0", 0), ("12", 12), ("64K", 65_536), ("2GiB", 2 << 30)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "K", "1k", "1B", "99999999999T"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+}
