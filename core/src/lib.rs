@@ -110,7 +110,7 @@
 //!                 let mut answer = server.reject(rejection);
 //!                 let stream = stream.get_or_insert_with(|| server.open_stream(&[]).unwrap());
 //!                 let mut out = server.output(table, stream);
-//!                 while let Some(frame) = answer.next_frame(&mut out) {
+//!                 while let Some(frame) = answer.next_frame(&mut out).unwrap() {
 //!                     write(&frame);
 //!                 }
 //!             }

@@ -90,7 +90,7 @@ fn run<T: Table, A: Arena>(
                                 log.push(format!("reject {rejection:?}"));
                                 let mut answer = server.reject(rejection);
                                 let mut out = server.output(table, &mut stream);
-                                assert!(answer.next_frame(&mut out).is_some());
+                                assert!(matches!(answer.next_frame(&mut out), Ok(Some(_))));
                             }
                             Ok(other) => panic!("an action without a rule: {other:?}"),
                             Err(ProtocolError::AlreadyErrored) if !part.is_first => {}

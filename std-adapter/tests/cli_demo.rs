@@ -58,7 +58,7 @@ fn both_transfers_have_the_same_hash() {
 fn wrong_arguments_are_named() {
     for args in [
         ["--size", "many"],
-        ["--size", "9999999999G"],
+        ["--size", "99999999999G"],
         ["--revision", "0004"],
     ] {
         let (code, _, err) = demo(&args);

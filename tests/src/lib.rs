@@ -16,3 +16,8 @@ pub mod fields;
 pub mod parts;
 pub mod stores;
 pub mod vectors;
+
+/// The examples of the project's README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

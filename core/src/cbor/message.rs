@@ -115,16 +115,47 @@ pub fn encode_atoms(
     Ok(writer.position())
 }
 
-/// Writes the arguments of one message as an array of byte strings, for
-/// [`Failure::with_args`](crate::server::Failure::with_args), and returns its length. Invalid UTF-8 as in
-/// [`encode_atoms`].
-///
-/// # Errors
-/// [`ApiMisuse::TooLarge`] if the buffer is too small.
-pub fn encode_message_args(args: &[&[u8]], buffer: &mut [u8]) -> Result<usize, ApiMisuse> {
-    let mut writer = CborWriter::new(buffer);
-    write_text_args(args, &mut writer)?;
-    Ok(writer.position())
+/// The arguments of one message, encoded: what the `%s` of a
+/// [`Failure`](crate::server::Failure)'s message stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct MessageArgs<'a>(&'a [u8]);
+
+impl<'a> MessageArgs<'a> {
+    /// No arguments.
+    pub const EMPTY: Self = Self(&[]);
+
+    /// Encodes arguments into `buffer`. Invalid UTF-8 is replaced as in [`encode_atoms`].
+    ///
+    /// # Errors
+    /// [`ApiMisuse::TooLarge`] if the buffer is too small.
+    pub fn encode(args: &[&[u8]], buffer: &'a mut [u8]) -> Result<Self, ApiMisuse> {
+        let mut writer = CborWriter::new(buffer);
+        write_text_args(args, &mut writer)?;
+        Ok(if args.is_empty() {
+            Self::EMPTY
+        } else {
+            Self(writer.finish())
+        })
+    }
+
+    /// Arguments that are encoded already: exactly one array of byte strings.
+    ///
+    /// # Errors
+    /// Why they are not.
+    pub fn from_cbor(bytes: &'a [u8]) -> Result<Self, CborError> {
+        let mut list = ByteStrings::strict(Value::from_cbor(bytes)?).ok_or(CborError::Malformed)?;
+        Ok(if list.next().is_some() {
+            Self(bytes)
+        } else {
+            Self::EMPTY
+        })
+    }
+
+    /// The encoded array; nothing at all if there are no arguments.
+    pub const fn as_cbor(&self) -> &'a [u8] {
+        self.0
+    }
 }
 
 /// An array of atoms that was received. The whole was checked when it was decoded.
@@ -393,8 +424,17 @@ mod tests {
             );
         }
         let mut buffer = [0; 16];
-        assert_eq!(encode_message_args(&[b"x", b"\xff"], &mut buffer), Ok(7));
-        assert_eq!(buffer[..7], hex("824178 43efbfbd"));
+        let args = MessageArgs::encode(&[b"x", b"\xff"], &mut buffer).unwrap();
+        assert_eq!(args.as_cbor(), hex("824178 43efbfbd"));
+        assert_eq!(MessageArgs::from_cbor(args.as_cbor()), Ok(args));
+        assert_eq!(MessageArgs::from_cbor(b"\x80"), Ok(MessageArgs::EMPTY));
+        assert_eq!(
+            MessageArgs::encode(&[], &mut [0; 1]),
+            Ok(MessageArgs::EMPTY)
+        );
+        for wrong in [&b"\x81\x01"[..], b"\xa0", b"\x80\x80", b"\x81\x61a"] {
+            assert_eq!(MessageArgs::from_cbor(wrong), Err(CborError::Malformed));
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub use item::{
     CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_SIMPLE, MAJOR_TAG,
     MAJOR_TEXT, MAJOR_UNSIGNED, MAX_NESTING, ValueScanner, value_len,
 };
-pub use message::{Atom, AtomView, Atoms, AtomsIter, encode_atoms, encode_message_args};
+pub use message::{Atom, AtomView, Atoms, AtomsIter, MessageArgs, encode_atoms};
 pub use pieces::Pieces;
 pub use progress::Progress;
 pub use reader::{CborReader, Items};

@@ -5,8 +5,8 @@ use super::{Announcement, Client};
 use crate::cbor::{ContentEncoding, EncodedArgs, RequestPieces};
 use crate::store::{Entry, Phase, Table};
 use crate::wire::{
-    CommandDataFlags, CommandRequestFlags, FrameHeader, FrameKind, MAX_SLICES, OutFrame, RequestId,
-    SettingsFlags, StreamFlags, StreamId, TypeFlags,
+    CommandDataFlags, CommandRequestFlags, FrameHeader, FrameKind, MAX_LENGTH, MAX_SLICES,
+    OutFrame, RequestId, SettingsFlags, StreamFlags, StreamId, TypeFlags,
 };
 use crate::{ApiMisuse, Protocol, Revision};
 
@@ -114,7 +114,7 @@ const STREAM: StreamId = StreamId::new(1);
 
 impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
     fn frame_size(&self) -> usize {
-        usize::try_from(self.client.config.send_frame_size.max(1)).unwrap_or(usize::MAX)
+        self.client.frame_size()
     }
 
     fn frame<'b>(
@@ -150,6 +150,25 @@ impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
             SettingsFlags::EOS.into(),
             slices,
         ))
+    }
+}
+
+impl<P: Protocol> Client<P> {
+    /// Largest payload of a frame that is sent: what the header's field can hold at most.
+    pub(super) fn frame_size(&self) -> usize {
+        let size = self.config.send_frame_size.clamp(1, MAX_LENGTH);
+        usize::try_from(size).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the settings that are still to be sent fit a frame (deviations.md, D3).
+    pub(super) fn settings_fit(&self) -> bool {
+        let is_sent = self.has_settings || !self.revision().has_settings();
+        let announcement = self.config.announcement.filter(|_| !is_sent);
+        announcement.is_none_or(|announcement| {
+            let slices = settings_slices(announcement);
+            let length = slices.iter().fold(0usize, |n, s| n.saturating_add(s.len()));
+            length <= self.frame_size()
+        })
     }
 }
 

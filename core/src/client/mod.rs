@@ -254,6 +254,7 @@ impl<P: Protocol> Client<P> {
     /// [`ApiMisuse::CannotIssueCommands`]: the one send is spent.
     /// [`ApiMisuse::RequestIdsExhausted`]: no ID, or no room in the table. Nothing changed.
     /// [`ApiMisuse::NotInThisRevision`]: a redirect before 0006.
+    /// [`ApiMisuse::TooLarge`]: the client's settings do not fit a frame.
     pub fn call<'a, T: Table + ?Sized>(
         &mut self,
         table: &mut T,
@@ -261,6 +262,9 @@ impl<P: Protocol> Client<P> {
     ) -> Result<(Call<'a>, SendAction), ApiMisuse> {
         if self.is_spent {
             return Err(ApiMisuse::CannotIssueCommands);
+        }
+        if !self.settings_fit() {
+            return Err(ApiMisuse::TooLarge);
         }
         let id = self.free_id(table).ok_or(ApiMisuse::RequestIdsExhausted)?;
         let call = Call::new(id, self.next_order, request, self.revision())?;
@@ -336,6 +340,9 @@ impl<P: Protocol> Client<P> {
             _ => return Err(ApiMisuse::RequestNotActive),
         }
         arena.remove(Key::request(id));
+        if self.frame.request_id == id {
+            self.swallow_frame();
+        }
         Ok(())
     }
 

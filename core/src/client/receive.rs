@@ -166,8 +166,17 @@ impl<P: Protocol> Client<P> {
         table: &mut T,
         arena: &'a mut A,
     ) -> Result<ClientAction<'a>, ClientError> {
-        let is_whole = is_last && !self.frame.is_begun;
+        let is_first = !self.frame.is_begun;
+        let is_whole = is_last && is_first;
         self.frame.is_begun = true;
+        if is_first && matches!(self.frame.task, Task::Message(_)) {
+            // What a message left that broke off inside of its frame.
+            arena.remove(Key::MESSAGE);
+        }
+        if is_last && self.frame.ends_stream && self.frame.task != Task::Settings {
+            // Settings that were not completed end with their stream.
+            arena.remove(Key::stream(self.frame.stream_id));
+        }
         match self.frame.task {
             Task::Skip(None) => Ok(ClientAction::Noop),
             Task::Skip(Some(error)) if is_last => {
@@ -187,6 +196,16 @@ impl<P: Protocol> Client<P> {
             Task::Response => self.response_part(bytes, is_last, table, arena),
             Task::Message(kind) => self.message_part(kind, bytes, is_last, is_whole, table, arena),
         }
+    }
+
+    /// The current frame's request was cancelled: what is still to come of the frame is swallowed.
+    pub(super) fn swallow_frame(&mut self) {
+        let ends = match self.frame.task {
+            Task::Response => ResponseFlags::from(self.frame.flags).contains(ResponseFlags::EOS),
+            Task::Message(kind) => kind == FrameKind::ErrorResponse,
+            _ => return,
+        };
+        self.frame.task = Task::Swallow(ends);
     }
 
     /// An error of the current frame's request, or of the connection if it has none.
@@ -251,7 +270,7 @@ impl<P: Protocol> Client<P> {
                 StreamSettings::continue_ok(gathered).map(|()| None)
             }
         };
-        if is_end || result.is_err() {
+        if is_end || self.frame.ends_stream || result.is_err() {
             arena.remove(key);
         }
         match result {
@@ -292,14 +311,10 @@ impl<P: Protocol> Client<P> {
         };
         let wants_status = self.config.takes_status && self.revision().has_status_map();
         let (status, data) = if wants_status && entry.request_len == 0 {
-            match self.take_status(request_id, bytes, arena) {
+            match self.take_status(request_id, bytes, eos, arena) {
                 Ok(Some((status, len, data))) => {
                     entry.request_len = u32::try_from(len).unwrap_or(u32::MAX);
                     (Some(status), data)
-                }
-                Ok(None) if eos => {
-                    self.end_request(table);
-                    return Err(self.request_error(ProtocolError::TruncatedResponse));
                 }
                 Ok(None) => return Ok(ClientAction::Noop),
                 Err(error) => {
@@ -334,21 +349,28 @@ impl<P: Protocol> Client<P> {
     }
 
     /// Takes the status map off the front of a response: the map, its length, and the rest of
-    /// `bytes`. `None`: it is not complete.
+    /// `bytes`. `None`: it is not complete. `eos`: nothing of the response follows.
     fn take_status<'a, A: Arena + ?Sized>(
         &self,
         id: RequestId,
         bytes: &'a [u8],
+        eos: bool,
         arena: &'a mut A,
     ) -> Result<Option<Opened<'a>>, ProtocolError> {
         let key = Key::request(id);
         let held = arena.find(key).map_or(0, <[u8]>::len);
         if held == 0 {
             match Status::decode(bytes) {
+                // Decided as if it had come in pieces: the same bytes get the same answer.
+                Ok((_, len)) if len > self.status_size().min(arena.room(key)) => {
+                    return Err(ProtocolError::BadStatus);
+                }
                 Ok((status, len)) => {
+                    arena.remove(key);
                     return Ok(Some((status, len, bytes.get(len..).unwrap_or(&[]))));
                 }
                 Err(StatusError::BadStatus) => return Err(ProtocolError::BadStatus),
+                Err(StatusError::Incomplete) if bytes.is_empty() && !eos => return Ok(None),
                 Err(StatusError::Incomplete) => {}
             }
         }
@@ -366,10 +388,15 @@ impl<P: Protocol> Client<P> {
                     Err(_) => Err(ProtocolError::BadStatus),
                 }
             }
-            Err(StatusError::Incomplete) if more.len() == bytes.len() => Ok(None),
-            Err(_) => {
+            Err(StatusError::Incomplete) if more.len() == bytes.len() && !eos => Ok(None),
+            Err(error) => {
                 arena.remove(key);
-                Err(ProtocolError::BadStatus)
+                Err(match error {
+                    StatusError::Incomplete if more.len() == bytes.len() => {
+                        ProtocolError::TruncatedResponse
+                    }
+                    _ => ProtocolError::BadStatus,
+                })
             }
         }
     }
@@ -388,7 +415,13 @@ impl<P: Protocol> Client<P> {
         let request_id = self.frame.request_id;
         self.note_receiving(table);
         let is_error = kind == FrameKind::ErrorResponse;
-        let message = if is_whole {
+        if is_error && is_last {
+            // A status map that was not completed ends with its request.
+            arena.remove(Key::request(request_id));
+        }
+        // A whole message is not copied, but must fit as if it were: the same bytes get the same
+        // answer.
+        let message = if is_whole && bytes.len() <= arena.room(Key::MESSAGE) {
             bytes
         } else {
             if arena.append(Key::MESSAGE, bytes).is_err() {

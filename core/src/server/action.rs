@@ -41,6 +41,9 @@ pub enum ServerAction<'a> {
     },
     /// A request exceeds a local limit and is refused; answer it with
     /// [`Server::reject`](super::Server::reject). Its neighbours go on.
+    ///
+    /// It may be a command that runs already (streaming only, `too-many-frames`): then stop it; its
+    /// responder is stale.
     RejectRequest(Rejection),
 }
 

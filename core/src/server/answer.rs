@@ -4,7 +4,7 @@
 use super::text::{self, FailureKind, compose_refusal};
 use super::writer::Next;
 use super::{Output, Push, Rejection, Responder, ResponseWriter, Server};
-use crate::cbor::{Head, Pieces, STATUS_OK, Value};
+use crate::cbor::{Head, MessageArgs, Pieces, STATUS_OK, Value};
 use crate::store::Table;
 use crate::wire::{ErrorFlags, FrameKind, OutFrame, RequestId, ResponseFlags};
 use crate::{ApiMisuse, Protocol};
@@ -44,7 +44,7 @@ pub enum Body<'a> {
 pub struct Failure<'a> {
     pub(super) kind: FailureKind,
     pub(super) message: &'a [u8],
-    pub(super) args: &'a [u8],
+    pub(super) args: MessageArgs<'a>,
     pub(super) head: Head,
 }
 
@@ -53,13 +53,14 @@ impl<'a> Failure<'a> {
         Self {
             kind,
             message,
-            args: &[],
+            args: MessageArgs::EMPTY,
             head: text::NO_HEAD,
         }
     }
 
     /// The command failed: a `status: error` map (0005 and 0006), or an error response where
-    /// output has begun and in 0003. `message` is a format string, see [`with_args`](Self::with_args).
+    /// output has begun and in 0003. `message` is a format string, see [`with_args`](Self::with_args),
+    /// and ASCII where it is not sent raw: put other text into an argument.
     pub const fn command(message: &'a [u8]) -> Self {
         Self::new(FailureKind::Command, message)
     }
@@ -75,11 +76,10 @@ impl<'a> Failure<'a> {
         Self::new(FailureKind::Raw(flags), message)
     }
 
-    /// Gives values to the `%s` of a command's message: an encoded array of byte strings, as
-    /// [`encode_message_args`](crate::cbor::encode_message_args) makes it.
-    /// Error responses of 0003 and 0005 are raw text and cannot carry them.
+    /// Gives values to the `%s` of a command's message. Error responses of 0003 and 0005 are raw
+    /// text and cannot carry them.
     #[must_use]
-    pub const fn with_args(self, args: &'a [u8]) -> Self {
+    pub const fn with_args(self, args: MessageArgs<'a>) -> Self {
         Self { args, ..self }
     }
 }
@@ -106,6 +106,7 @@ impl<P: Protocol> Server<P> {
     /// # Errors
     /// [`ApiMisuse::RequestNotActive`]: answered already, or the responder is of another reactor.
     /// [`ApiMisuse::NotInThisRevision`]: a redirect before 0006.
+    /// [`ApiMisuse::TooLarge`]: the status map does not fit a frame (deviations.md, D3).
     pub fn respond<'a, T: Table + ?Sized>(
         &self,
         table: &T,
@@ -115,7 +116,12 @@ impl<P: Protocol> Server<P> {
         if matches!(body, Body::Redirect(_)) && !self.revision().has_settings() {
             return Err(ApiMisuse::NotInThisRevision);
         }
-        let writer = self.begin_response(table, responder)?;
+        let needs = match body {
+            Body::Failure(_) => 0,
+            Body::Redirect(status) => status.len(),
+            _ => STATUS_OK.len(),
+        };
+        let writer = self.begin_with(table, responder, needs)?;
         Ok(Answer {
             writer,
             taken: 0,
@@ -129,11 +135,25 @@ impl<P: Protocol> Server<P> {
     ///
     /// # Errors
     /// [`ApiMisuse::RequestNotActive`]: answered already, or the responder is of another reactor.
+    /// [`ApiMisuse::TooLarge`]: the status map does not fit a frame (deviations.md, D3).
     pub fn begin_response<T: Table + ?Sized>(
         &self,
         table: &T,
         responder: Responder,
     ) -> Result<ResponseWriter, ApiMisuse> {
+        self.begin_with(table, responder, STATUS_OK.len())
+    }
+
+    /// `needs` is the length of the status map, which is never cut.
+    fn begin_with<T: Table + ?Sized>(
+        &self,
+        table: &T,
+        responder: Responder,
+        needs: usize,
+    ) -> Result<ResponseWriter, ApiMisuse> {
+        if self.revision().has_status_map() && needs > self.frame_size() {
+            return Err(ApiMisuse::TooLarge);
+        }
         match table.find(responder.request_id()) {
             Some(e) if e.is_active() && e.order == responder.order() => {
                 Ok(ResponseWriter::new(responder))
@@ -338,25 +358,38 @@ impl RejectionAnswer {
     }
 
     /// Takes the frame; `None` if it was taken.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfOrder`]: the stream has ended. [`ApiMisuse::TooLarge`]: it does not fit a
+    /// frame, which must then be very small. Nothing changed.
     pub fn next_frame<T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut Output<'_, T, P>,
-    ) -> Option<OutFrame<'_>> {
+    ) -> Result<Option<OutFrame<'_>>, ApiMisuse> {
         if self.is_ended {
-            return None;
+            return Ok(None);
         }
-        self.is_ended = true;
+        if out.stream.is_ended() {
+            return Err(ApiMisuse::OutOfOrder);
+        }
         let digits = decimal(self.rejection.limit, &mut self.digits);
         let parts = [self.rejection.reason.name().as_bytes(), b", limit ", digits];
         let revision = out.server.revision();
         let (flags, slices) = compose_refusal(revision, parts, &mut self.head);
-        Some(out.frame(
+        let length = slices
+            .iter()
+            .fold(0usize, |sum, s| sum.saturating_add(s.len()));
+        if length > out.frame_size() {
+            return Err(ApiMisuse::TooLarge);
+        }
+        self.is_ended = true;
+        Ok(Some(out.frame(
             self.rejection.request_id,
             FrameKind::ErrorResponse,
             flags,
             false,
             slices,
-        ))
+        )))
     }
 }
 

@@ -44,7 +44,7 @@ impl<'a> Deferred<'a> {
     ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
         match self {
             Self::Answer(answer) => answer.next_frame(out, scratch),
-            Self::Rejection(answer) => Ok(answer.next_frame(out)),
+            Self::Rejection(answer) => answer.next_frame(out),
             Self::Side(frame) => frame.next_frame(out),
         }
     }

@@ -4,7 +4,8 @@ use super::{Responder, Server};
 use crate::cbor::ContentEncoding;
 use crate::store::{Phase, Table};
 use crate::wire::{
-    FrameHeader, FrameKind, MAX_SLICES, OutFrame, RequestId, StreamFlags, StreamId, TypeFlags,
+    FrameHeader, FrameKind, MAX_LENGTH, MAX_SLICES, OutFrame, RequestId, StreamFlags, StreamId,
+    TypeFlags,
 };
 use crate::{ApiMisuse, Protocol};
 
@@ -107,6 +108,12 @@ impl<P: Protocol> Server<P> {
         Ok(())
     }
 
+    /// Largest payload of a frame that is sent: what the header's field can hold at most.
+    pub(super) fn frame_size(&self) -> usize {
+        let size = self.config.send_frame_size.clamp(1, MAX_LENGTH);
+        usize::try_from(size).unwrap_or(usize::MAX)
+    }
+
     /// Puts the server, its table and one of its streams together, for frames to be made.
     pub const fn output<'o, T: Table + ?Sized>(
         &'o mut self,
@@ -139,7 +146,7 @@ impl<T: Table + ?Sized, P: Protocol> defmt::Format for Output<'_, T, P> {
 impl<T: Table + ?Sized, P: Protocol> Output<'_, T, P> {
     /// Largest payload of a frame.
     pub(super) fn frame_size(&self) -> usize {
-        usize::try_from(self.server.config.send_frame_size.max(1)).unwrap_or(usize::MAX)
+        self.server.frame_size()
     }
 
     /// Whether a responder's request may still be answered, and the stream may be written on.

@@ -313,11 +313,14 @@ impl<P: Protocol> Server<P> {
         if entry.phase == Phase::Streaming {
             return Ok(None);
         }
-        let held = length(arena.find(key).unwrap_or(&[]));
+        let chunk = arena.find(key);
+        let held = length(chunk.unwrap_or(&[]));
         let room = u32::try_from(arena.room(key)).unwrap_or(u32::MAX);
+        // Where there is no room at all, not even an empty chunk may fit.
+        let is_full = room == 0 && chunk.is_none();
         // Bytes of this kind that there is place for: by the limit, and by the arena.
         let counted = held.saturating_sub(entry.request_len);
-        if header.length() > limit.saturating_sub(counted) || header.length() > room {
+        if is_full || header.length() > limit.saturating_sub(counted).min(room) {
             let limit = limit.min(counted.saturating_add(room));
             return self.refuse_open(header, entry, reason, limit, table, arena);
         }

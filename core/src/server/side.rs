@@ -59,7 +59,7 @@ impl<P: Protocol> Server<P> {
         if !self.peer_takes_side_frames() {
             return Err(ApiMisuse::PeerTakesNoSideFrames);
         }
-        if u32::try_from(len).unwrap_or(u32::MAX) > self.config.send_frame_size {
+        if len > self.frame_size() {
             return Err(ApiMisuse::TooLarge);
         }
         let payload = buffer.get(..len).ok_or(ApiMisuse::TooLarge)?;

@@ -31,7 +31,8 @@ impl Failure<'_> {
     ) -> Result<Composed<'_>, ApiMisuse> {
         let is_status =
             self.kind == FailureKind::Command && !has_begun && revision.has_status_map();
-        let has_args = !self.args.is_empty();
+        let args = self.args.as_cbor();
+        let has_args = !args.is_empty();
         // What stands around the arguments, the message's head and the message, in key order.
         // 0005 has the message before its arguments (shorter keys first), 0006 after them.
         let [before, between, after]: [&'static [u8]; 3] = match (revision, is_status) {
@@ -64,6 +65,9 @@ impl Failure<'_> {
             }
         };
         let is_raw = before.is_empty();
+        if !is_raw && self.message.iter().any(|byte| *byte >= 0x80) {
+            return Err(ApiMisuse::InvalidMessage);
+        }
         // At most five bytes of head: messages of 4 GiB do not fit a frame.
         let around = before
             .len()
@@ -72,7 +76,7 @@ impl Failure<'_> {
         let overhead = if is_raw {
             0
         } else {
-            around.saturating_add(self.args.len()).saturating_add(5)
+            around.saturating_add(args.len()).saturating_add(5)
         };
         let room = frame_size.saturating_sub(overhead);
         let mut message = self.message;
@@ -94,9 +98,9 @@ impl Failure<'_> {
         self.head = bytes_head(message.len());
         let head = self.head.as_slice();
         let slices = if revision.has_settings() {
-            [before, self.args, between, head, message, after]
+            [before, args, between, head, message, after]
         } else {
-            [before, head, message, between, self.args, after]
+            [before, head, message, between, args, after]
         };
         Ok((kind, flags, slices))
     }
@@ -133,4 +137,116 @@ pub(super) const NO_HEAD: Head = Head::new(MAJOR_BYTES, 0);
 /// The head of a byte string of this length.
 fn bytes_head(len: usize) -> Head {
     Head::new(MAJOR_BYTES, u64::try_from(len).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::ToString;
+
+    use super::*;
+    use crate::cbor::{ErrorMessage, MessageArgs, Status};
+
+    fn payload(
+        failure: &mut Failure<'_>,
+        revision: Revision,
+        has_begun: bool,
+    ) -> (FrameKind, std::vec::Vec<u8>) {
+        let (kind, _, slices) = failure.compose(revision, 0x8000, has_begun).unwrap();
+        (kind, slices.concat())
+    }
+
+    #[test]
+    fn a_commands_error_is_a_status_that_is_understood() {
+        let mut buffer = [0; 32];
+        let args = MessageArgs::encode(&[b"thing"], &mut buffer).unwrap();
+        // As in the vectors of 0006; 0005 has an atom, and shorter keys first.
+        let cases: [(Revision, MessageArgs<'_>, &[u8]); 4] = [
+            (
+                Revision::R0006,
+                args,
+                b"\xa2Eerror\xa2Dargs\x81EthingGmessageFbad %sFstatusEerror",
+            ),
+            (
+                Revision::R0006,
+                MessageArgs::EMPTY,
+                b"\xa2Eerror\xa1GmessageFbad %sFstatusEerror",
+            ),
+            (
+                Revision::R0005,
+                args,
+                b"\xa2Eerror\xa1Gmessage\x81\xa2CmsgFbad %sDargs\x81EthingFstatusEerror",
+            ),
+            (
+                Revision::R0005,
+                MessageArgs::EMPTY,
+                b"\xa2Eerror\xa1Gmessage\x81\xa1CmsgFbad %sFstatusEerror",
+            ),
+        ];
+        for (revision, args, expected) in cases {
+            let mut failure = Failure::command(b"bad %s").with_args(args);
+            let (kind, bytes) = payload(&mut failure, revision, false);
+            assert_eq!((kind, &bytes[..]), (FrameKind::CommandResponse, expected));
+            let Ok((Status::Error(error), len)) = Status::decode(&bytes) else {
+                panic!()
+            };
+            assert_eq!(len, bytes.len());
+            let shown = if args == MessageArgs::EMPTY {
+                "bad %s"
+            } else {
+                "bad thing"
+            };
+            assert_eq!(error.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn an_error_response_is_understood() {
+        let mut buffer = [0; 32];
+        let args = MessageArgs::encode(&[b"wrong"], &mut buffer).unwrap();
+        for (mut failure, expected) in [
+            (
+                Failure::command(b"went %s").with_args(args),
+                ("command", "went wrong"),
+            ),
+            (Failure::server(b"went"), ("server", "went")),
+        ] {
+            let (kind, bytes) = payload(&mut failure, Revision::R0006, true);
+            assert_eq!(kind, FrameKind::ErrorResponse);
+            let message = ErrorMessage::decode(&bytes, ErrorFlags::NONE, Revision::R0006).unwrap();
+            assert_eq!(message.to_string(), expected.1);
+            let ErrorMessage::Structured { kind, .. } = message else {
+                panic!()
+            };
+            assert_eq!(kind, *expected.0);
+        }
+    }
+
+    #[test]
+    fn messages_that_cannot_be_sent_are_refused() {
+        let mut buffer = [0; 32];
+        let args = MessageArgs::encode(&[b"x"], &mut buffer).unwrap();
+        let mut with_args = Failure::command(b"%s").with_args(args);
+        assert_eq!(
+            with_args.compose(Revision::R0003, 64, false).unwrap_err(),
+            ApiMisuse::NotInThisRevision
+        );
+        assert_eq!(
+            with_args.compose(Revision::R0005, 64, true).unwrap_err(),
+            ApiMisuse::NotInThisRevision
+        );
+        let mut not_ascii = Failure::server("é".as_bytes());
+        assert_eq!(
+            not_ascii.compose(Revision::R0006, 64, false).unwrap_err(),
+            ApiMisuse::InvalidMessage
+        );
+        assert!(not_ascii.compose(Revision::R0005, 64, false).is_ok());
+        let mut long = Failure::server(&[b'x'; 65]);
+        assert_eq!(
+            long.compose(Revision::R0005, 64, false).unwrap_err(),
+            ApiMisuse::TooLarge
+        );
+        let (_, _, cut) = long.compose(Revision::R0006, 64, false).unwrap();
+        assert!(cut.concat().len() <= 64);
+    }
 }

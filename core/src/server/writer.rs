@@ -216,17 +216,15 @@ impl ResponseWriter {
             // The first piece is the status map: a frame of its own, left out if empty.
             self.claim(out)?;
             self.phase = Phase::Status;
-            if self.sent > 0 {
+            let rest = piece.get(self.sent..).unwrap_or(&[]);
+            if rest.is_empty() {
                 self.sent = 0;
                 self.phase = Phase::Body;
                 return Ok(Push::Taken);
             }
-            if piece.is_empty() {
-                self.phase = Phase::Body;
-                return Ok(Push::Taken);
-            }
-            self.sent = piece.len();
-            return Ok(Push::Frame(self.data_frame(out, piece, false)));
+            let bytes = rest.get(..out.frame_size()).unwrap_or(rest);
+            self.sent = self.sent.saturating_add(bytes.len());
+            return Ok(Push::Frame(self.data_frame(out, bytes, false)));
         }
         self.push_with(out, None, scratch, piece)
     }
@@ -434,6 +432,7 @@ impl ResponseWriter {
     /// # Errors
     /// [`ApiMisuse`]; nothing changed. [`ApiMisuse::OutOfOrder`]: output has begun.
     /// [`ApiMisuse::NotInThisRevision`]: a redirect before 0006.
+    /// [`ApiMisuse::TooLarge`]: the map does not fit a frame.
     pub fn redirect<'b, T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut Output<'_, T, P>,
@@ -442,6 +441,9 @@ impl ResponseWriter {
         self.claim(out)?;
         if !out.server.revision().has_settings() {
             return Err(ApiMisuse::NotInThisRevision);
+        }
+        if status.len() > out.frame_size() {
+            return Err(ApiMisuse::TooLarge);
         }
         match self.phase {
             Phase::Redirected => return Ok(None),

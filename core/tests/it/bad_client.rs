@@ -253,7 +253,7 @@ fn configs() -> impl Strategy<Value = (Revision, ServerConfig)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn any_split_and_any_store_give_the_same_events(
@@ -302,7 +302,7 @@ proptest! {
 fn the_scripts_reach_every_event() {
     let mut runner = TestRunner::deterministic();
     let mut seen = BTreeSet::new();
-    for _ in 0..2500 {
+    for _ in 0..1500 {
         let (revision, config, steps) = case().new_tree(&mut runner).unwrap().current();
         let (table, arena) = (
             OracleTable::new(REQUESTS),

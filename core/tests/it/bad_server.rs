@@ -211,7 +211,7 @@ fn note(action: Result<ClientAction<'_>, ClientError>, events: &mut Vec<Event>) 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn any_split_and_any_store_give_the_same_events(
@@ -248,7 +248,7 @@ proptest! {
 fn the_scripts_reach_every_event() {
     let mut runner = TestRunner::deterministic();
     let mut seen = BTreeSet::new();
-    for _ in 0..1500 {
+    for _ in 0..600 {
         let steps = prop::collection::vec(step(), 0..24);
         let steps = steps.new_tree(&mut runner).unwrap().current();
         for revision in REVISIONS {

@@ -164,7 +164,7 @@ impl<T: Table, A: Arena> Owner<T, A> {
         }
         let mut answer = self.server.reject(rejection);
         let mut out = output(&mut self.server, &mut self.table, &mut self.stream);
-        while let Some(frame) = answer.next_frame(&mut out) {
+        while let Some(frame) = answer.next_frame(&mut out).unwrap() {
             self.sent.extend(frame.as_slices().concat());
         }
     }

@@ -156,6 +156,9 @@ impl BufRead for Call {
 #[derive(Debug)]
 pub struct Data(pub(super) Option<Receiver<DataError>>);
 
+/// What a handler is told, and may tell the client, which is the one to know better.
+pub(super) const DATA_CUT: &str = "the connection ended before the request's data did";
+
 /// Why data has no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DataError {
@@ -213,10 +216,9 @@ impl BufRead for Data {
                 io::ErrorKind::BrokenPipe,
                 "the request's data was given up",
             )),
-            Err(Stop::Ended(DataError::Cut) | Stop::TimedOut) => Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the connection ended before the request's data did",
-            )),
+            Err(Stop::Ended(DataError::Cut) | Stop::TimedOut) => {
+                Err(io::Error::new(io::ErrorKind::UnexpectedEof, DATA_CUT))
+            }
         }
     }
 

@@ -244,7 +244,7 @@ impl Conn {
                     let mut answer = reactor.server.reject(rejection);
                     let frame = answer.next_frame(&mut reactor.frames());
                     drop(reactor);
-                    if let Some(frame) = frame
+                    if let Ok(Some(frame)) = frame
                         && let Err(error) = turn.write(&[frame])
                     {
                         self.fail(&error);

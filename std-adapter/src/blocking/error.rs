@@ -16,6 +16,8 @@ use crate::encoding::DecodeError;
 pub enum ConnectionError {
     /// The peer closed it, between two frames.
     Closed,
+    /// The peer closed it without having said anything.
+    ClosedAtOnce,
     /// It ended in the middle of a frame, which lacks so many bytes.
     Cut {
         /// Bytes of the header or the payload that did not come.
@@ -39,6 +41,9 @@ impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("the peer closed the connection"),
+            Self::ClosedAtOnce => f.write_str(
+                "the peer closed the connection without a word; does it speak the same revision?",
+            ),
             Self::Cut { missing } => write!(
                 f,
                 "the connection was cut in the middle of a frame, {missing} bytes before its end"
@@ -70,7 +75,9 @@ impl std::error::Error for ConnectionError {
 impl From<ConnectionError> for io::Error {
     fn from(error: ConnectionError) -> Self {
         let kind = match &error {
-            ConnectionError::Closed => io::ErrorKind::ConnectionReset,
+            ConnectionError::Closed | ConnectionError::ClosedAtOnce => {
+                io::ErrorKind::ConnectionReset
+            }
             ConnectionError::Cut { .. } => io::ErrorKind::UnexpectedEof,
             ConnectionError::Read(error) | ConnectionError::Write(error) => error.kind(),
             ConnectionError::Shutdown => io::ErrorKind::ConnectionAborted,
@@ -185,7 +192,10 @@ pub enum AnswerError {
 impl fmt::Display for AnswerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Protocol(error) => write!(f, "the answer breaks the protocol: {error}"),
+            Self::Protocol(error) => write!(
+                f,
+                "the answer breaks the protocol ({error}); does the peer speak the same revision?"
+            ),
             Self::NotBytes => f.write_str("the answer holds values, not bytes"),
             Self::NotValues => f.write_str("the answer holds bytes that are no CBOR values"),
             Self::TooLarge => f.write_str("the answer is larger than allowed"),
@@ -225,6 +235,27 @@ impl std::error::Error for CallError {
 }
 
 impl CallError {
+    /// Whether the server has said that it has no such command, in the words that this crate's
+    /// [`serve`](super::serve) uses. The protocol has no code for it; other servers have other
+    /// words.
+    pub fn is_unknown_command(&self, command: impl AsRef<[u8]>) -> bool {
+        let expected = super::Failure::unknown_command(command.as_ref()).message();
+        match self {
+            Self::Command(failure) => failure.message == expected,
+            // 0003 has one kind of error only.
+            Self::Server(failure) => failure.message == expected,
+            _ => false,
+        }
+    }
+
+    /// Whether the server has said, in this crate's words, that the connection ended before the
+    /// request's data did. For a client that has not ended it, this says that the server could not
+    /// make sense of what it got: it may speak another revision.
+    pub fn is_data_cut(&self) -> bool {
+        // Around it may be the structure of another revision.
+        matches!(self, Self::Server(failure) if failure.message.contains(super::call::DATA_CUT))
+    }
+
     /// The call's error inside of one that reading a [`Response`](super::Response) gave.
     ///
     /// # Errors

@@ -45,6 +45,11 @@ impl Failure {
         Self::text(false, &message.to_string())
     }
 
+    /// There is no such command. [`CallError::is_unknown_command`](super::CallError) knows it.
+    pub(super) fn unknown_command(name: &[u8]) -> Self {
+        Self::format("unknown command: %s", [name])
+    }
+
     fn text(is_command: bool, text: &str) -> Self {
         // A message is a format, in ASCII: any other text goes as its argument.
         if is_command && (!text.is_ascii() || text.contains('%')) {

@@ -26,6 +26,7 @@ pub(super) fn run(mut read: Box<dyn Read + Send>, shared: &Shared) {
         ends_stream: None,
     };
     let error = match receiver.read(&mut *read) {
+        Ok(()) if shared.out.meter.traffic().bytes_in == 0 => ConnectionError::ClosedAtOnce,
         Ok(()) => ConnectionError::Closed,
         Err(error) => error,
     };
@@ -76,8 +77,10 @@ impl Receiver<'_> {
                 Err(error) => return Err(ConnectionError::Read(Arc::new(error))),
             }
             let mut input = buffer.bytes();
-            if std::mem::take(&mut is_first) && input.starts_with(b"HTTP/") {
-                return Err(ConnectionError::NotHgrpc("HTTP"));
+            if std::mem::take(&mut is_first)
+                && let Some(protocol) = other_protocol(input)
+            {
+                return Err(ConnectionError::NotHgrpc(protocol));
             }
             let len = input.len();
             while let Some(part) = frames.next(&mut input).map_err(ConnectionError::Protocol)? {
@@ -318,6 +321,21 @@ impl Receiver<'_> {
             _ => Event::Nothing,
         })
     }
+}
+
+/// The protocol that begins like this. As frames, all of these are far over the largest default, so
+/// that no hgrpc server is taken for another.
+fn other_protocol(bytes: &[u8]) -> Option<&'static str> {
+    Some(match bytes {
+        [b'H', b'T', b'T', b'P', b'/', ..] => "HTTP",
+        [b'S', b'S', b'H', b'-', ..] => "SSH",
+        // An alert of any version, which is two bytes long.
+        [0x15, 3, 1..=4, 0, 2, ..] => "TLS",
+        [b'2', b'2', b'0', b' ' | b'-', ..] => "SMTP or FTP",
+        [b'+', b'O', b'K', ..] => "POP3",
+        [b'-', b'E', b'R', b'R', ..] => "Redis",
+        _ => return None,
+    })
 }
 
 impl State {

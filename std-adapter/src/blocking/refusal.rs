@@ -1,12 +1,13 @@
 //! A handler's failure as the core sends it.
 
 use hgrpc::Revision;
-use hgrpc::cbor::encode_message_args;
+use hgrpc::cbor::MessageArgs;
 
 use super::Failure;
 
-/// Most bytes of a message: what people read is shorter.
-const MOST: usize = 8 * 1024;
+/// Most bytes of a message: what people read is shorter, and clients take status maps of 4,096
+/// bytes at least.
+const MOST: usize = 3 * 1024;
 
 /// A message and its encoded arguments, cut so that they fit one frame.
 pub(super) struct Composed {
@@ -37,9 +38,9 @@ impl Composed {
                 args: Vec::new(),
             };
         }
-        let fits = failure.args.iter().map(|arg| arg.len() + 5).sum::<usize>()
-            + failure.format.len()
-            <= room;
+        // What is not UTF-8 is replaced, which makes it longer.
+        let args_len = |arg: &Vec<u8>| String::from_utf8_lossy(arg).len() + 5;
+        let fits = failure.args.iter().map(args_len).sum::<usize>() + failure.format.len() <= room;
         let is_format = is_command || !failure.format.contains(&b'%');
         if fits && is_format && failure.format.is_ascii() {
             let args: Vec<&[u8]> = failure.args.iter().map(Vec::as_slice).collect();
@@ -57,14 +58,14 @@ impl Composed {
         }
     }
 
-    pub(super) const fn as_core(&self) -> hgrpc::server::Failure<'_> {
+    pub(super) fn as_core(&self) -> hgrpc::server::Failure<'_> {
         let message = self.message.as_slice();
         let failure = if self.is_command {
             hgrpc::server::Failure::command(message)
         } else {
             hgrpc::server::Failure::server(message)
         };
-        failure.with_args(self.args.as_slice())
+        failure.with_args(MessageArgs::from_cbor(&self.args).unwrap_or_default())
     }
 }
 
@@ -75,10 +76,8 @@ fn encode_args(args: &[&[u8]], room: usize) -> Vec<u8> {
     }
     // Invalid UTF-8 takes three bytes for one.
     let mut buffer = vec![0; 3 * room + 64];
-    match encode_message_args(args, &mut buffer) {
-        Ok(len) => buffer.truncate(len),
-        Err(_) => buffer.clear(),
-    }
+    let len = MessageArgs::encode(args, &mut buffer).map_or(0, |args| args.as_cbor().len());
+    buffer.truncate(len);
     buffer
 }
 

@@ -36,6 +36,10 @@ pub fn serve(
         close,
     } = transport;
     let meter = Arc::new(Meter::new(config.observer.clone()));
+    let config = &Config {
+        limits: config.limits.checked(),
+        ..config.clone()
+    };
     let out = Outgoing::new(write, close, Arc::clone(&meter));
     // One stream can always be opened on a fresh server.
     let reactor = Reactor::new(config).map_err(|_| ConnectionError::Shutdown)?;
@@ -174,7 +178,7 @@ fn run(
     let number = conn.reactor().add_reply(command.responder);
     let reply = Reply::new(Arc::clone(conn), number);
     let Some(handler) = router.find(&call.name) else {
-        let failure = Failure::format("unknown command: %s", [&call.name]);
+        let failure = Failure::unknown_command(&call.name);
         conn.add_chore(Chore::Fail(Box::new(reply), failure));
         return None;
     };

@@ -159,7 +159,8 @@ fn collect(value: &Value, place: &str, places: &mut Vec<(String, Value)>) {
 
 /// Text, or bytes as hex: other bytes at both ends, one less and one more.
 fn alter_text(text: &str, add: &mut impl FnMut(Value)) {
-    let is_hex = text.len() % 2 == 0 && text.bytes().all(|b| b"0123456789abcdef".contains(&b));
+    let is_hex =
+        text.len().is_multiple_of(2) && text.bytes().all(|b| b"0123456789abcdef".contains(&b));
     if !is_hex {
         add(format!("{text}x").into());
         return;

@@ -148,7 +148,7 @@ impl<'v, S: Store> Run<'v, S> {
                 let stream_id = stream_id.unwrap_or(STREAM);
                 self.answer(*request_id, stream_id, content, objects)?
             }
-            Input::InputEof => {
+            Input::Eof => {
                 let deferred = std::mem::take(&mut self.deferred);
                 if deferred.is_empty() {
                     json!({"action": "noop"})

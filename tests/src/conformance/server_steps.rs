@@ -1,7 +1,7 @@
 //! The inputs of a server's steps, read before the reactor runs, so that answers can borrow them.
 
 use hgrpc::Revision;
-use hgrpc::cbor::{Location, Value as Cbor};
+use hgrpc::cbor::{Location, MessageArgs, Value as Cbor};
 use hgrpc::server::{Body, Failure, Object};
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ pub(super) enum Input {
         stream_id: Option<u8>,
         content: Content,
     },
-    InputEof,
+    Eof,
     Drain(u64),
 }
 
@@ -52,7 +52,7 @@ impl Input {
         let last = revision.has_settings();
         let input = match fields.text("op")? {
             "recv" => Self::Recv(fields.bytes("frame")?),
-            "input_eof" => Self::InputEof,
+            "input_eof" => Self::Eof,
             "respond" if last => {
                 let objects = fields.array("objects")?.iter().map(OwnedObject::parse);
                 Self::answer(&fields, content(objects.collect::<Result<_, _>>()?))?
@@ -128,9 +128,10 @@ impl Content {
             Self::Objects(_) => Body::Objects(objects),
             Self::Redirect(status) => Body::Redirect(status),
             Self::ServerError(message) => Body::Failure(Failure::server(message)),
-            Self::CommandError(message, args) => {
-                Body::Failure(Failure::command(message).with_args(args))
-            }
+            Self::CommandError(message, args) => Body::Failure(
+                Failure::command(message)
+                    .with_args(MessageArgs::from_cbor(args).unwrap_or_default()),
+            ),
             Self::Mixed => Body::Objects(&[]),
         }
     }

@@ -216,7 +216,7 @@ impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, 
     pub fn reject(&mut self, rejection: Rejection) -> Result<(), SendError<W::Error>> {
         let mut answer = self.server.reject(rejection);
         let (mut out, sender, _) = self.parts()?;
-        while let Some(frame) = answer.next_frame(&mut out) {
+        while let Some(frame) = answer.next_frame(&mut out)? {
             sender.send_all(&frame)?;
         }
         Ok(())

@@ -1,6 +1,286 @@
-//! `hgrpc call`: its parts so far.
-#![allow(dead_code)] // used by `hgrpc call`, as soon as it calls
+//! `hgrpc call`: commands of a server.
+//!
+//! ```text
+//!                    ┌ call/arguments.rs   KEY=TEXT, KEY:=LITERAL, KEY@=FILE
+//!   words ─▶ Call ───┤ call/data.rs        the request's data
+//!   (or a line of    └ call/output.rs      where the result goes
+//!    call/batch.rs)
+//!   call/session.rs    the connection, and what ends it early: signals, time
+//!   call/answer.rs     one call over it: request out, response through call/print.rs
+//!   call/side.rs       text output and progress
+//!   call/failure.rs    what went wrong, in one line, and the exit code
+//! ```
 
+mod answer;
 mod arguments;
+mod batch;
+mod data;
+mod failure;
+mod output;
 mod print;
+mod session;
 mod side;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::ValueHint;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use hgrpc::{KeyOrder, Revision};
+use hgrpc_std::blocking::{Config, Direction};
+use hgrpc_std::encoding::{ContentEncoding, SUPPORTED};
+use hgrpc_std::transport::Address;
+
+use crate::exit::Failure;
+use crate::{io, revision_parser, units};
+use arguments::Arguments;
+use data::Data;
+use output::OutputFile;
+use print::Format;
+use session::Session;
+use side::Side;
+
+/// What a call is, on the command line as in a line of a batch.
+#[derive(Debug, clap::Args)]
+struct Words {
+    /// The command to call; `capabilities` lists what an hgrpc server offers.
+    name: Option<OsString>,
+    /// The command's arguments: KEY=TEXT, KEY:=LITERAL or KEY@=FILE.
+    #[arg(value_name = "ARG")]
+    args: Vec<OsString>,
+    /// Send a file's bytes as the request's data, as they are read; `-` is standard input.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    data: Option<PathBuf>,
+    /// Write the result to a file: its bytes, as with --raw, unless --json is given. The file is
+    /// replaced when the result is complete; until then, and after any failure, it stays as it was.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+}
+
+/// Call a command of a server.
+///
+/// Connects, calls one command (or those of --batch) and prints its result. Text that the server
+/// sends meanwhile, and progress, are shown on the error output.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = SHORT_HELP,
+    after_long_help = long_help(),
+    override_usage = "hgrpc call [OPTIONS] ADDRESS NAME [ARG]...\n       hgrpc call [OPTIONS] ADDRESS --batch FILE",
+)]
+pub(crate) struct Args {
+    /// Where the server is: tcp://HOST:PORT, unix:///PATH, exec:PROGRAM ARGS (a program's standard
+    /// input and output) or stdio: (this one's own).
+    #[arg(value_hint = ValueHint::Other)]
+    address: String,
+    #[command(flatten)]
+    words: Words,
+    /// Make all calls of a file, one in a line, over one connection; `-` is standard input. A line
+    /// has the words that would follow ADDRESS, quoted as for a shell, with --data FILE and
+    /// --output FILE too. Answers come as they are complete, each line behind the number of its
+    /// call. Calls that fail do not stop the others.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
+        conflicts_with_all = ["name", "args", "data", "output", "raw"])]
+    batch: Option<PathBuf>,
+    /// How many calls of a batch may be under way at once. Default: 16.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=128))]
+    jobs: Option<u32>,
+    /// Print each value of the result as a line of JSON.
+    #[arg(long, conflicts_with = "raw")]
+    json: bool,
+    /// Print the result's bytes as the command wrote them: in 0006 what its byte strings hold, or
+    /// all of the encoded values if it does not begin with a byte string.
+    #[arg(long)]
+    raw: bool,
+    /// The revision of the protocol that the server speaks.
+    #[arg(long, value_parser = revision_parser(), default_value = Revision::R0006.name())]
+    revision: Revision,
+    /// Largest payload of a frame in bytes, received and sent. Default: 65535 received, 32768 sent.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(64..=16_777_215))]
+    max_frame: Option<u32>,
+    /// Content encodings that the server may choose from (0006), joined by commas. Default: all.
+    /// `identity` is no compression.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = encoding_parser())]
+    accept_encoding: Option<Vec<ContentEncoding>>,
+    /// How long the call may take in all, connecting included: 500ms, 30s, 10m. With --batch this
+    /// is for connecting, and again for each call. Default: for ever.
+    #[arg(long, value_name = "DURATION", value_parser = timeout)]
+    timeout: Option<Duration>,
+    /// Show each frame on the error output as it goes by: -> to the server, <- from it.
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+const SHORT_HELP: &str = "\
+Examples:
+  hgrpc call tcp://127.0.0.1:7070 echo msg=hello
+  hgrpc call tcp://127.0.0.1:7070 digest --data photo.jpg
+See --help for arguments, results, batches, exit codes and more examples.";
+
+const BATCHES: &str = r#"Batches:
+  A file of
+    echo msg='two words'
+    digest --data photo.jpg          # paths are those of this end
+    fetch path=report.pdf --output report.pdf
+  prints lines such as 1: 'two words', or with --json {"line":1,"value":"two words"} and, for calls
+  that fail, {"line":2,"error":"…","exit":1}. Results that go to files print nothing."#;
+
+const EXAMPLES: &str = r#"Examples:
+  hgrpc call tcp://127.0.0.1:7070 capabilities
+  hgrpc call tcp://127.0.0.1:7070 echo msg=hello
+  hgrpc call tcp://127.0.0.1:7070 count to:=5 --json
+  hgrpc call tcp://127.0.0.1:7070 digest --data backup.tar
+  tar -c . | hgrpc call unix:///run/store.sock put name=work.tar --data -
+  hgrpc call unix:///run/store.sock get name=work.tar --output work.tar
+  hgrpc call 'exec:ssh host hgrpc serve stdio:' echo msg=hello
+  hgrpc call --batch calls.txt --json tcp://127.0.0.1:7070 | jq ."#;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    the command failed; also: a file at this end did
+  2    the call was wrong: its arguments, its address, a command that the server does not have
+  3    the connection or the protocol broke, or time was up
+  130  interrupted
+  The exit code of a batch is the largest of its calls'.";
+
+fn long_help() -> String {
+    [EXAMPLES, arguments::HELP, print::HELP, BATCHES, EXIT_CODES].join("\n\n")
+}
+
+fn encoding_parser() -> impl TypedValueParser<Value = ContentEncoding> {
+    PossibleValuesParser::new(SUPPORTED.iter().map(|encoding| encoding.name())).map(|name| {
+        ContentEncoding::from_name(name.as_bytes()).unwrap_or(ContentEncoding::Identity)
+    })
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    match units::duration(text)? {
+        Duration::ZERO => Err("no time is too little".to_owned()),
+        timeout => Ok(timeout),
+    }
+}
+
+/// What is shown on the error output, from all threads.
+type SharedSide = Arc<Mutex<Side<std::io::Stderr>>>;
+
+fn with_side(
+    side: &SharedSide,
+    show: impl FnOnce(&mut Side<std::io::Stderr>) -> std::io::Result<()>,
+) {
+    // Nobody has to read it.
+    let _ = show(&mut side.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// A call that is ready to be sent: all that can be wrong with it at this end has been looked at.
+struct Call {
+    name: Vec<u8>,
+    arguments: Arguments,
+    data: Option<Data>,
+    output: Option<OutputFile>,
+}
+
+impl Call {
+    /// Looks at the words of a call.
+    fn parse(words: &Words, order: KeyOrder) -> Result<Self, Failure> {
+        use std::os::unix::ffi::OsStrExt;
+        let name = match &words.name {
+            Some(name) if !name.is_empty() => name.as_bytes().to_vec(),
+            Some(_) => return Err(Failure::BadInput("the command's name is empty".to_owned())),
+            None => {
+                return Err(Failure::BadInput(
+                    "the command's name is missing: ADDRESS NAME [ARG]...; see --help".to_owned(),
+                ));
+            }
+        };
+        if name.contains(&b'=') {
+            let message = format!(
+                "{:?} is an argument; the command's name comes before it",
+                words.name.as_deref().unwrap_or_default()
+            );
+            return Err(Failure::BadInput(message));
+        }
+        Ok(Self {
+            name,
+            arguments: Arguments::parse(&words.args, order)?,
+            data: words.data.as_deref().map(Data::open).transpose()?,
+            output: words
+                .output
+                .as_deref()
+                .map(OutputFile::create)
+                .transpose()?,
+        })
+    }
+}
+
+/// Runs the subcommand.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let began = Instant::now();
+    let address: Address = args
+        .address
+        .parse()
+        .map_err(|error| Failure::BadInput(format!("{error}")))?;
+    let format = match (args.json, args.raw || args.words.output.is_some()) {
+        (true, _) => Format::Json,
+        (false, true) => Format::Raw,
+        (false, false) => Format::Notation,
+    };
+    let side = Arc::new(Mutex::new(Side::stderr()));
+    let config = config(args, &side);
+    if let Some(batch) = &args.batch {
+        let lines = batch::Lines::open(batch, &address)?;
+        let session = Session::connect(&address, &config, args.timeout)?;
+        let jobs = usize::try_from(args.jobs.unwrap_or(16)).unwrap_or(1);
+        return batch::run(session, lines, jobs, format, args.timeout, &side);
+    }
+    if args.jobs.is_some() {
+        let message = "--jobs is for --batch: this is one call";
+        return Err(Failure::BadInput(message.to_owned()));
+    }
+    let takes_stdin = args.words.data.as_deref().is_some_and(data::is_stdin);
+    if takes_stdin && address == Address::Stdio {
+        let message = "--data -: standard input is the connection to stdio:";
+        return Err(Failure::BadInput(message.to_owned()));
+    }
+    let mut call = Call::parse(&args.words, args.revision.key_order())?;
+    let session = Session::connect(&address, &config, args.timeout)?;
+    if let Some(timeout) = args.timeout {
+        session.end_at(began + timeout, timeout);
+    }
+    let result = match call.output.take() {
+        None => answer::run(&session, call, &side, None, None, format, &mut io::output()),
+        Some(mut file) => {
+            session.remove_if_cut(file.temporary());
+            answer::run(&session, call, &side, None, None, format, &mut file)
+                .and_then(|()| file.finish())
+        }
+    };
+    with_side(&side, |side| side.end(None));
+    session.close();
+    result
+}
+
+/// What the connection is told.
+fn config(args: &Args, side: &SharedSide) -> Config {
+    let mut config = Config::new(args.revision);
+    if let Some(max_frame) = args.max_frame {
+        config.limits.frame_size = max_frame;
+        config.limits.send_frame_size = max_frame;
+    }
+    if let Some(encodings) = &args.accept_encoding {
+        config.decodes.clone_from(encodings);
+    }
+    if args.verbose {
+        let (side, revision) = (Arc::clone(side), args.revision);
+        config.observer = Some(Arc::new(move |direction, header| {
+            let arrow = match direction {
+                Direction::Out => "->",
+                Direction::In => "<-",
+            };
+            let shown = header.display(revision);
+            with_side(&side, |side| side.line(format_args!("{arrow} {shown}")));
+        }));
+    }
+    config
+}

@@ -4,7 +4,9 @@ use std::io;
 use std::process::ExitCode;
 
 /// The exit codes, as `--help` tells them.
-pub(crate) const HELP: &str = "Exit codes: 0 done, 1 input or output failed, 2 bad input or bad arguments, 3 the connection broke.";
+pub(crate) const HELP: &str = "\
+Exit codes: 0 done, 1 input or output or the called command failed, 2 bad input or bad arguments, \
+3 the protocol or the connection broke, 130 interrupted.";
 
 /// Why a run did not do what it was asked to.
 #[derive(Debug)]
@@ -13,8 +15,14 @@ pub(crate) enum Failure {
     BadInput(String),
     /// A file or pipe failed.
     Io(String),
-    /// The connection broke, or cannot be made.
+    /// The command that was called has failed.
+    Command(String),
+    /// There is no connection, it broke, or the peer broke the protocol.
     Connection(String),
+    /// A signal, by its number, ended the run.
+    Interrupted(i32),
+    /// What went wrong was reported, and this is the exit code.
+    Reported(u8),
     /// Whoever read the output has enough, as `head` does: not an error.
     OutputClosed,
 }
@@ -31,16 +39,84 @@ impl Failure {
 
 /// Reports a failure; the exit code of the run.
 pub(crate) fn code(result: Result<(), Failure>) -> ExitCode {
-    match result {
-        Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
-        Err(Failure::Io(message)) => report(&message, 1),
-        Err(Failure::BadInput(message)) => report(&message, 2),
-        Err(Failure::Connection(message)) => report(&message, 3),
+    let Err(failure) = result else {
+        return ExitCode::SUCCESS;
+    };
+    if let Some(message) = failure.message() {
+        report(message);
+    }
+    ExitCode::from(failure.code())
+}
+
+impl Failure {
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::OutputClosed => 0,
+            Self::Io(_) | Self::Command(_) => 1,
+            Self::BadInput(_) => 2,
+            Self::Connection(_) => 3,
+            // As shells have it.
+            Self::Interrupted(signal) => u8::try_from(signal + 128).unwrap_or(1),
+            Self::Reported(code) => *code,
+        }
+    }
+
+    /// What people are told, if they are told anything.
+    pub(crate) fn message(&self) -> Option<&str> {
+        match self {
+            Self::OutputClosed | Self::Reported(_) => None,
+            Self::Interrupted(_) => Some("interrupted"),
+            Self::Io(message)
+            | Self::Command(message)
+            | Self::BadInput(message)
+            | Self::Connection(message) => Some(message),
+        }
     }
 }
 
-fn report(message: &str, code: u8) -> ExitCode {
+/// Shows one line on the error output.
+pub(crate) fn report(message: &str) {
     // Not `eprintln!`, which panics where the error output is closed.
     let _ = io::Write::write_all(&mut io::stderr(), format!("hgrpc: {message}\n").as_bytes());
-    ExitCode::from(code)
+}
+
+/// Shows what is wrong with the command line, in one line; or the help that was asked for.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // Nobody has to read it.
+            let _ = error.print();
+            ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+        }
+        _ => {
+            report(&one_line(error));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// A complaint about arguments without the usage after it.
+///
+/// It comes as `error: …`, maybe indented lines that list what is missing, tips, and the rest.
+pub(crate) fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let mut line = String::new();
+    for part in text.lines().map(str::trim).filter(|part| !part.is_empty()) {
+        if part.starts_with("Usage:") || part.starts_with("For more information") {
+            break;
+        }
+        let (separator, part) = match part.strip_prefix("tip: ") {
+            Some(tip) => ("; ", tip),
+            None => (" ", part.strip_prefix("error: ").unwrap_or(part)),
+        };
+        if !line.is_empty() {
+            line.push_str(separator);
+        }
+        line.push_str(part);
+    }
+    line + "; see --help"
 }

@@ -1,5 +1,6 @@
 //! The command-line tool `hgrpc`. One file per subcommand; [`exit`] says how each run can end.
 
+#[cfg(unix)]
 mod call;
 mod completions;
 mod decode;
@@ -10,6 +11,8 @@ mod io;
 mod man;
 #[cfg(unix)]
 mod serve;
+#[cfg(unix)]
+mod units;
 
 use std::process::ExitCode;
 
@@ -30,11 +33,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(unix)]
+    Call(Box<call::Args>),
+    #[cfg(unix)]
+    Serve(Box<serve::Args>),
     Demo(demo::Args),
     Decode(decode::Args),
     Encode(encode::Args),
-    #[cfg(unix)]
-    Serve(Box<serve::Args>),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -45,7 +50,13 @@ fn main() -> ExitCode {
         serve::guard::run();
         return ExitCode::SUCCESS;
     }
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
+    let result = match cli.command {
+        #[cfg(unix)]
+        Command::Call(args) => call::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Encode(args) => encode::run(&args),
@@ -71,7 +82,15 @@ fn command() -> clap::Command {
 /// What names a subcommand.
 fn subcommand_parser() -> impl TypedValueParser<Value = String> {
     // Not asked of `command`, of which it is a part.
-    PossibleValuesParser::new(["demo", "decode", "encode", "serve", "completions", "man"])
+    PossibleValuesParser::new([
+        "call",
+        "serve",
+        "demo",
+        "decode",
+        "encode",
+        "completions",
+        "man",
+    ])
 }
 
 #[cfg(test)]

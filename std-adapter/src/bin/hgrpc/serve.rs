@@ -15,7 +15,6 @@ mod log;
 mod peer;
 mod program;
 mod server;
-mod units;
 
 pub(crate) use program::guard;
 
@@ -28,6 +27,7 @@ use hgrpc_std::blocking::Config;
 use hgrpc_std::transport::{Address, Listener};
 
 use crate::exit::Failure;
+use crate::units;
 use server::Server;
 
 const EXAMPLES: &str = "\

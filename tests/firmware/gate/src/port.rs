@@ -76,3 +76,30 @@ impl Port {
         }
     }
 }
+
+impl embedded_io::ErrorType for Port {
+    type Error = core::convert::Infallible;
+}
+
+impl embedded_io::Read for Port {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        // It blocks: none would say that the input has ended.
+        loop {
+            let count = Self::read(self, buffer);
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+        }
+    }
+}
+
+impl embedded_io::Write for Port {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        Self::write(self, bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}

@@ -73,7 +73,7 @@ impl<P: Protocol> ServerEnd<P> {
                 let mut answer = self.server.reject(rejection);
                 let stream = stream(&mut self.server, &mut self.stream)?;
                 let mut output = self.server.output(table, stream);
-                while let Some(frame) = answer.next_frame(&mut output) {
+                while let Some(frame) = answer.next_frame(&mut output)? {
                     port.write_frame(&frame);
                 }
                 Ok(())

@@ -8,14 +8,15 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use hgrpc::KeyOrder;
-use hgrpc::cbor::{ArgsWriter, EncodedArgs, Value};
+use hgrpc::cbor::{Args, ArgsWriter, Value};
+use hgrpc_std::blocking::Request;
 use hgrpc_std::diagnostic::{self, ParseError};
 use hgrpc_std::value;
 
 use crate::exit::Failure;
 
 /// How arguments are written, for `--help`.
-pub(crate) const HELP: &str = r#"Arguments:
+pub(crate) const HELP: &str = r#"How arguments are written:
   KEY=TEXT      a byte string, as the text is: what nearly every command takes
   KEY:=LITERAL  any value: numbers, true, false, null, "text", 'bytes', h'00ff', lists and maps;
                 JSON, and CBOR's diagnostic notation, in which results are printed
@@ -32,10 +33,20 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 pub(crate) struct Arguments(Vec<u8>);
 
 impl Arguments {
-    /// The arguments, ready to be sent.
-    pub(crate) fn encoded(&self) -> EncodedArgs<'_> {
+    /// Gives the arguments to a call.
+    pub(crate) fn add_to(&self, mut request: Request) -> Request {
+        for (key, value) in Args::from_cbor(&self.0).unwrap_or_default().iter() {
+            let key: Vec<u8> = key.chunks().flatten().copied().collect();
+            request = request.cbor(key, value.as_cbor());
+        }
+        request
+    }
+
+    /// The arguments' map.
+    #[cfg(test)]
+    fn encoded(&self) -> hgrpc::cbor::EncodedArgs<'_> {
         // It was made by the core's writer.
-        EncodedArgs::from_cbor(&self.0).unwrap_or_default()
+        hgrpc::cbor::EncodedArgs::from_cbor(&self.0).unwrap_or_default()
     }
 
     /// Parses arguments and puts them in order.

@@ -30,15 +30,17 @@ use json::Json;
 use notation::Notation;
 use plain::Plain;
 
+pub(super) use string::write_text;
+
 /// The forms of results, for `--help`.
-pub(crate) const HELP: &str = r#"Results:
+pub(crate) const HELP: &str = r#"How results are printed:
   Each value of the response is printed on a line of its own, as soon as it comes, in CBOR's
   diagnostic notation: what KEY:=LITERAL takes. A response that is not CBOR is printed as text, with
   what is unsafe on a terminal escaped, or as one byte string.
   --json prints a line of JSON per value. Byte strings that are UTF-8 become strings, others (and
   all over 1 MiB) {"$bytes": base64}; keys become strings; undefined becomes null, NaN and infinities
   {"$float": "NaN"}, simple values {"$simple": 99}, tagged ones {"$tag": 1, "value": …}, sets lists.
-  --raw prints the response's bytes as they are."#;
+  --raw prints the bytes that the command wrote."#;
 
 /// In which form a response is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

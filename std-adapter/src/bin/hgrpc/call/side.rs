@@ -100,6 +100,14 @@ impl<W: Write> Side<W> {
         Ok(())
     }
 
+    /// Shows a line of this end's own, above the bars.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub(crate) fn line(&mut self, line: impl std::fmt::Display) -> io::Result<()> {
+        self.write(&format!("{line}\n"))
+    }
+
     /// Ends the topics of a call, which may not have ended them.
     ///
     /// # Errors

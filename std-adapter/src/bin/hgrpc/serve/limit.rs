@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::units;
+use crate::units;
 
 /// The limits of one program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

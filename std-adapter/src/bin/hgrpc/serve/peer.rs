@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hgrpc_std::transport::{Handle, Reader, Writer};
 
-use super::units::Shown;
+use crate::units::Shown;
 
 /// A connection.
 #[derive(Debug)]

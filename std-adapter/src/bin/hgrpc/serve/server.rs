@@ -15,8 +15,8 @@ use signal_hook::iterator::Signals;
 use super::limit::Limit;
 use super::peer::Peer;
 use super::program::{Program, Programs};
-use super::units::Shown;
 use super::{builtin, capabilities, log};
+use crate::units::Shown;
 
 /// How long the threads of connections that were cut may take. Programs get a second to end.
 const AFTER_CUT: Duration = Duration::from_secs(3);

@@ -21,7 +21,7 @@ impl fmt::Display for Quoted<'_> {
 }
 
 /// Writes text as it is between double quotes.
-pub(super) fn write_text(out: &mut impl Write, text: &str) -> io::Result<()> {
+pub(in crate::call) fn write_text(out: &mut impl Write, text: &str) -> io::Result<()> {
     write!(out, "{}", Quoted(text))
 }
 

@@ -20,7 +20,7 @@ use super::watch::{End, Watch};
 use super::{Program, environment};
 use crate::serve::log;
 use crate::serve::peer::Peer;
-use crate::serve::units::Shown;
+use crate::units::Shown;
 
 /// How long a program may take to end when it is asked to.
 const GRACE: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// `250ms`, `30s`, `10m`, `1h`; a number alone is seconds.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let millis = match unit {
         "ms" => Some(1),
@@ -23,7 +23,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// `100`, `64K`, `10M`, `2G`: bytes, in powers of 1024.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let unit = match unit.strip_suffix("iB").unwrap_or(unit) {
         "" => Some(1),
@@ -46,7 +46,7 @@ fn split(text: &str) -> (Option<u64>, &str) {
 }
 
 /// A duration as people write it.
-pub(super) struct Shown(pub(super) Duration);
+pub(crate) struct Shown(pub(super) Duration);
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
