@@ -481,6 +481,25 @@ fn a_program_is_a_server() {
     assert_eq!(run.code, Some(2), "{}", run.err);
 }
 
+/// Standard input and output are the connection; what there is to print goes to the error output.
+#[test]
+fn the_standard_streams_are_a_connection() {
+    use hgrpc_std::blocking::{Router, Transport, serve};
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin("hgrpc"))
+        .args(["call", "stdio:", "greet"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (input, output) = (child.stdout.take().unwrap(), child.stdin.take().unwrap());
+    let router = Router::new().command("greet", |_, reply| Ok(reply.value("hello")?));
+    serve(Transport::new(input, output), &router, &Config::default()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "\"hello\"\n");
+    assert!(output.status.success());
+}
+
 #[test]
 fn what_a_program_writes_arrives_byte_for_byte() {
     for revision in REVISIONS {

@@ -226,6 +226,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         (false, true) => Format::Raw,
         (false, false) => Format::Notation,
     };
+    if args.accept_encoding.is_some() && !args.revision.has_settings() {
+        let message = "--accept-encoding is for revision 0006: there is no compression before";
+        return Err(Failure::BadInput(message.to_owned()));
+    }
     let side = Arc::new(Mutex::new(Side::stderr()));
     let config = config(args, &side);
     if let Some(batch) = &args.batch {
@@ -256,7 +260,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                 .and_then(|()| file.finish())
         }
     };
-    with_side(&side, |side| side.end(None));
+    with_side(&side, Side::finish);
     session.close();
     result
 }

@@ -28,6 +28,8 @@ pub(crate) struct Side<W: Write> {
     progress: Shown,
     /// A line that has not ended, while there are bars: they would be drawn over it.
     line: String,
+    /// The output has a line that has not ended.
+    is_mid_line: bool,
 }
 
 enum Shown {
@@ -51,6 +53,7 @@ impl Side<io::Stderr> {
             is_colored: !matches!(choice, anstream::ColorChoice::Never),
             progress,
             line: String::new(),
+            is_mid_line: false,
         }
     }
 }
@@ -90,6 +93,7 @@ impl<W: Write> Side<W> {
             Shown::Bars(bars) => bars.update(&update),
             Shown::Lines(lines) => {
                 if let Some(line) = lines.update(&update, std::time::Instant::now()) {
+                    self.end_line()?;
                     return self.write(&line);
                 }
             }
@@ -105,7 +109,25 @@ impl<W: Write> Side<W> {
     /// # Errors
     /// Those of the output.
     pub(crate) fn line(&mut self, line: impl std::fmt::Display) -> io::Result<()> {
+        self.end_line()?;
         self.write(&format!("{line}\n"))
+    }
+
+    /// Ends the line of text that has not ended, if there is one.
+    fn end_line(&mut self) -> io::Result<()> {
+        if self.is_mid_line || !self.line.is_empty() {
+            return self.write("\n");
+        }
+        Ok(())
+    }
+
+    /// The end of all: what is shown after it begins on a line of its own.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.end(None)?;
+        self.end_line()
     }
 
     /// Ends the topics of a call, which may not have ended them.
@@ -141,6 +163,7 @@ impl<W: Write> Side<W> {
             return Ok(());
         }
         let Shown::Bars(bars) = &self.progress else {
+            self.is_mid_line = !text.ends_with('\n');
             self.out.write_all(text.as_bytes())?;
             return self.out.flush();
         };
@@ -159,6 +182,7 @@ impl<W: Write> Side<W> {
         if whole.is_empty() {
             return Ok(());
         }
+        self.is_mid_line = !whole.ends_with('\n');
         let out = &mut self.out;
         bars.above(|| {
             out.write_all(whole.as_bytes())?;
@@ -230,6 +254,7 @@ mod tests {
             is_colored,
             progress,
             line: String::new(),
+            is_mid_line: false,
         }
     }
 
