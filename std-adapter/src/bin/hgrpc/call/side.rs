@@ -72,7 +72,10 @@ impl<W: Write> Side<W> {
             let shown = atom.escaped().to_string();
             match labels::style(atom.labels()).filter(|_| self.is_colored) {
                 Some(style) => {
-                    let _ = write!(text, "{style}{shown}{style:#}");
+                    // A line ends without colours: what follows may be another's.
+                    let body = shown.trim_end_matches('\n');
+                    let end = shown.get(body.len()..).unwrap_or_default();
+                    let _ = write!(text, "{style}{body}{style:#}{end}");
                 }
                 None => text.push_str(&shown),
             }
@@ -284,6 +287,13 @@ mod tests {
         assert_eq!(plain, "a\\x1b[2Jb\n!plain");
         let colored = text(&mut side(true, lines()), None, &atoms);
         assert_eq!(colored, "\x1b[33ma\\x1b[2Jb\n!\x1b[0mplain");
+        let atoms = [Atom {
+            labels: &[b"ui.warning"],
+            ..Atom::new("a\n")
+        }];
+        let colored = text(&mut side(true, lines()), None, &atoms);
+        assert_eq!(colored, "\x1b[33ma\x1b[0m\n");
+        let atoms = [warning(args), Atom::new("plain")];
         let tagged = text(&mut side(false, lines()), Some("1\n"), &atoms);
         assert_eq!(tagged, "1 : a\\x1b[2Jb\n!plain\n");
     }
