@@ -693,6 +693,21 @@ fn d3_settings_that_do_not_fit_a_frame_are_an_error() {
 }
 
 #[test]
+fn d3_frames_are_at_most_what_the_header_can_say() {
+    let mut config = config(true, false);
+    config.send_frame_size = u32::MAX;
+    let mut cli = Cli::new(R0005, config);
+    let large: &'static [u8] = Box::leak(vec![0; 0x0100_0000].into_boxed_slice());
+    let (mut call, _) = cli.call(CallData::Bytes(large)).unwrap();
+    let mut lengths = Vec::new();
+    while let Some(frame) = cli.next(&mut call) {
+        assert_eq!(header(&frame).length() as usize, frame.len() - 8);
+        lengths.push(frame.len() - 8);
+    }
+    assert_eq!(lengths, [C.len(), 0x00ff_ffff, 1]);
+}
+
+#[test]
 fn redirects_are_of_0006() {
     for (revision, error) in [(R0003, true), (R0005, true), (R0006, false)] {
         let mut cli = Cli::new(revision, config(true, false));

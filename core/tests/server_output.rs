@@ -467,6 +467,38 @@ fn a_piece_that_was_not_taken_to_its_end_keeps_a_response_from_ending() {
     }
 }
 
+#[test]
+fn an_encoded_piece_is_taken_to_its_end_before_a_failure() {
+    let mut srv = encoded(sized(40), &[1]);
+    let responder = srv.responders.remove(&1).unwrap();
+    let table = srv.store.split().0;
+    let mut writer = srv.server.begin_response(table, responder).unwrap();
+    let mut output = srv.server.output(srv.store.split().0, &mut srv.stream);
+    while let Push::Frame(_) = writer.push_encoded(&mut output, &mut [], b"zz").unwrap() {}
+    let piece = [b'z'; 90];
+    let first = writer.push_encoded(&mut output, &mut [], &piece);
+    assert!(matches!(first, Ok(Push::Frame(_))));
+    let mut failure = Failure::server(b"no");
+    // The decoder needs the rest of the piece before what was flushed.
+    let refused = writer.fail(&mut output, &[], b"fl", &mut failure).err();
+    assert_eq!(refused, Some(ApiMisuse::OutOfOrder));
+    while let Push::Frame(_) = writer.push_encoded(&mut output, &mut [], &piece).unwrap() {}
+    let flushed = writer.fail(&mut output, &[], b"fl", &mut failure);
+    assert_eq!(bytes(&flushed.unwrap().unwrap())[8..], *b"fl");
+}
+
+#[test]
+fn d3_a_redirect_that_is_written_is_never_cut() {
+    let mut srv = active(R0006, sized(20), &[1]);
+    let responder = srv.responders.remove(&1).unwrap();
+    let table = srv.store.split().0;
+    let mut writer = srv.server.begin_response(table, responder).unwrap();
+    let mut output = srv.server.output(srv.store.split().0, &mut srv.stream);
+    let refused = writer.redirect(&mut output, &[0xa0; 21]).err();
+    assert_eq!(refused, Some(ApiMisuse::TooLarge));
+    assert!(!writer.has_begun());
+}
+
 // revision-0006.md, 3.5a and 4.2
 
 #[test]

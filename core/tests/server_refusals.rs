@@ -157,6 +157,59 @@ fn a_new_request_on_a_refused_id_starts_afresh() {
 }
 
 #[test]
+fn afresh_and_refused_at_once_leaves_nothing_to_swallow() {
+    for revision in ALL {
+        let mut srv = two(revision);
+        assert_eq!(srv.recv(&req(3, NEW, C)), ran(3));
+        let refused = |id| rejected(id, "too-many-requests", 2);
+        assert_eq!(srv.recv(&req(5, NEW | MORE, b"x")), refused(5));
+        // Whole in one frame now: nothing of it is to come.
+        assert_eq!(srv.recv(&req(5, NEW, C)), refused(5));
+        // The memory that it had is free for two others.
+        assert_eq!(srv.recv(&req(7, NEW | MORE, b"x")), refused(7));
+        assert_eq!(srv.recv(&req(9, NEW | MORE, b"x")), refused(9));
+        assert_eq!(srv.recv(&req(5, CONT, b"x")), Err(E::ExpectedNewRequest));
+    }
+}
+
+#[test]
+fn a_refusal_is_one_frame_on_an_open_stream_or_an_error() {
+    // "too-many-requests, limit 2": 26 bytes, raw or in an error response.
+    for (revision, fits) in [(Revision::R0003, 26), (R0006, 55)] {
+        for size in [fits - 1, fits] {
+            let mut config = ServerConfig::DEFAULT;
+            config.send_frame_size = size;
+            let mut srv = Srv::<2, 64>::idle(revision, config);
+            assert_eq!(srv.recv(&req(1, NEW, C)), ran(1));
+            assert_eq!(srv.recv(&req(3, NEW, C)), ran(3));
+            let _ = srv.recv(&req(5, NEW, C)).unwrap();
+            let mut answer = srv.server.reject(srv.rejections.remove(0));
+            let mut out = srv.server.output(srv.store.split().0, &mut srv.stream);
+            let made = answer
+                .next_frame(&mut out)
+                .map(|frame| frame.map(|f| f.header().length()));
+            let expected = if size == fits {
+                Ok(Some(fits))
+            } else {
+                Err(ApiMisuse::TooLarge)
+            };
+            assert_eq!(made, expected);
+            assert_eq!(answer.is_ended(), size == fits);
+        }
+    }
+    let mut srv = two(R0005);
+    assert_eq!(srv.recv(&req(3, NEW, C)), ran(3));
+    let _ = srv.recv(&req(5, NEW, C)).unwrap();
+    srv.stream.end_with_next();
+    srv.answer(1, Body::Bytes(b""));
+    let mut answer = srv.server.reject(srv.rejections.remove(0));
+    let mut out = srv.server.output(srv.store.split().0, &mut srv.stream);
+    let late = answer.next_frame(&mut out).err();
+    assert_eq!(late, Some(ApiMisuse::OutOfOrder));
+    assert!(!answer.is_ended());
+}
+
+#[test]
 fn too_many_refused_ends_the_connection() {
     for revision in ALL {
         let mut srv = two(revision);

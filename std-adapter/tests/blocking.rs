@@ -47,6 +47,12 @@ fn router() -> Router {
             reply.flush()?;
             Err(Failure::command("50 % of ü"))
         })
+        .command("fail-long", |_, _| {
+            Err(Failure::format(
+                "%s and %s",
+                [vec![0xff; 9000], b"x".to_vec()],
+            ))
+        })
         .command("panic", |_, _| panic!("a handler's panic (part of a test)"))
         .handler("drop", |_: Call, _: Reply| {})
         .command("values", |_, reply| {
@@ -174,6 +180,8 @@ fn failures_are_those_of_one_call() {
             let error = CallError::from_io(late.fill_buf().unwrap_err()).unwrap();
             assert!(error.to_string().ends_with("50 % of ü"), "{error}");
 
+            let error = call("fail-long").unwrap_err().to_string();
+            assert!(error.contains("\u{fffd}\u{fffd}"), "{error}");
             let error = call("panic").unwrap_err();
             assert!(error.to_string().contains("panicked"), "{error}");
             let error = call("drop").unwrap_err();
@@ -542,5 +550,35 @@ fn closing_ends_calls() {
             error.to_string(),
             "no answer to cat: this end closed the connection"
         );
+    });
+}
+
+#[test]
+fn an_upload_whose_source_never_ends_does_not_keep_the_connection() {
+    in_time(|| {
+        let (client, served, _) = over_tcp(router(), &Config::default());
+        let (source, never) = pipe(10);
+        let response = client.call("cat").data(source).send().unwrap();
+        drop((client, response));
+        served.join().unwrap().unwrap();
+        drop(never);
+    });
+}
+
+#[test]
+fn a_server_that_says_nothing_may_be_of_another_revision() {
+    in_time(|| {
+        let (client_read, server_write) = pipe(5000);
+        let (mut server_read, client_write) = pipe(5000);
+        let client = Client::new(
+            Transport::new(client_read, client_write),
+            &Config::default(),
+        )
+        .unwrap();
+        let response = client.call("x").send().unwrap();
+        server_read.read_exact(&mut [0; 8]).unwrap();
+        drop((server_read, server_write));
+        let error = response.read_bytes(9).unwrap_err().to_string();
+        assert!(error.contains("without a word"), "{error}");
     });
 }

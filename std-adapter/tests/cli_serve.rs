@@ -416,12 +416,26 @@ fn what_a_program_starts_ends_with_it() {
     );
     let loud = format!("loud=sh -c 'sleep 100 & echo $! >>{}'", file.display());
     let late = "late=sh -c '(sleep 0.3; echo late) & echo early'";
-    let served = Served::tcp(&["--command", &quiet, "--command", &loud, "--command", late]);
+    let away = "away=sh -c 'setsid sleep 4 & echo here'";
+    let served = Served::tcp(&[
+        "--command",
+        &quiet,
+        "--command",
+        &loud,
+        "--command",
+        late,
+        "--command",
+        away,
+    ]);
     let client = served.client(R);
     assert_eq!(text(client.call("quiet").send()).unwrap(), "");
     // It keeps the output open: it has a second.
     assert_eq!(text(client.call("loud").send()).unwrap(), "");
     assert_eq!(text(client.call("late").send()).unwrap(), "early\nlate\n");
+    // What leaves the group on purpose is left, but not waited for.
+    let began = Instant::now();
+    assert_eq!(text(client.call("away").send()).unwrap(), "here\n");
+    assert!(began.elapsed() < Duration::from_secs(3));
     for id in ids(&file, 2) {
         eventually("it ends", || !is_running(id));
     }
@@ -549,40 +563,58 @@ fn a_server_that_is_killed_leaves_no_process() {
     });
 }
 
+/// The frame of a request, for a client that is made by hand.
+fn request(revision: &str, line: &str) -> Vec<u8> {
+    let mut encode = Command::new(binary())
+        .args(["encode", "--revision", revision])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = encode.stdin.take().unwrap();
+    stdin.write_all(line.as_bytes()).unwrap();
+    drop(stdin);
+    encode.wait_with_output().unwrap().stdout
+}
+
 #[test]
 fn a_client_that_only_ends_its_input_gets_its_answer() {
-    let frames = ["1 1 stream-begin command-request new cbor:{b'name': b'wait'}"];
-    let mut encode = Command::new(binary())
-        .args(["encode", "--revision", "0005"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    encode
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(frames.join("\n").as_bytes())
-        .unwrap();
-    let request = encode.wait_with_output().unwrap().stdout;
+    let line = "1 1 stream-begin command-request new cbor:{b'name': b'wait'}";
     let mut server = Command::new(binary())
-        .args([
-            "serve",
-            "stdio:",
-            "--revision",
-            "0005",
-            "--command",
-            "wait=sh -c 'sleep 1; echo done'",
-        ])
+        .args(["serve", "stdio:", "--revision", "0005"])
+        .args(["--command", "wait=sh -c 'sleep 1; echo done'"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    server.stdin.take().unwrap().write_all(&request).unwrap();
+    let mut stdin = server.stdin.take().unwrap();
+    stdin.write_all(&request("0005", line)).unwrap();
+    drop(stdin);
     let output = server.wait_with_output().unwrap();
     assert!(output.status.success());
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(shown.contains("done"), "{shown:?}");
+}
+
+#[test]
+fn a_client_that_takes_no_text_leaves_it_to_the_log() {
+    // As Mercurial's: it does not say that it is an hgrpc client.
+    let line = "1 1 stream-begin command-request new cbor:{b'name': b'noisy'}";
+    let served = Served::tcp(&[
+        "--command",
+        &script("noisy", "echo \"\\033first\" >&2; echo out"),
+    ]);
+    let mut socket = TcpStream::connect(served.socket()).unwrap();
+    socket.write_all(&request("0006", line)).unwrap();
+    let mut answer = Vec::new();
+    while !answer.windows(4).any(|window| window == b"out\n") {
+        let mut buffer = [0; 100];
+        let len = socket.read(&mut buffer).unwrap();
+        assert!(len > 0, "{answer:?}");
+        answer.extend_from_slice(&buffer[..len]);
+    }
+    assert!(!answer.windows(5).any(|window| window == b"first"));
+    served.expect_log(": noisy: \\x1bfirst\n");
 }
 
 // --- connections ---

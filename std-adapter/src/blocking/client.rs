@@ -5,12 +5,12 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use hgrpc::Revision;
 use hgrpc::cbor::EncodingSet;
 use hgrpc::client::Announcement;
-use hgrpc::{ApiMisuse, Revision};
 
 use super::config::Meter;
-use super::exchange::{CallState, Shared, State};
+use super::exchange::{Shared, State};
 use super::outgoing::Outgoing;
 use super::request::Request;
 use super::sync::lock;
@@ -44,6 +44,10 @@ impl Client {
     pub fn new(transport: Transport, config: &Config) -> io::Result<Self> {
         let Transport { read, write, close } = transport;
         let meter = Arc::new(Meter::new(config.observer.clone()));
+        let config = &Config {
+            limits: config.limits.checked(),
+            ..config.clone()
+        };
         let shared = Arc::new(Shared {
             state: Mutex::new(State::new(config, core_config(config))),
             out: Outgoing::new(write, close, meter),
@@ -103,6 +107,8 @@ fn core_config(config: &Config) -> hgrpc::client::ClientConfig {
     let mut core = hgrpc::client::ClientConfig::FULL_DUPLEX;
     core.send_frame_size = send_frame_size;
     core.limits = config.limits.core();
+    // Other servers' messages may be as long as a frame.
+    core.status_size = 16 << 10;
     let mut encodings = [None; 3];
     let mut decoders = EncodingSet::IDENTITY;
     // `identity` must always be listed (revision-0006.md, 4.1).
@@ -122,20 +128,4 @@ fn core_config(config: &Config) -> hgrpc::client::ClientConfig {
     });
     core.decoders = decoders;
     core
-}
-
-impl Handle {
-    /// Gives a call up: what still comes of it is swallowed.
-    pub(super) fn cancel(&self, call: &Arc<CallState>) {
-        let state = &mut *lock(&self.shared.state);
-        let Some(id) = call.id() else {
-            return;
-        };
-        if state.calls.get(&id).is_some_and(|c| Arc::ptr_eq(c, call)) {
-            state.calls.remove(&id);
-            // It may have ended just now, without the call having been told yet.
-            let _: Result<(), ApiMisuse> =
-                state.client.cancel(&mut state.table, &mut state.arena, id);
-        }
-    }
 }

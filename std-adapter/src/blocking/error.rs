@@ -16,6 +16,8 @@ use crate::encoding::DecodeError;
 pub enum ConnectionError {
     /// The peer closed it, between two frames.
     Closed,
+    /// The peer closed it without having said anything.
+    ClosedAtOnce,
     /// It ended in the middle of a frame, which lacks so many bytes.
     Cut {
         /// Bytes of the header or the payload that did not come.
@@ -39,6 +41,9 @@ impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("the peer closed the connection"),
+            Self::ClosedAtOnce => f.write_str(
+                "the peer closed the connection without a word; does it speak the same revision?",
+            ),
             Self::Cut { missing } => write!(
                 f,
                 "the connection was cut in the middle of a frame, {missing} bytes before its end"
@@ -70,7 +75,9 @@ impl std::error::Error for ConnectionError {
 impl From<ConnectionError> for io::Error {
     fn from(error: ConnectionError) -> Self {
         let kind = match &error {
-            ConnectionError::Closed => io::ErrorKind::ConnectionReset,
+            ConnectionError::Closed | ConnectionError::ClosedAtOnce => {
+                io::ErrorKind::ConnectionReset
+            }
             ConnectionError::Cut { .. } => io::ErrorKind::UnexpectedEof,
             ConnectionError::Read(error) | ConnectionError::Write(error) => error.kind(),
             ConnectionError::Shutdown => io::ErrorKind::ConnectionAborted,
@@ -185,7 +192,10 @@ pub enum AnswerError {
 impl fmt::Display for AnswerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Protocol(error) => write!(f, "the answer breaks the protocol: {error}"),
+            Self::Protocol(error) => write!(
+                f,
+                "the answer breaks the protocol ({error}); does the peer speak the same revision?"
+            ),
             Self::NotBytes => f.write_str("the answer holds values, not bytes"),
             Self::NotValues => f.write_str("the answer holds bytes that are no CBOR values"),
             Self::TooLarge => f.write_str("the answer is larger than allowed"),

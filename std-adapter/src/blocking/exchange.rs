@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use hgrpc::Revision;
 use hgrpc::cbor::Atoms;
 use hgrpc::client::Client;
 use hgrpc::wire::RequestId;
+use hgrpc::{ApiMisuse, Revision};
 
 use super::outgoing::Outgoing;
 use super::pipe::Sender;
@@ -107,6 +107,20 @@ impl fmt::Debug for CallState {
 }
 
 impl Shared {
+    /// Gives a call up: what still comes of it is swallowed.
+    pub(super) fn cancel(&self, call: &Arc<CallState>) {
+        let state = &mut *lock(&self.state);
+        let Some(id) = call.id() else {
+            return;
+        };
+        if state.calls.get(&id).is_some_and(|c| Arc::ptr_eq(c, call)) {
+            state.calls.remove(&id);
+            // It may have ended just now, without the call having been told yet.
+            let _: Result<(), ApiMisuse> =
+                state.client.cancel(&mut state.table, &mut state.arena, id);
+        }
+    }
+
     /// The connection has ended: so has every call, with this error.
     pub(super) fn end(&self, error: &ConnectionError) {
         let calls = {

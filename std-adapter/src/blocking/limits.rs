@@ -23,7 +23,8 @@ pub struct Limits {
     /// Largest payload of a frame that is received, in bytes. Default 65,535: the most that a
     /// sender may send without asking. Over it the connection ends.
     pub frame_size: u32,
-    /// Largest payload of a frame that is sent, in bytes. Default 32,768, what all peers send.
+    /// Largest payload of a frame that is sent, in bytes; at least 256, so that every error's
+    /// message fits one. Default 32,768, what all peers send.
     pub send_frame_size: u32,
     /// Most calls at once on one connection; for a server also its threads. Default 128: enough
     /// to keep any line busy, few enough to be threads. One more is refused
@@ -67,6 +68,14 @@ impl Limits {
         compressed_streams: 4,
         decoding: DecodeLimits::new(),
     };
+
+    /// The same with every number in its range.
+    pub(super) fn checked(&self) -> Self {
+        Self {
+            send_frame_size: self.send_frame_size.max(256),
+            ..*self
+        }
+    }
 
     pub(super) fn budgets(&self) -> Budgets {
         let mut budgets = Budgets::DEFAULT;

@@ -26,6 +26,7 @@ pub(super) fn run(mut read: Box<dyn Read + Send>, shared: &Shared) {
         ends_stream: None,
     };
     let error = match receiver.read(&mut *read) {
+        Ok(()) if shared.out.meter.traffic().bytes_in == 0 => ConnectionError::ClosedAtOnce,
         Ok(()) => ConnectionError::Closed,
         Err(error) => error,
     };

@@ -5,8 +5,9 @@ use hgrpc::cbor::MessageArgs;
 
 use super::Failure;
 
-/// Most bytes of a message: what people read is shorter.
-const MOST: usize = 8 * 1024;
+/// Most bytes of a message: what people read is shorter, and clients take status maps of 4,096
+/// bytes at least.
+const MOST: usize = 3 * 1024;
 
 /// A message and its encoded arguments, cut so that they fit one frame.
 pub(super) struct Composed {
@@ -37,9 +38,9 @@ impl Composed {
                 args: Vec::new(),
             };
         }
-        let fits = failure.args.iter().map(|arg| arg.len() + 5).sum::<usize>()
-            + failure.format.len()
-            <= room;
+        // What is not UTF-8 is replaced, which makes it longer.
+        let args_len = |arg: &Vec<u8>| String::from_utf8_lossy(arg).len() + 5;
+        let fits = failure.args.iter().map(args_len).sum::<usize>() + failure.format.len() <= room;
         let is_format = is_command || !failure.format.contains(&b'%');
         if fits && is_format && failure.format.is_ascii() {
             let args: Vec<&[u8]> = failure.args.iter().map(Vec::as_slice).collect();

@@ -141,7 +141,11 @@ impl Reply {
     /// The connection has ended.
     pub fn finish(mut self) -> io::Result<()> {
         let result = self.finish_all();
-        self.end(result.is_ok());
+        if let (Err(error), true) = (&result, self.is_encoder_broken) {
+            self.fail_with(&Failure::server(error))?;
+        } else {
+            self.end(result.is_ok());
+        }
         result
     }
 

@@ -18,7 +18,10 @@ use super::pipe::{Pushed, Receiver, Sender, Stop, pipe};
 use super::sync::lock;
 use super::{CallError, Progress, Response};
 
-/// Bytes that the core's reactor knows as a call.
+/// How long a call whose data cannot be written waits for an answer all the same.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the core's reactor makes of a call.
 type CoreCall<'a> = hgrpc::client::Call<'a>;
 
 /// A call that is being put together.
@@ -179,13 +182,14 @@ impl Request {
     }
 
     fn upload(self, source: Box<dyn Read + Send>) -> Result<Response, CallError> {
-        let handle = Arc::clone(&self.handle);
+        // It does not keep the connection open: its source may never end.
+        let shared = Arc::clone(&self.handle.shared);
         self.start(|_, call, prepared| {
             let (started, result) = sync_channel(1);
             let call = Arc::clone(call);
             thread::Builder::new()
                 .name("hgrpc-upload".into())
-                .spawn(move || upload(&handle, &call, &prepared, source, &started))
+                .spawn(move || upload(&shared, &call, &prepared, source, &started))
                 .map_err(|error| CallError::Source(Arc::new(error)))?;
             result.recv().unwrap_or(Err(CallError::TimedOut))
         })
@@ -212,7 +216,7 @@ impl Request {
             args,
             redirect: self.redirect,
         };
-        send(shared, &call, prepared)?;
+        send(shared, &call, prepared).inspect_err(|_| shared.cancel(&call))?;
         Ok(Response::new(self.handle, call, receiver, self.deadline))
     }
 }
@@ -294,13 +298,12 @@ fn send_whole(
 
 /// The thread of a call's data.
 fn upload(
-    handle: &Handle,
+    shared: &Shared,
     call: &Arc<CallState>,
     prepared: &Prepared,
     mut source: Box<dyn Read + Send>,
     started: &SyncSender<Result<(), CallError>>,
 ) {
-    let shared = &*handle.shared;
     let mut core = match prepared.register(shared, call, CallData::Stream) {
         Ok(core) => core,
         Err(error) => return drop(started.send(Err(error))),
@@ -320,7 +323,7 @@ fn upload(
             Err(error) => {
                 // The server must not wait for what never comes.
                 call.body.end(Err(CallError::Source(Arc::new(error))));
-                handle.cancel(call);
+                shared.cancel(call);
                 let _ = send_data(shared, call, &mut core, &[], size);
                 return;
             }
@@ -328,7 +331,14 @@ fn upload(
         match send_data(shared, call, &mut core, bytes, size) {
             Ok(true) if !bytes.is_empty() => {}
             Ok(_) => return,
-            Err(error) => return call.body.end(Err(error)),
+            Err(error) => {
+                // What the server said before it closed may still be on its way.
+                let patience = Instant::now() + PATIENCE;
+                while !call.body.is_closed() && Instant::now() < patience {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                return call.body.end(Err(error));
+            }
         }
     }
 }

@@ -246,7 +246,7 @@ impl BufRead for Response {
 impl Drop for Response {
     fn drop(&mut self) {
         if !self.body.is_ended() {
-            self.handle.cancel(&self.call);
+            self.handle.shared.cancel(&self.call);
         }
     }
 }

@@ -36,6 +36,10 @@ pub fn serve(
         close,
     } = transport;
     let meter = Arc::new(Meter::new(config.observer.clone()));
+    let config = &Config {
+        limits: config.limits.checked(),
+        ..config.clone()
+    };
     let out = Outgoing::new(write, close, Arc::clone(&meter));
     // One stream can always be opened on a fresh server.
     let reactor = Reactor::new(config).map_err(|_| ConnectionError::Shutdown)?;

@@ -59,6 +59,19 @@ impl Transport {
     }
 }
 
+/// A connection made from an [`Address`](crate::transport::Address).
+#[cfg(all(unix, feature = "transport"))]
+impl From<crate::transport::Connection> for Transport {
+    fn from(connection: crate::transport::Connection) -> Self {
+        let (read, write, handle) = connection.into_parts();
+        Self {
+            read,
+            write,
+            close: Some(Box::new(move || handle.close())),
+        }
+    }
+}
+
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport").finish_non_exhaustive()

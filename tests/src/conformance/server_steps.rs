@@ -72,6 +72,9 @@ impl Input {
             "command_error" if last => {
                 let message = fields.bytes("message")?;
                 let args = fields.bytes_or_null("args")?.unwrap_or_default();
+                if !args.is_empty() && MessageArgs::from_cbor(&args).is_err() {
+                    return Err(Fault::schema("`args` is not an array of byte strings"));
+                }
                 Self::answer(&fields, Content::CommandError(message, args))?
             }
             "output_stream" if last => Self::OutputStream,

@@ -31,12 +31,16 @@ use crate::units;
 use server::Server;
 
 const EXAMPLES: &str = "\
+Built-in commands: capabilities says what is offered. echo gives back its argument msg, or the \
+data. digest gives the SHA-256 of the data. count counts to its argument to, with progress, and \
+waits delay-ms each time. sleep waits ms milliseconds.
+
 Programs: a call's arguments are in HGRPC_ARG_<name> (letters, digits and _; a - in a name becomes \
 _; byte strings and text as they are, integers and booleans as text) and, all of them, as CBOR in \
 the file HGRPC_ARGS_FILE. Its data is standard input. Standard output is the response, error \
 output goes to the client as text, and lines `TOPIC POS TOTAL` on file descriptor 3 are progress. \
 An exit status but 0 makes the call fail. When the client goes away, the program and all that it \
-started are ended: SIGTERM, and SIGKILL a second later.
+started are ended: SIGTERM, and SIGKILL a second later. So they are when the server is killed.
 
 Limits: --limit running=N,time=DURATION,output=SIZE holds for each program, NAME: before it for \
 this one. running: calls at once, 32 (each is a process). time: of one call, 1h (for programs that \

@@ -135,8 +135,10 @@ fn router(server: &Arc<Server>, peer: &Arc<Peer>) -> Router {
                 Ok(running) => running,
                 Err(failure) => return drop(reply.fail(failure)),
             };
+            let result = command.run(&peer, &mut call, &mut reply);
+            running.answer();
             // That the client is gone is nobody's error here.
-            match command.run(&peer, &mut call, &mut reply) {
+            match result {
                 Ok(()) => drop(reply.finish()),
                 Err(failure) => drop(reply.fail(failure)),
             }

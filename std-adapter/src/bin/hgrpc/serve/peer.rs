@@ -22,8 +22,9 @@ pub(super) struct Peer {
     moved: AtomicU64,
     /// When the write that is under way began, plus one; 0: none is.
     writing: AtomicU64,
-    /// The calls that run, by the order in which they began.
-    calls: Mutex<BTreeMap<u64, String>>,
+    /// The calls that run, by the order in which they began; without a name, the end of the answer
+    /// is being sent.
+    calls: Mutex<BTreeMap<u64, Option<String>>>,
     next_call: AtomicU64,
     /// Why it was closed from this end.
     closed: OnceLock<String>,
@@ -49,7 +50,7 @@ impl Peer {
     }
 
     /// The calls that run.
-    pub(super) fn calls(&self) -> MutexGuard<'_, BTreeMap<u64, String>> {
+    pub(super) fn calls(&self) -> MutexGuard<'_, BTreeMap<u64, Option<String>>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

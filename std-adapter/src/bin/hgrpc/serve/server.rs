@@ -90,6 +90,16 @@ pub(super) struct Running<'a> {
     number: u64,
 }
 
+impl Running<'_> {
+    /// Only the end of the answer is left to be sent. A client that has it may go, and the server
+    /// be ended, before this thread comes to drop this: nothing is cut then.
+    pub(super) fn answer(&self) {
+        if let Some(name) = self.peer.calls().get_mut(&self.number) {
+            *name = None;
+        }
+    }
+}
+
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         let mut calls = self.peer.calls();
@@ -176,7 +186,7 @@ impl Server {
         if self.is_stopping() {
             return Err(Failure::server("the server is being ended"));
         }
-        calls.insert(number, command.to_owned());
+        calls.insert(number, Some(command.to_owned()));
         Ok(Running {
             server: self,
             peer,
@@ -191,9 +201,9 @@ impl Server {
         let mut state = self.state();
         let mut running = 0;
         for peer in state.peers.values() {
-            let calls = peer.calls().len();
-            running += calls;
-            if calls == 0 {
+            let calls = peer.calls();
+            running += calls.values().flatten().count();
+            if calls.is_empty() {
                 peer.close("");
             }
         }
@@ -221,7 +231,7 @@ impl Server {
         let left: Vec<Arc<Peer>> = state.peers.values().cloned().collect();
         let mut cut = Vec::new();
         for peer in &left {
-            for call in peer.calls().values() {
+            for call in peer.calls().values().flatten() {
                 cut.push(format!("{call} of {}", peer.name));
             }
         }
