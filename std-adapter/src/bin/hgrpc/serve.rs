@@ -118,11 +118,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         grace: args.grace,
         is_verbose: args.verbose,
     };
-    let server = Server::new(settings, programs, listener.handle())
-        .map_err(|error| Failure::Io(format!("cannot start: {error}")))?;
-    let server = Arc::new(server);
-    server::watch_signals(&server)
-        .and_then(|()| server::watch_time(&server))
+    let server = start(settings, programs, &listener)
         .map_err(|error| Failure::Io(format!("cannot start: {error}")))?;
     announce(&listener);
     accept::run(&server, listener);
@@ -131,6 +127,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         (Some(error), Address::Stdio) => Err(Failure::Connection(format!("stdio: {error}"))),
         _ => Ok(()),
     }
+}
+
+/// The server with its own threads and processes.
+fn start(
+    settings: server::Settings,
+    programs: Vec<program::Program>,
+    listener: &Listener,
+) -> io::Result<Arc<Server>> {
+    let signals = server::signals()?;
+    let server = Arc::new(Server::new(settings, programs, listener.handle())?);
+    server::watch_signals(&server, signals)?;
+    server::watch_time(&server)?;
+    Ok(server)
 }
 
 fn config(args: &Args) -> Config {

@@ -288,9 +288,13 @@ fn counted(calls: usize) -> String {
     }
 }
 
+/// What asks the server to end, from here on: before it, nothing has to be ended in order.
+pub(super) fn signals() -> io::Result<Signals> {
+    Signals::new([SIGINT, SIGTERM])
+}
+
 /// Ends the server when it is asked to, as Ctrl-C does.
-pub(super) fn watch_signals(server: &Arc<Server>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+pub(super) fn watch_signals(server: &Arc<Server>, mut signals: Signals) -> io::Result<()> {
     let server = Arc::clone(server);
     thread::Builder::new()
         .name("signals".into())
