@@ -260,7 +260,7 @@ fn a_batch_makes_calls_at_once_and_tags_their_answers() {
     let (data, output) = (data.to_str().unwrap(), output.to_str().unwrap());
     let lines = format!(
         "# comment\n\necho msg='two words'\nvalues # three\nlength --data {data}\n\
-         echo msg=x -o '{output}'\r\nwait ms:=300\nwait ms:=301"
+         echo msg=x -o '{output}'\r\nwait ms:=800\nwait ms:=801"
     );
     for revision in REVISIONS {
         let address = server_of(revision);
@@ -269,7 +269,7 @@ fn a_batch_makes_calls_at_once_and_tags_their_answers() {
         let run = call_with(&args, lines.clone());
         // Both waits at once.
         assert!(
-            began.elapsed() < Duration::from_millis(590),
+            began.elapsed() < Duration::from_millis(1590),
             "{:?}",
             began.elapsed()
         );
@@ -286,8 +286,8 @@ fn a_batch_makes_calls_at_once_and_tags_their_answers() {
             "4: [2, 'a']",
             "4: {'k': null}",
             "5: 9",
-            "7: 300",
-            "8: 301",
+            "7: 800",
+            "8: 801",
         ];
         assert_eq!(shown, expected);
         assert_eq!(fs::read(output).unwrap(), b"x");
@@ -479,6 +479,25 @@ fn a_program_is_a_server() {
     assert!(run.out == content);
     let run = call(&[&address, "nope"]);
     assert_eq!(run.code, Some(2), "{}", run.err);
+}
+
+/// Standard input and output are the connection; what there is to print goes to the error output.
+#[test]
+fn the_standard_streams_are_a_connection() {
+    use hgrpc_std::blocking::{Router, Transport, serve};
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin("hgrpc"))
+        .args(["call", "stdio:", "greet"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (input, output) = (child.stdout.take().unwrap(), child.stdin.take().unwrap());
+    let router = Router::new().command("greet", |_, reply| Ok(reply.value("hello")?));
+    serve(Transport::new(input, output), &router, &Config::default()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "\"hello\"\n");
+    assert!(output.status.success());
 }
 
 #[test]

@@ -62,6 +62,11 @@ const CASES: &[(&[&str], i32, &str)] = &[
         2,
         "cannot be used with",
     ),
+    (
+        &["@", "x", "--revision", "0005", "--accept-encoding", "zlib"],
+        2,
+        "--accept-encoding is for revision 0006",
+    ),
     // Arguments.
     (
         &["@", "echo", "msg"],
@@ -175,6 +180,11 @@ const CASES: &[(&[&str], i32, &str)] = &[
         &["@", "nope"],
         2,
         "the server has no command nope; call capabilities to list",
+    ),
+    (
+        &["@", "nope", "--data", "/dev/zero"],
+        2,
+        "the server has no command nope",
     ),
     (
         &["@", "no\u{1b}pe"],
@@ -407,6 +417,26 @@ fn a_batch_tells_what_was_not_done() {
         run.err,
         "hgrpc: line 1: no complete answer to never within 500 ms\n"
     );
+}
+
+#[test]
+fn arguments_over_the_servers_limit_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large");
+    std::fs::write(&path, vec![b'x'; 3 << 20]).unwrap();
+    let argument = format!("msg@={}", path.display());
+    for revision in cli_server::REVISIONS {
+        let address = server_of(revision);
+        let run = call(&[&address, "--revision", revision.name(), "echo", &argument]);
+        says(&run, 1, "request-too-large, limit 1048576", revision.name());
+    }
+}
+
+#[test]
+fn text_that_does_not_end_is_no_part_of_the_message() {
+    let run = call(&[&SERVER, "say-and-fail"]);
+    assert_eq!(run.code, Some(1));
+    assert_eq!(run.err, "no newline\nhgrpc: say-and-fail: it failed\n");
 }
 
 #[test]

@@ -163,6 +163,10 @@ fn router(cut: impl Fn() + Send + Sync + 'static) -> Router {
             reply.write_all(b"said")?;
             Ok(())
         })
+        .command("say-and-fail", |_, reply| {
+            reply.text("no newline")?;
+            Err(Failure::command("it failed"))
+        })
         .command("fail", |_, _| {
             Err(Failure::format("cannot open %s", ["no/such\x1b\nfile"]))
         })

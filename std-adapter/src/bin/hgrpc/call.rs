@@ -53,8 +53,10 @@ struct Words {
     /// Send a file's bytes as the request's data, as they are read; `-` is standard input.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     data: Option<PathBuf>,
-    /// Write the result to a file: its bytes, as with --raw, unless --json is given. The file is
-    /// replaced when the result is complete; until then, and after any failure, it stays as it was.
+    /// Write the result to a file.
+    ///
+    /// Its bytes, as with --raw, unless --json is given. The file is replaced when the result is
+    /// complete; until then, and after any failure, it stays as it was.
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
 }
@@ -70,14 +72,17 @@ struct Words {
     override_usage = "hgrpc call [OPTIONS] ADDRESS NAME [ARG]...\n       hgrpc call [OPTIONS] ADDRESS --batch FILE",
 )]
 pub(crate) struct Args {
-    /// Where the server is: tcp://HOST:PORT, unix:///PATH, exec:PROGRAM ARGS (a program's standard
-    /// input and output) or stdio: (this one's own).
+    /// Where the server is: tcp://HOST:PORT, unix:///PATH, exec:PROGRAM ARGS or stdio:.
+    ///
+    /// exec: runs a program and connects to its standard input and output; stdio: takes those of
+    /// this process, so that results go to the error output, or to --output.
     #[arg(value_hint = ValueHint::Other)]
     address: String,
     #[command(flatten)]
     words: Words,
-    /// Make all calls of a file, one in a line, over one connection; `-` is standard input. A line
-    /// has the words that would follow ADDRESS, quoted as for a shell, with --data FILE and
+    /// Make all calls of a file, one in a line, over one connection; `-` is standard input.
+    ///
+    /// A line has the words that would follow ADDRESS, quoted as for a shell, with --data FILE and
     /// --output FILE too. Answers come as they are complete, each line behind the number of its
     /// call. Calls that fail do not stop the others.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
@@ -89,22 +94,28 @@ pub(crate) struct Args {
     /// Print each value of the result as a line of JSON.
     #[arg(long, conflicts_with = "raw")]
     json: bool,
-    /// Print the result's bytes as the command wrote them: in 0006 what its byte strings hold, or
-    /// all of the encoded values if it does not begin with a byte string.
+    /// Print the result's bytes as the command wrote them.
+    ///
+    /// In 0006 that is what its byte strings hold; or the encoded values, if it does not begin with
+    /// a byte string.
     #[arg(long)]
     raw: bool,
     /// The revision of the protocol that the server speaks.
     #[arg(long, value_parser = revision_parser(), default_value = Revision::R0006.name())]
     revision: Revision,
-    /// Largest payload of a frame in bytes, received and sent. Default: 65535 received, 32768 sent.
+    /// Largest payload of a frame in bytes, received and sent.
+    ///
+    /// Default: 65535 received, 32768 sent.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(64..=16_777_215))]
     max_frame: Option<u32>,
     /// Content encodings that the server may choose from (0006), joined by commas. Default: all.
+    ///
     /// `identity` is no compression.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = encoding_parser())]
     accept_encoding: Option<Vec<ContentEncoding>>,
-    /// How long the call may take in all, connecting included: 500ms, 30s, 10m. With --batch this
-    /// is for connecting, and again for each call. Default: for ever.
+    /// How long the call may take in all: 500ms, 30s, 10m. Default: for ever.
+    ///
+    /// Connecting is included. With --batch this is for connecting, and again for each call.
     #[arg(long, value_name = "DURATION", value_parser = timeout)]
     timeout: Option<Duration>,
     /// Show each frame on the error output as it goes by: -> to the server, <- from it.
@@ -226,6 +237,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         (false, true) => Format::Raw,
         (false, false) => Format::Notation,
     };
+    if args.accept_encoding.is_some() && !args.revision.has_settings() {
+        let message = "--accept-encoding is for revision 0006: there is no compression before";
+        return Err(Failure::BadInput(message.to_owned()));
+    }
     let side = Arc::new(Mutex::new(Side::stderr()));
     let config = config(args, &side);
     if let Some(batch) = &args.batch {
@@ -256,7 +271,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                 .and_then(|()| file.finish())
         }
     };
-    with_side(&side, |side| side.end(None));
+    with_side(&side, Side::finish);
     session.close();
     result
 }

@@ -19,6 +19,7 @@ use tempfile::SpooledTempFile;
 
 use super::print::Format;
 use super::session::{Cause, Session};
+use super::side::Side;
 use super::{Call, SharedSide, Words, answer, data, with_side};
 use crate::exit::{self, Failure};
 use crate::io::BUFFER;
@@ -172,6 +173,7 @@ pub(super) fn run(
         }
     }
     batch.wait();
+    with_side(side, Side::finish);
     batch.session.close();
     if let Some(Cause::Signal(signal)) = batch.session.cause() {
         return Err(Failure::Interrupted(signal));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use hgrpc::Revision;
 use hgrpc_std::blocking::{Client, Config, Transport};
 use hgrpc_std::transport::{Address, Handle, Reader};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::exit::{self, Failure};
@@ -193,9 +193,9 @@ impl Session {
     }
 }
 
-/// Ends the connection on Ctrl-C and the like.
+/// Ends the connection on Ctrl-C and `SIGTERM`. Not on `SIGHUP`, which `nohup` has ignored.
 fn watch_signals(watch: &Arc<Watch>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let watch = Arc::clone(watch);
     thread::Builder::new()
         .name("signals".into())

@@ -28,6 +28,8 @@ pub(crate) struct Side<W: Write> {
     progress: Shown,
     /// A line that has not ended, while there are bars: they would be drawn over it.
     line: String,
+    /// The output has a line that has not ended.
+    is_mid_line: bool,
 }
 
 enum Shown {
@@ -51,6 +53,7 @@ impl Side<io::Stderr> {
             is_colored: !matches!(choice, anstream::ColorChoice::Never),
             progress,
             line: String::new(),
+            is_mid_line: false,
         }
     }
 }
@@ -69,7 +72,10 @@ impl<W: Write> Side<W> {
             let shown = atom.escaped().to_string();
             match labels::style(atom.labels()).filter(|_| self.is_colored) {
                 Some(style) => {
-                    let _ = write!(text, "{style}{shown}{style:#}");
+                    // A line ends without colours: what follows may be another's.
+                    let body = shown.trim_end_matches('\n');
+                    let end = shown.get(body.len()..).unwrap_or_default();
+                    let _ = write!(text, "{style}{body}{style:#}{end}");
                 }
                 None => text.push_str(&shown),
             }
@@ -90,6 +96,7 @@ impl<W: Write> Side<W> {
             Shown::Bars(bars) => bars.update(&update),
             Shown::Lines(lines) => {
                 if let Some(line) = lines.update(&update, std::time::Instant::now()) {
+                    self.end_line()?;
                     return self.write(&line);
                 }
             }
@@ -105,7 +112,25 @@ impl<W: Write> Side<W> {
     /// # Errors
     /// Those of the output.
     pub(crate) fn line(&mut self, line: impl std::fmt::Display) -> io::Result<()> {
+        self.end_line()?;
         self.write(&format!("{line}\n"))
+    }
+
+    /// Ends the line of text that has not ended, if there is one.
+    fn end_line(&mut self) -> io::Result<()> {
+        if self.is_mid_line || !self.line.is_empty() {
+            return self.write("\n");
+        }
+        Ok(())
+    }
+
+    /// The end of all: what is shown after it begins on a line of its own.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.end(None)?;
+        self.end_line()
     }
 
     /// Ends the topics of a call, which may not have ended them.
@@ -141,6 +166,7 @@ impl<W: Write> Side<W> {
             return Ok(());
         }
         let Shown::Bars(bars) = &self.progress else {
+            self.is_mid_line = !text.ends_with('\n');
             self.out.write_all(text.as_bytes())?;
             return self.out.flush();
         };
@@ -159,6 +185,7 @@ impl<W: Write> Side<W> {
         if whole.is_empty() {
             return Ok(());
         }
+        self.is_mid_line = !whole.ends_with('\n');
         let out = &mut self.out;
         bars.above(|| {
             out.write_all(whole.as_bytes())?;
@@ -230,6 +257,7 @@ mod tests {
             is_colored,
             progress,
             line: String::new(),
+            is_mid_line: false,
         }
     }
 
@@ -259,6 +287,13 @@ mod tests {
         assert_eq!(plain, "a\\x1b[2Jb\n!plain");
         let colored = text(&mut side(true, lines()), None, &atoms);
         assert_eq!(colored, "\x1b[33ma\\x1b[2Jb\n!\x1b[0mplain");
+        let atoms = [Atom {
+            labels: &[b"ui.warning"],
+            ..Atom::new("a\n")
+        }];
+        let colored = text(&mut side(true, lines()), None, &atoms);
+        assert_eq!(colored, "\x1b[33ma\x1b[0m\n");
+        let atoms = [warning(args), Atom::new("plain")];
         let tagged = text(&mut side(false, lines()), Some("1\n"), &atoms);
         assert_eq!(tagged, "1 : a\\x1b[2Jb\n!plain\n");
     }
