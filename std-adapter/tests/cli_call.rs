@@ -175,14 +175,14 @@ fn frames_are_shown_as_they_go_by() {
 #[test]
 fn frames_have_the_size_that_was_asked_for() {
     let mut config = Config::new(Revision::R0006);
-    config.limits.frame_size = 100;
-    config.limits.send_frame_size = 100;
+    config.limits.frame_size = 256;
+    config.limits.send_frame_size = 256;
     let address = server(&config);
     let run = call_with(
         &[
             &address[..],
             "--max-frame",
-            "100",
+            "256",
             "cat",
             "--data",
             "-",

@@ -50,7 +50,7 @@ const CASES: &[(&[&str], i32, &str)] = &[
         "is not a duration such as 250ms",
     ),
     (&["@", "echo", "--timeout", "0"], 2, "no time is too little"),
-    (&["@", "echo", "--max-frame", "1"], 2, "64..=16777215"),
+    (&["@", "echo", "--max-frame", "1"], 2, "256..=16777215"),
     (
         &["@", "echo", "--accept-encoding", "gzip"],
         2,

@@ -106,7 +106,7 @@ pub(crate) struct Args {
     /// Largest payload of a frame in bytes, received and sent.
     ///
     /// Default: 65535 received, 32768 sent.
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(64..=16_777_215))]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(256..=16_777_215))]
     max_frame: Option<u32>,
     /// Content encodings that the server may choose from (0006), joined by commas. Default: all.
     ///

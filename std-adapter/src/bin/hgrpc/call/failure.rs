@@ -130,7 +130,11 @@ fn lost_connection(session: &Session, about: &About, lost: &Lost) -> Failure {
             "the peer speaks TLS, not hgrpc: is this the port behind it?".to_owned()
         }
         error => {
-            let mut why = error.to_string();
+            let mut why = match error {
+                // The rest is said better below.
+                ConnectionError::ClosedAtOnce => ConnectionError::Closed.to_string(),
+                error => error.to_string(),
+            };
             if let Some(status) = session.exit_status() {
                 why = format!("the program ended with {status}");
             } else if !has_come && is_end(error) {
@@ -147,7 +151,10 @@ fn lost_connection(session: &Session, about: &About, lost: &Lost) -> Failure {
 fn is_end(error: &ConnectionError) -> bool {
     matches!(
         error,
-        ConnectionError::Closed | ConnectionError::Read(_) | ConnectionError::Write(_)
+        ConnectionError::Closed
+            | ConnectionError::ClosedAtOnce
+            | ConnectionError::Read(_)
+            | ConnectionError::Write(_)
     )
 }
 
