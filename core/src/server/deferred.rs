@@ -103,7 +103,8 @@ impl<'a, const N: usize> DeferredQueue<'a, N> {
     /// nothing is. What was handed out is gone (deviations.md, D10).
     ///
     /// # Errors
-    /// [`ApiMisuse`] of the first piece of output, which is dropped; go on with the next.
+    /// [`ApiMisuse`] of the first piece of output. It is dropped if its request is not active any
+    /// more: go on with the next. Otherwise it stays, and nothing changed.
     pub fn next_frame<'b, T: Table + ?Sized, P: Protocol>(
         &'b mut self,
         out: &mut Output<'_, T, P>,
