@@ -168,10 +168,7 @@ impl<const N: usize> Link<N> {
     ///
     /// `None`: all of it has been taken. [`control_packet`](Self::control_packet) may then have
     /// something to be sent. Work is bounded by the bytes taken and one packet.
-    pub fn handle_bytes<'a, 'i: 'a>(
-        &'a mut self,
-        input: &mut &'i [u8],
-    ) -> Option<LinkEvent<'a>> {
+    pub fn handle_bytes<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Option<LinkEvent<'a>> {
         // As much as may stand between two delimiters.
         let room = self.buffer.split_last_chunk_mut::<2>()?.0;
         let step = self.chunk.next(&mut self.session, room, input)?;

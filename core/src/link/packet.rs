@@ -69,8 +69,10 @@ pub(super) struct Sync {
     pub(super) wants_reply: bool,
 }
 
+/// Bytes of a sync's content, without its CRC.
+const SYNC_CONTENT: usize = 15;
 /// Bytes of a sync on the line.
-pub(super) const SYNC_LEN: usize = 22;
+pub(super) const SYNC_LEN: usize = SYNC_CONTENT + CRC_LEN + 3;
 
 /// A packet as it was read.
 #[derive(Debug)]
@@ -86,21 +88,10 @@ pub(super) enum Read {
 pub(super) fn read(content: &[u8], awaited: Option<Place>) -> Option<Read> {
     let (content, crc) = content.split_last_chunk::<CRC_LEN>()?;
     let crc = u32::from_le_bytes(*crc);
-    if let Some((&[SYNC, flags, size, ref numbers @ ..], &[])) = content.split_first_chunk::<15>() {
-        let [
-            o0,
-            o1,
-            o2,
-            o3,
-            p0,
-            p1,
-            p2,
-            p3,
-            n0,
-            n1,
-            n2,
-            n3,
-        ] = *numbers;
+    if let Some((&[SYNC, flags, size, ref numbers @ ..], &[])) =
+        content.split_first_chunk::<SYNC_CONTENT>()
+    {
+        let [o0, o1, o2, o3, p0, p1, p2, p3, n0, n1, n2, n3] = *numbers;
         let sync = Sync {
             own: u32::from_le_bytes([o0, o1, o2, o3]),
             peer: u32::from_le_bytes([p0, p1, p2, p3]),
@@ -123,23 +114,19 @@ pub(super) fn read(content: &[u8], awaited: Option<Place>) -> Option<Read> {
     is_good.then_some(Read::Data { is_frame_start })
 }
 
-/// Makes a sync.
-pub(super) fn write_sync(sync: Sync) -> [u8; SYNC_LEN] {
-    let mut packet = [0; SYNC_LEN];
+/// Makes a sync; returns its length.
+pub(super) fn write_sync(out: &mut [u8], sync: Sync) -> Option<usize> {
     let flags = if sync.is_fresh { FRESH } else { 0 } | if sync.wants_reply { REPLY } else { 0 };
     let [o0, o1, o2, o3] = sync.own.to_le_bytes();
     let [p0, p1, p2, p3] = sync.peer.to_le_bytes();
     let [n0, n1, n2, n3] = sync.sequence.to_le_bytes();
-    let content = [
+    let (_, room) = out.split_at_mut_checked(BEFORE_CONTENT)?;
+    let content = room.first_chunk_mut::<SYNC_CONTENT>()?;
+    *content = [
         SYNC, flags, sync.size, o0, o1, o2, o3, p0, p1, p2, p3, n0, n1, n2, n3,
     ];
-    if let Some(room) = packet.get_mut(BEFORE_CONTENT..) {
-        room.iter_mut().zip(content).for_each(|(to, from)| *to = from);
-    }
-    let crc = Crc::new().update(&content);
-    // It fits.
-    let _ = finish(&mut packet, content.len(), crc);
-    packet
+    let crc = Crc::new().update(content);
+    finish(out, SYNC_CONTENT, crc)
 }
 
 /// Makes a data packet of a payload that lies at [`PAYLOAD_AT`] already; returns its length.

@@ -9,6 +9,8 @@ use super::{LinkError, cobs};
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct Chunk {
     held: usize,
+    /// Of its next code.
+    distance: u32,
     /// It is text; nothing of it is held.
     is_text: bool,
     /// What is held has been handed out.
@@ -19,7 +21,10 @@ pub(super) struct Chunk {
 #[derive(Debug)]
 pub(super) enum Step<'i> {
     Report(Report),
-    Payload { end: usize, is_frame_start: bool },
+    Payload {
+        end: usize,
+        is_frame_start: bool,
+    },
     /// Text that was held.
     Held(usize),
     Text(&'i [u8]),
@@ -34,6 +39,7 @@ impl Chunk {
     pub(super) const fn new() -> Self {
         Self {
             held: 0,
+            distance: cobs::TO_THE_END,
             is_text: false,
             is_done: false,
         }
@@ -52,6 +58,7 @@ impl Chunk {
             }
             if core::mem::take(&mut self.is_done) {
                 self.held = 0;
+                self.distance = cobs::TO_THE_END;
             }
             if self.is_text
                 && let Some(text) = self.take_text(input)
@@ -62,6 +69,7 @@ impl Chunk {
                 return None;
             }
             let is_ended = self.collect(room, input);
+            let is_full = self.held == room.len();
             let held = room.get_mut(..self.held).unwrap_or_default();
             if let [_, second, ..] = held
                 && *second & KIND_MASK != KIND_MASK
@@ -69,23 +77,28 @@ impl Chunk {
                 // Row L7. The rest of it goes out as it is.
                 self.is_done = true;
                 self.is_text = !is_ended;
+                cobs::encode(held, self.distance);
                 return Some(Step::Held(self.held));
             }
             if is_ended {
                 self.is_done = true;
                 match held {
                     [] => {}
-                    [_] => return Some(Step::Held(1)),
+                    [_] => {
+                        cobs::encode(held, self.distance);
+                        return Some(Step::Held(1));
+                    }
                     _ => {
-                        if let Some(step) = handle_packet(session, held) {
+                        if let Some(step) = handle_packet(session, held, self.distance) {
                             return Some(step);
                         }
                     }
                 }
-            } else if self.held == room.len() && input.first().is_some_and(|byte| *byte != 0) {
+            } else if is_full && input.first().is_some_and(|byte| *byte != 0) {
                 // Too long.
                 self.is_done = true;
                 self.is_text = true;
+                cobs::encode(held, self.distance);
                 session.reset(LinkError::LinkLost);
                 return Some(Step::Noise(self.held));
             }
@@ -108,15 +121,7 @@ impl Chunk {
     fn collect(&mut self, room: &mut [u8], input: &mut &[u8]) -> bool {
         let limit = if self.held < 2 { 2 } else { room.len() };
         let room = room.get_mut(self.held..limit).unwrap_or_default();
-        let (mut count, mut is_ended) = (0usize, false);
-        for (slot, byte) in room.iter_mut().zip(input.iter()) {
-            count = count.wrapping_add(1);
-            if *byte == 0 {
-                is_ended = true;
-                break;
-            }
-            *slot = *byte;
-        }
+        let (mut count, mut is_ended) = cobs::decode(input, room, &mut self.distance);
         if room.is_empty() {
             // Full: only a delimiter can follow.
             is_ended = input.first() == Some(&0);
@@ -130,10 +135,13 @@ impl Chunk {
 }
 
 /// What stands between two delimiters and claims to be a packet. Rows L1 to L6.
-fn handle_packet(session: &mut Session, encoded: &mut [u8]) -> Option<Step<'static>> {
-    let after_end = cobs::decode(encoded);
+fn handle_packet(
+    session: &mut Session,
+    decoded: &mut [u8],
+    after_end: u32,
+) -> Option<Step<'static>> {
     if after_end == cobs::TO_THE_END
-        && let Some((_, content)) = encoded.split_first()
+        && let Some((_, content)) = decoded.split_first()
         && let Some(read) = packet::read(content, session.awaited())
     {
         return match read {
@@ -144,14 +152,14 @@ fn handle_packet(session: &mut Session, encoded: &mut [u8]) -> Option<Step<'stat
             Read::Data { is_frame_start } => {
                 session.handle_data();
                 Some(Step::Payload {
-                    end: encoded.len().saturating_sub(CRC_LEN),
+                    end: decoded.len().saturating_sub(CRC_LEN),
                     is_frame_start,
                 })
             }
         };
     }
     // As it came.
-    cobs::encode(encoded, after_end);
+    cobs::encode(decoded, after_end);
     session.reset(LinkError::LinkLost);
-    Some(Step::Noise(encoded.len()))
+    Some(Step::Noise(decoded.len()))
 }

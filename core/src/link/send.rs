@@ -44,8 +44,8 @@ impl<const N: usize> Link<N> {
         if *taken >= frame.wire_len() {
             return Ok(None);
         }
-        let slices = &mut |offset: usize| frame.slice_at(offset).unwrap_or_default();
-        let len = data_packet(&mut self.session, *taken == 0, slices, taken, out)?;
+        let is_start = *taken == 0;
+        let len = data_packet(&mut self.session, is_start, &frame.as_slices(), taken, out)?;
         Ok(out.get(..len))
     }
 
@@ -65,8 +65,7 @@ impl<const N: usize> Link<N> {
     ) -> Result<&'o [u8], PacketError> {
         let all = *bytes;
         let mut taken = 0usize;
-        let slices = &mut |offset: usize| all.get(offset..).unwrap_or_default();
-        let len = data_packet(&mut self.session, is_frame_start, slices, &mut taken, out)?;
+        let len = data_packet(&mut self.session, is_frame_start, &[all], &mut taken, out)?;
         *bytes = all.get(taken..).unwrap_or_default();
         Ok(out.get(..len).unwrap_or_default())
     }
@@ -74,18 +73,14 @@ impl<const N: usize> Link<N> {
 
 fn control_packet(session: &mut Session, out: &mut [u8]) -> Option<usize> {
     let room = out.get_mut(..MIN_PACKET)?;
-    let packet = packet::write_sync(session.take_sync()?);
-    room.iter_mut()
-        .zip(packet)
-        .for_each(|(to, from)| *to = from);
-    Some(SYNC_LEN)
+    packet::write_sync(room, session.take_sync()?)
 }
 
-/// Writes a packet with what `slice_at` has from `taken` on, or the one that is due; its length.
-fn data_packet<'b>(
+/// Writes a packet with what `slices` have from `taken` on, or the one that is due; its length.
+fn data_packet(
     session: &mut Session,
     is_frame_start: bool,
-    slice_at: &mut dyn FnMut(usize) -> &'b [u8],
+    slices: &[&[u8]],
     taken: &mut usize,
     out: &mut [u8],
 ) -> Result<usize, PacketError> {
@@ -95,39 +90,42 @@ fn data_packet<'b>(
     if out.len() < MIN_PACKET {
         return Err(PacketError::BufferTooSmall);
     }
-    if session.is_sync_due() {
-        return Ok(control_packet(session, out).unwrap_or(0));
+    if let Some(len) = control_packet(session, out) {
+        return Ok(len);
     }
     if session.next_sent == 0 && !is_frame_start {
         return Err(PacketError::NotAtFrameStart);
     }
     let limit = usize::from(session.peer_size)
         .wrapping_add(1)
-        .min(MAX_PACKET)
         .min(out.len());
     let end = limit.saturating_sub(PACKET_OVERHEAD.saturating_sub(PAYLOAD_AT));
     let mut room = out.get_mut(PAYLOAD_AT..end).unwrap_or_default();
-    let mut payload_len = 0usize;
-    while !room.is_empty() {
-        let slice = slice_at(*taken);
-        if slice.is_empty() {
-            break;
-        }
-        let len = slice.len().min(room.len());
-        let (head, tail) = room.split_at_mut_checked(len).unwrap_or_default();
+    let (mut skip, mut len) = (*taken, 0usize);
+    for slice in slices {
+        let Some(slice) = slice.get(skip..) else {
+            skip = skip.saturating_sub(slice.len());
+            continue;
+        };
+        skip = 0;
+        let count = slice.len().min(room.len());
+        let (head, tail) = room.split_at_mut_checked(count).unwrap_or_default();
         head.iter_mut()
             .zip(slice)
             .for_each(|(to, from)| *to = *from);
         room = tail;
-        *taken = taken.saturating_add(len);
-        payload_len = payload_len.saturating_add(len);
+        len = len.saturating_add(count);
     }
-    if payload_len == 0 {
+    if len == 0 {
         return Ok(0);
     }
+    *taken = taken.saturating_add(len);
     let place = session.take_place();
     // It fits: there was room for it all.
-    Ok(packet::write_data(out, payload_len, place, is_frame_start).unwrap_or(0))
+    Ok(packet::write_data(out, len, place, is_frame_start).unwrap_or(0))
 }
 
-const _: () = assert!(PAYLOAD_AT > DATA_HEADER && PACKET_OVERHEAD > PAYLOAD_AT);
+// With the largest size there is, a packet is as long as may be.
+const _: () =
+    assert!(PAYLOAD_AT > DATA_HEADER && PACKET_OVERHEAD > PAYLOAD_AT && MAX_PACKET == 256);
+const _: () = assert!(SYNC_LEN <= MIN_PACKET);

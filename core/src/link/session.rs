@@ -156,10 +156,6 @@ impl Session {
         self.ask();
     }
 
-    pub(super) const fn is_sync_due(&self) -> bool {
-        self.is_sync_due
-    }
-
     /// The sync that is due.
     pub(super) fn take_sync(&mut self) -> Option<Sync> {
         if !core::mem::take(&mut self.is_sync_due) {

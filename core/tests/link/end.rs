@@ -161,7 +161,10 @@ pub fn settle<const N: usize, const M: usize>(
         if there.bytes.is_empty() && back.bytes.is_empty() {
             break;
         }
-        let bytes: Vec<u8> = there.bytes.drain(..piece().min(there.bytes.len())).collect();
+        let bytes: Vec<u8> = there
+            .bytes
+            .drain(..piece().min(there.bytes.len()))
+            .collect();
         b.take(&bytes, a);
         let bytes: Vec<u8> = back.bytes.drain(..piece().min(back.bytes.len())).collect();
         a.take(&bytes, b);

@@ -51,7 +51,11 @@ impl<const N: usize, const M: usize> Pair<N, M> {
                 }
             });
             let Some(len) = made else { return };
-            let line = if from_a { &mut self.there } else { &mut self.back };
+            let line = if from_a {
+                &mut self.there
+            } else {
+                &mut self.back
+            };
             let packet = &self.out[..len];
             if self.rng.one_in(noise) {
                 line.put_noisy(packet, &mut self.rng);
@@ -63,7 +67,11 @@ impl<const N: usize, const M: usize> Pair<N, M> {
 
     /// One of the ends takes some of what is under way to it.
     fn receive(&mut self, by_a: bool) {
-        let line = if by_a { &mut self.back } else { &mut self.there };
+        let line = if by_a {
+            &mut self.back
+        } else {
+            &mut self.there
+        };
         let len = self.rng.below(line.bytes.len() + 1);
         let bytes: Vec<u8> = line.bytes.drain(..len).collect();
         let (head, tail) = bytes.split_at(self.rng.below(len + 1));
@@ -164,7 +172,11 @@ fn run_all(packets: u64) {
 
 #[test]
 fn nothing_wrong_is_delivered_and_every_loss_is_reported() {
-    run_all(if cfg!(debug_assertions) { 40_000 } else { 400_000 });
+    run_all(if cfg!(debug_assertions) {
+        40_000
+    } else {
+        400_000
+    });
 }
 
 /// `cargo test --release -p hgrpc --features link --test link -- --ignored --nocapture`
