@@ -1,7 +1,8 @@
 //! CRC-32/ISO-HDLC, with half a table (link.md, "Packets").
 //!
-//! The crate `crc` is the oracle in tests. Its table takes 1 KiB of flash, or none and four times the
-//! instructions; these take 128 bytes: what a byte does is what its halves do, together.
+//! The crate `crc` is the oracle in tests. It has no panic paths either, but its table is 1 KiB of
+//! flash for 24 instructions a byte of the whole decoding, and without a table it is 100; these
+//! tables are 128 bytes, for 28: what a byte does is what its two halves do, together.
 
 const POLYNOMIAL: u32 = 0xedb8_8320;
 

@@ -15,5 +15,4 @@
 mod end;
 mod line;
 mod noise;
-mod sequences;
-mod text;
+mod vectors;
