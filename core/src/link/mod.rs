@@ -23,7 +23,7 @@
 //! use hgrpc::link::{Link, LinkConfig, LinkEvent};
 //!
 //! let mut host: Link = Link::new(LinkConfig::new(0x5eed));
-//! let mut device: Link<64> = Link::new(LinkConfig::new(7));
+//! let mut device: Link<64> = Link::new(LinkConfig::new(7 << 16));
 //!
 //! // Both start; each reads what the other writes.
 //! let (mut there, mut back) = (b"boot v1.2\r\n".to_vec(), Vec::new());
@@ -90,8 +90,8 @@ crate::error::kinds! {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct LinkConfig {
-    /// The first session number: random, or another at each start (link.md, "Session numbers").
-    /// 0 counts as 1.
+    /// The first session number: random, or for a device that counts its starts their number times
+    /// 65,536 (link.md, "Session numbers"). 0 counts as 1.
     pub session: u32,
     /// After how many [ticks](Link::tick) in a row without a packet of the peer's a connection
     /// counts as lost; 0: never. 4 by default.
@@ -188,6 +188,13 @@ impl<const N: usize> Link<N> {
         })
     }
 
+    /// The payload of the last event, which was one.
+    #[cfg(feature = "embedded-io-v0_7")]
+    pub(crate) fn last_payload(&self) -> &[u8] {
+        let end = self.chunk.payload_end();
+        self.buffer.get(PAYLOAD_START..end).unwrap_or_default()
+    }
+
     /// Some time has passed: asks the peer where it is (link.md, "States", row L8).
     ///
     /// To be called at one end at least, while calls are open or the link is not up, not more often
@@ -203,6 +210,14 @@ impl<const N: usize> Link<N> {
             }
             _ => None,
         }
+    }
+
+    /// Gives up the connection, if there is one: the peer's ends with `link-lost`, and the next one
+    /// begins as soon as both are there. For an owner whose reactor has found an error of the
+    /// peer's, or that begins anew. Nothing is reported at this end (link.md, "States", row L9).
+    pub fn disconnect(&mut self) {
+        self.session.reset(LinkError::LinkLost);
+        self.session.report = None;
     }
 
     /// Whether there is a connection. A loss that [`handle_bytes`](Self::handle_bytes) has still to

@@ -82,18 +82,7 @@ impl Session {
     pub(super) fn handle_sync(&mut self, sync: Sync) {
         let is_named = sync.peer == self.own;
         if self.is_up {
-            if sync.own != self.peer {
-                // L4. What is new of the peer is learned below, by L3.
-                self.reset(if sync.is_fresh {
-                    LinkError::PeerRestarted
-                } else {
-                    LinkError::LinkLost
-                });
-            } else if !is_named {
-                // L3.
-                self.is_sync_due = true;
-                return;
-            } else {
+            if sync.own == self.peer && is_named {
                 // L2.
                 self.unanswered = 0;
                 if sync.sequence == self.next_received {
@@ -103,6 +92,12 @@ impl Session {
                 }
                 return;
             }
+            // L4. What is new of the peer is learned below.
+            self.reset(if sync.is_fresh {
+                LinkError::PeerRestarted
+            } else {
+                LinkError::LinkLost
+            });
         } else if sync.own == self.own {
             // L1.
             self.renumber();
@@ -124,6 +119,7 @@ impl Session {
                 return;
             }
         } else {
+            // L3.
             self.ask();
         }
         self.peer = sync.own;

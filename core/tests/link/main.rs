@@ -14,5 +14,7 @@
 
 mod end;
 mod line;
+#[cfg(feature = "embedded-io-v0_7")]
+mod line_io;
 mod noise;
 mod vectors;

@@ -11,6 +11,13 @@ struct Pair<const N: usize, const M: usize> {
     there: Line,
     back: Line,
     out: [u8; 256],
+    /// How often b has started.
+    starts: u32,
+}
+
+/// A device that counts its starts and has nothing random.
+fn counted_session(starts: u32) -> u32 {
+    starts << 16
 }
 
 impl<const N: usize, const M: usize> Pair<N, M> {
@@ -18,11 +25,12 @@ impl<const N: usize, const M: usize> Pair<N, M> {
         let mut rng = Rng::new(seed);
         Self {
             a: End::new(random_session(&mut rng)),
-            b: End::new(1),
+            b: End::new(counted_session(1)),
             rng,
             there: Line::default(),
             back: Line::default(),
             out: [0; 256],
+            starts: 1,
         }
     }
 
@@ -109,7 +117,8 @@ impl<const N: usize, const M: usize> Pair<N, M> {
                         let session = random_session(&mut self.rng);
                         self.a.restart(session);
                     } else {
-                        self.b.restart(1);
+                        self.starts += 1;
+                        self.b.restart(counted_session(self.starts));
                     }
                 }
                 _ => {}
@@ -168,6 +177,32 @@ fn run_all(packets: u64) {
     run::<64, 256>(2, packets / 4);
     run::<256, 100>(3, packets / 4);
     run::<32, 64>(4, packets / 4);
+}
+
+/// On a clean line there is one connection, however slow it is and whoever ticks.
+#[test]
+fn a_clean_line_loses_nothing() {
+    for seed in 0..200 {
+        let mut pair = Pair::<256, 64>::new(seed);
+        for _ in 0..200 {
+            let which = pair.rng.one_in(2);
+            match pair.rng.below(10) {
+                0..3 => pair.send(which, usize::MAX >> 32),
+                3..8 => pair.receive(which),
+                // Patience is for ticks that are further apart than this.
+                8 if pair.a.link.is_up() || pair.rng.one_in(3) => {}
+                8 => pair.a.tick(),
+                _ if pair.b.link.is_up() => {}
+                _ => pair.b.tick(),
+            }
+        }
+        pair.settle();
+        pair.a.tick();
+        pair.settle();
+        assert_whole(&pair.a, &pair.b);
+        assert_eq!((pair.a.counts.ups, pair.b.counts.ups), (1, 1));
+        assert_eq!((pair.a.counts.console, pair.b.counts.noise), (0, 0));
+    }
 }
 
 #[test]

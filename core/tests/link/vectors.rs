@@ -52,7 +52,7 @@ fn step<const N: usize>(link: &mut Link<N>, step: &Value, piece: usize) -> Value
             Value::Array(events)
         }
         "tick" => json!(link.tick().map(|error| error.name())),
-        "control" => json!(link.control_packet(&mut out).map(|packet| hex(packet))),
+        "control" => json!(link.control_packet(&mut out).map(hex)),
         "send" => {
             let all = bytes(&step["bytes"]);
             let mut rest = all.as_slice();

@@ -84,12 +84,16 @@
 
 mod client;
 mod error;
+#[cfg(feature = "link")]
+mod line;
 mod receiver;
 mod sender;
 mod server;
 
 pub use client::{Calls, ClientConnection};
 pub use error::{NextError, ReceiveError, SendError};
+#[cfg(feature = "link")]
+pub use line::{LineError, LineReader, LineWriter, LinkedLine};
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use server::{Replies, ServerConnection};
