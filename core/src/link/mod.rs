@@ -1,6 +1,6 @@
 //! The link: a reliable-or-reset byte stream over a raw line, such as a UART.
 //!
-//! Specification: link.md.
+//! Specification: link.md; "Terms" first, and "What a receiver may rely on".
 //!
 //! ```text
 //!   bytes ──▶ handle_bytes ──▶ payload ──▶ FrameReader ──▶ reactor
@@ -15,7 +15,7 @@
 //! [`peer-restarted`](LinkError::PeerRestarted), and reactors, readers and unsent frames are thrown
 //! away; when the link is up again, new ones begin.
 //!
-//! There is no clock in it: one end at least calls [`Link::tick`] now and then, without which the
+//! There is no clock in it (link.md, "Starting", "Loss and noise"): one end at least calls [`Link::tick`] now and then, without which the
 //! loss of the last packet would not be noticed, and a lost start not made good. A host ticks; a
 //! device need not.
 //!
@@ -80,7 +80,7 @@ crate::error::kinds! {
     LinkError {
         /// Bytes were lost, altered or put in, in one of the directions, or the peer is silent.
         LinkLost = "link-lost",
-        /// The peer has started anew.
+        /// The peer has started anew (link.md, "Restart of an end").
         PeerRestarted = "peer-restarted",
     }
 }

@@ -7,7 +7,7 @@ use super::crc::Crc;
 pub const MAX_PACKET: usize = 256;
 /// Smallest limit that an end may have.
 pub const MIN_PACKET: usize = 32;
-/// Bytes of a data packet that are not payload.
+/// Bytes of a data packet that are not payload (link.md, "Overhead").
 pub const PACKET_OVERHEAD: usize = 12;
 
 /// Every byte that may be a kind has these bits.

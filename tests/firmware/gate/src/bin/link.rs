@@ -57,6 +57,9 @@ fn main() -> ! {
         }
         if LINK.is_up() && LINK.peer_session().is_some() {
             console.write(&LINK.session().to_le_bytes());
+            if count == 1 {
+                LINK.disconnect();
+            }
         }
         if let Some(packet) = LINK.control_packet(OUT) {
             port.write(packet);
