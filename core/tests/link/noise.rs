@@ -216,7 +216,7 @@ fn nothing_wrong_is_delivered_and_every_loss_is_reported() {
 
 /// `cargo test --release -p hgrpc --features link --test link -- --ignored --nocapture`
 #[test]
-#[ignore = "a minute in a release build"]
+#[ignore = "half a minute in a release build"]
 fn ten_million_packets() {
     run_all(10_000_000);
 }
