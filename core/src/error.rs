@@ -29,6 +29,8 @@ macro_rules! kinds {
         impl core::error::Error for $name {}
     };
 }
+#[cfg(feature = "link")]
+pub(crate) use kinds;
 
 kinds! {
     /// The peer broke the protocol: one variant per rule, named as the specification's error kinds

@@ -186,6 +186,7 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `embedded-io-v0_7` | the module `io`: drivers over embedded-io 0.7 |
+//! | `link` | the module `link`: frames over a raw line, such as a UART |
 //! | `defmt` | `defmt::Format` for every public type |
 //!
 //! No feature is on by default, and none changes what is there without it.
@@ -211,6 +212,8 @@ mod error;
 #[cfg(feature = "embedded-io-v0_7")]
 pub mod io;
 mod limits;
+#[cfg(feature = "link")]
+pub mod link;
 mod revision;
 pub mod server;
 pub mod store;

@@ -6,12 +6,14 @@
 mod client;
 mod human;
 mod input;
+mod link;
 mod reader;
 mod request;
 mod server;
 
 pub use client::client;
 pub use human::human;
+pub use link::link;
 pub use reader::reader;
 pub use request::request;
 pub use server::server;
@@ -20,12 +22,13 @@ pub use server::server;
 pub type Target = fn(&[u8]);
 
 /// Every target with the folder of its seeds under `fuzz/seeds`.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("reader", reader),
     ("server", server),
     ("client", client),
     ("request", request),
     ("human", human),
+    ("link", link),
 ];
 
 /// Replays the files named by the program's arguments.

@@ -83,7 +83,13 @@ fn cited_sections(sources: &[String]) -> BTreeSet<String> {
 fn every_section_is_cited() {
     let sources = sources(&CODE);
     let mut uncited = Vec::new();
-    for file in ["framing.md", "messages.md", "server.md", "client.md"] {
+    for file in [
+        "framing.md",
+        "messages.md",
+        "server.md",
+        "client.md",
+        "link.md",
+    ] {
         uncited.extend(uncited_headings(file, &sources));
     }
     let cited = cited_sections(&sources);
@@ -130,6 +136,31 @@ fn every_row_of_the_state_tables_is_cited() {
         }
     }
     assert!(missing.is_empty(), "cited nowhere:\n{missing}");
+}
+
+#[test]
+fn every_row_of_the_link_is_cited() {
+    let source = sources(&["core/src/link"]).concat();
+    let cited = Regex::new(r"\bL(\d+)(?: to L(\d+))?").unwrap();
+    let number = |s: &str| s.parse::<u32>().unwrap();
+    let rows: BTreeSet<u32> = cited
+        .captures_iter(&source)
+        .flat_map(|found| {
+            let first = number(&found[1]);
+            first..=found.get(2).map_or(first, |last| number(last.as_str()))
+        })
+        .collect();
+    let row = Regex::new(r"(?m)^\| L(\d+) \|").unwrap();
+    let text = specification("link.md");
+    let missing: Vec<u32> = row
+        .captures_iter(&text)
+        .map(|found| number(&found[1]))
+        .filter(|n| !rows.contains(n))
+        .collect();
+    assert!(
+        row.is_match(&text) && missing.is_empty(),
+        "cited nowhere: {missing:?}"
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! - [`Receiver`] and [`Sender`] move frames and nothing else. They keep their own progress: after
 //!   an I/O error the same call goes on where it stopped. With the reactors they make any loop, for
 //!   example one with a task for each direction.
+//! - `LinkedLine` (feature `link`): halves for a raw line, on which bytes are lost.
 //! - [`ServerConnection`] and [`ClientConnection`] bundle everything for the common loop: one
 //!   thread, fixed memory. [`next_action`](ServerConnection::next_action) gives an action and,
 //!   beside it, the half that answers, so that a handler can answer while it still borrows its
@@ -84,12 +85,16 @@
 
 mod client;
 mod error;
+#[cfg(feature = "link")]
+mod line;
 mod receiver;
 mod sender;
 mod server;
 
 pub use client::{Calls, ClientConnection};
 pub use error::{NextError, ReceiveError, SendError};
+#[cfg(feature = "link")]
+pub use line::{LineError, LineReader, LineWriter, LinkedLine};
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use server::{Replies, ServerConnection};
