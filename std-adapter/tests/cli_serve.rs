@@ -251,7 +251,7 @@ fn what_a_program_writes_is_there_at_once() {
 fn a_program_gets_its_arguments() {
     let program = script(
         "args",
-        "env | grep ^HGRPC_ | sort; wc -c <\"$HGRPC_ARGS_FILE\"; stat -c %a \"$HGRPC_ARGS_FILE\"; echo \"$HGRPC_ARGS_FILE\"",
+        "env | grep -E \"^HGRPC_(ARG|COMMAND)\" | sort; wc -c <\"$HGRPC_ARGS_FILE\"; stat -c %a \"$HGRPC_ARGS_FILE\"; echo \"$HGRPC_ARGS_FILE\"",
     );
     let served = Served::tcp(&["--command", &program]);
     let sent = served
