@@ -16,6 +16,8 @@ use crate::{Limits, Protocol, ProtocolError, RefusalReason};
 pub(super) enum Task {
     /// Nothing.
     Skip,
+    /// Nothing: the frame has had its action.
+    Answered,
     /// Nothing, but the request is refused first.
     Refuse(RefusalReason, u32),
     /// It is a piece of a request.
@@ -74,7 +76,7 @@ impl<P: Protocol> Server<P> {
             Ok(task) => {
                 self.frame.task = task;
                 Ok(match task {
-                    Task::Skip | Task::Refuse(..) => Verdict::Skip,
+                    Task::Skip | Task::Answered | Task::Refuse(..) => Verdict::Skip,
                     Task::Request | Task::Collect | Task::Settings => Verdict::Gather,
                     Task::Stream => Verdict::Deliver,
                 })
@@ -417,8 +419,9 @@ impl<P: Protocol> Server<P> {
         self.frame.is_begun = true;
         match self.frame.task {
             Task::Skip => Ok(self.wait(is_last)),
+            Task::Answered => Ok(ServerAction::Noop),
             Task::Refuse(reason, limit) => {
-                self.frame.task = Task::Skip;
+                self.frame.task = Task::Answered;
                 let request_id = self.frame.request_id;
                 Ok(ServerAction::RejectRequest(Rejection {
                     request_id,
