@@ -18,6 +18,8 @@ pub mod buffer;
 pub mod diagnostic;
 pub mod encoding;
 pub mod human;
+#[cfg(feature = "mercurial")]
+pub mod mercurial;
 pub mod respond;
 pub mod store;
 #[cfg(all(unix, feature = "transport"))]
