@@ -1,7 +1,7 @@
 //! A response that is being written.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::thread;
 
@@ -123,6 +123,32 @@ impl Reply {
         let mut reader = CborReader::new(values);
         while let Ok(value) = reader.next_value() {
             self.add_value(value)?;
+        }
+        Ok(())
+    }
+
+    /// Adds one byte string of this length, read while it is sent: a value of any size, in constant
+    /// memory.
+    ///
+    /// # Errors
+    /// The source failed or ended early: then the response can only [`fail`](Self::fail), as the
+    /// server's error; the connection has ended.
+    pub fn byte_string(&mut self, len: u64, source: impl Read) -> io::Result<()> {
+        self.is_cbor |= !self.has_begun && self.joined.is_empty();
+        self.end_string()?;
+        self.piece(Head::new(MAJOR_BYTES, len).as_slice())?;
+        let mut source = source.take(len);
+        let mut buffer = vec![0; self.frame_size()];
+        let mut left = len;
+        while left > 0 {
+            let read = match source.read(&mut buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.piece(buffer.get(..read).unwrap_or_default())?;
+            left = left.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX));
         }
         Ok(())
     }

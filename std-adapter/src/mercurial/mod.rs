@@ -1,9 +1,12 @@
 //! Mercurial: data formats.
 mod changeset;
+mod dag;
 mod delta;
 mod file;
 mod manifest;
+mod memory;
 mod node;
+mod repository;
 
 pub use changeset::{Changeset, ChangesetError};
 pub use delta::{ApplyError, Delta, DeltaError, DeltaErrorKind, apply};
@@ -11,4 +14,6 @@ pub use file::{FileText, FileTextError, contents};
 pub use manifest::{
     Added, FileKind, Manifest, ManifestEntries, ManifestEntry, ManifestError, ManifestErrorKind,
 };
+pub use memory::{Commit, CommitError, MemoryRepository};
 pub use node::{Node, NodeError, NodeHasher};
+pub use repository::{Log, Phase, Repository, Revision, Source, StoredDelta, Text};
