@@ -104,6 +104,8 @@ pub use failure::Failure;
 pub use gone::{Gone, OnGone};
 pub use hgrpc::cbor::{Atom, Atoms, Progress};
 pub use limits::Limits;
+#[cfg(feature = "http")]
+pub(crate) use receive::{command_failure, error_response};
 pub use reply::Reply;
 pub use request::{Request, Upload};
 pub use response::{RawBody, Response};
