@@ -4,157 +4,86 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::blocking::{Call, Failure};
-use crate::mercurial::values::{as_bytes, as_count, as_list, bytes, map};
+use crate::http::{ArgType, CommandInfo};
+use crate::mercurial::values::{as_bytes, as_count, as_list};
 use crate::mercurial::{Node, PathFilter, PathPattern};
 use crate::value::Value;
 
-/// What an argument may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Bytes,
-    List,
-    Dict,
-    Bool,
-    /// A set of names, of which these mean something.
-    Set(&'static [&'static str]),
-}
-
-impl Kind {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Bytes => "bytes",
-            Self::List => "list",
-            Self::Dict => "dict",
-            Self::Bool => "bool",
-            Self::Set(_) => "set",
-        }
-    }
-
-    fn takes(self, value: &Value) -> bool {
-        match self {
-            Self::Bytes => matches!(value, Value::Bytes(_)),
-            Self::List => matches!(value, Value::Array(_)),
-            Self::Dict => matches!(value, Value::Map(_)),
-            Self::Bool => matches!(value, Value::Bool(_)),
-            Self::Set(_) => as_list(value).is_some(),
-        }
+fn takes(kind: &ArgType, value: &Value) -> bool {
+    match kind {
+        ArgType::Bytes => matches!(value, Value::Bytes(_)),
+        ArgType::Int => matches!(value, Value::Integer(_)),
+        ArgType::List => matches!(value, Value::Array(_)),
+        ArgType::Dict => matches!(value, Value::Map(_)),
+        ArgType::Bool => matches!(value, Value::Bool(_)),
+        ArgType::Set => as_list(value).is_some(),
+        _ => true,
     }
 }
 
-/// An argument of a command.
-pub(super) struct Argument {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    /// What stands for a missing one; without it, one is required.
-    pub(super) default: Option<Value>,
-}
-
-impl Argument {
-    fn describe(&self) -> Value {
-        let mut entries = vec![
-            ("required", Value::Bool(self.default.is_none())),
-            ("type", bytes(self.kind.name())),
-        ];
-        entries.extend(self.default.clone().map(|value| ("default", value)));
-        if let Kind::Set(names) = self.kind {
-            let names = names.iter().map(bytes).collect();
-            entries.push(("validvalues", Value::Set(names)));
+/// Looks at a call's arguments: unknown ones, missing ones, types.
+pub(super) fn check(info: &CommandInfo, call: &Call) -> Result<Checked, Failure> {
+    let mut given = BTreeMap::new();
+    let mut unknown = BTreeSet::new();
+    for (key, value) in call.args().iter() {
+        let key: Vec<u8> = key.chunks().flatten().copied().collect();
+        let key = String::from_utf8_lossy(&key).into_owned();
+        if info.args.contains_key(&key) {
+            // The first of repeated ones counts.
+            given.entry(key).or_insert(value.as_cbor());
+        } else {
+            unknown.insert(key);
         }
-        map(entries)
     }
-}
-
-/// A command, as it is announced.
-pub(super) struct Command {
-    pub(super) name: &'static str,
-    pub(super) args: Vec<Argument>,
-    /// Whether it changes something.
-    pub(super) is_push: bool,
-    /// How many things are best asked for at once.
-    pub(super) batch: Option<u64>,
-}
-
-impl Command {
-    /// What the capabilities say of it.
-    pub(super) fn describe(&self) -> Value {
-        let permission = if self.is_push { "push" } else { "pull" };
-        let args = self.args.iter().map(|arg| (arg.name, arg.describe()));
-        let mut entries = vec![
-            ("args", map(args)),
-            ("permissions", Value::Array(vec![bytes(permission)])),
-        ];
-        entries.extend(
-            self.batch
-                .map(|size| ("recommendedbatchsize", Value::from(size))),
-        );
-        map(entries)
+    let list = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(", ");
+    if !unknown.is_empty() {
+        let names = list(unknown);
+        return Err(Failure::command(format!(
+            "unsupported argument to command: {names}"
+        )));
     }
-
-    /// Looks at a call's arguments: unknown ones, missing ones, types.
-    pub(super) fn check(&self, call: &Call) -> Result<Checked, Failure> {
-        let mut given = BTreeMap::new();
-        let mut unknown = BTreeSet::new();
-        for (key, value) in call.args().iter() {
-            let key: Vec<u8> = key.chunks().flatten().copied().collect();
-            match self.args.iter().find(|arg| arg.name.as_bytes() == key) {
-                // The first of repeated ones counts.
-                Some(arg) => drop(given.entry(arg.name).or_insert(value.as_cbor())),
-                None => drop(unknown.insert(String::from_utf8_lossy(&key).into_owned())),
-            }
-        }
-        if !unknown.is_empty() {
-            let names: Vec<_> = unknown.into_iter().collect();
-            let names = names.join(", ");
-            return Err(Failure::command(format!(
-                "unsupported argument to command: {names}"
-            )));
-        }
-        let mut missing: Vec<_> = self
-            .args
-            .iter()
-            .filter(|arg| arg.default.is_none())
-            .collect();
-        missing.retain(|arg| !given.contains_key(arg.name));
-        if !missing.is_empty() {
-            let mut names: Vec<_> = missing.iter().map(|arg| arg.name).collect();
-            names.sort_unstable();
-            return Err(Failure::command(format!(
-                "missing required arguments: {}",
-                names.join(", ")
-            )));
-        }
-        let mut values = BTreeMap::new();
-        for arg in &self.args {
-            let value = match (given.get(arg.name), &arg.default) {
-                (Some(encoded), default) => {
-                    let value = Value::decode(encoded)
-                        .map_err(|error| wrong(arg.name, &error.to_string()))?;
-                    if !arg.kind.takes(&value) && Some(&value) != default.as_ref() {
-                        // The texts for arrays that are expected by name are the protocol's.
-                        return Err(match arg.name {
-                            "revisions" => {
-                                Failure::command("revisions must be defined as an array")
-                            }
-                            name => wrong(name, &format!("must be of type {}", arg.kind.name())),
-                        });
-                    }
-                    value
+    let required = info.args.iter().filter(|(_, arg)| arg.is_required);
+    let missing: BTreeSet<String> = required
+        .map(|(name, _)| name.clone())
+        .filter(|name| !given.contains_key(name))
+        .collect();
+    if !missing.is_empty() {
+        let names = list(missing);
+        return Err(Failure::command(format!(
+            "missing required arguments: {names}"
+        )));
+    }
+    let mut values = BTreeMap::new();
+    for (name, arg) in &info.args {
+        let value = match given.get(name) {
+            Some(encoded) => {
+                let value = Value::decode(encoded).map_err(|error| wrong(name, error))?;
+                let kind = arg
+                    .kind
+                    .as_ref()
+                    .filter(|_| Some(&value) != arg.default.as_ref());
+                if let Some(kind) = kind.filter(|kind| !takes(kind, &value)) {
+                    return Err(match name.as_str() {
+                        // What the reference says.
+                        "revisions" => Failure::command("revisions must be defined as an array"),
+                        name => wrong(name, format_args!("must be of type {}", kind.name())),
+                    });
                 }
-                (None, Some(default)) => default.clone(),
-                (None, None) => continue,
-            };
-            values.insert(arg.name, value);
-        }
-        Ok(Checked(values))
+                value
+            }
+            None => arg.default.clone().unwrap_or(Value::Null),
+        };
+        values.insert(name.clone(), value);
     }
+    Ok(Checked(values))
 }
 
-fn wrong(name: &str, what: &str) -> Failure {
+fn wrong(name: &str, what: impl std::fmt::Display) -> Failure {
     Failure::command(format!("argument {name}: {what}"))
 }
 
 /// A call's arguments, each there and of its type.
-pub(super) struct Checked(BTreeMap<&'static str, Value>);
+pub(super) struct Checked(BTreeMap<String, Value>);
 
 impl Checked {
     fn value(&self, name: &str) -> &Value {

@@ -26,67 +26,61 @@ use hgrpc::KeyOrder;
 
 use super::{Repository, Source};
 use crate::blocking::{Call, Failure, Reply, Router};
+use crate::http::{Capabilities, CommandInfo};
 use crate::value::Value;
-use args::{Checked, Command};
+use args::Checked;
 
 /// The commands of a repository: what runs them, and what is told of them.
 #[derive(Clone, Debug)]
 pub struct Commands {
     /// What runs them. It checks arguments; permissions are for the transport.
     pub router: Router,
-    /// The map that describes them (http-v2.md, 5.2): the answer of `capabilities`, and part of
-    /// the handshake over HTTP.
-    pub descriptor: Value,
+    /// What is told of them: the answer of `capabilities`, and part of the handshake over HTTP.
+    pub capabilities: Capabilities,
 }
 
 type Run = fn(&dyn Repository, &Checked, &mut Reply) -> Result<(), Failure>;
 
-fn handler(name: &str) -> Option<Run> {
-    Some(match name {
-        "branchmap" => keys::branchmap,
-        "changesetdata" => changesets::changesetdata,
-        "filedata" => revisions::filedata,
-        "filesdata" => revisions::filesdata,
-        "heads" => keys::heads,
-        "known" => keys::known,
-        "listkeys" => keys::listkeys,
-        "lookup" => keys::lookup,
-        "manifestdata" => revisions::manifestdata,
-        "pushkey" => keys::pushkey,
-        "rawstorefiledata" => keys::rawstorefiledata,
-        _ => return None,
-    })
-}
+const HANDLERS: &[(&str, Run)] = &[
+    ("branchmap", keys::branchmap),
+    ("changesetdata", changesets::changesetdata),
+    ("filedata", revisions::filedata),
+    ("filesdata", revisions::filesdata),
+    ("heads", keys::heads),
+    ("known", keys::known),
+    ("listkeys", keys::listkeys),
+    ("lookup", keys::lookup),
+    ("manifestdata", revisions::manifestdata),
+    ("pushkey", keys::pushkey),
+    ("rawstorefiledata", keys::rawstorefiledata),
+];
 
 impl Commands {
     /// The commands of this repository.
     pub fn new(source: impl Source) -> Self {
         let source = Arc::new(source);
-        let commands = table::commands();
-        let descriptor = table::descriptor(&commands);
+        let capabilities = table::capabilities();
         let mut router = Router::new();
-        for command in commands {
-            let (source, descriptor) = (Arc::clone(&source), descriptor.clone());
-            let name = command.name;
+        for (name, run) in HANDLERS {
+            let (source, info) = (
+                Arc::clone(&source),
+                capabilities.commands.get(*name).cloned(),
+            );
+            let info = info.unwrap_or_default();
             router = router.command(name, move |call: &mut Call, reply: &mut Reply| {
-                run(&*source, &command, &descriptor, call, reply)
+                let args = args::check(&info, call)?;
+                run(&*source.repository()?, &args, reply)
             });
         }
-        Self { router, descriptor }
-    }
-}
-
-fn run(
-    source: &dyn Source,
-    command: &Command,
-    descriptor: &Value,
-    call: &Call,
-    reply: &mut Reply,
-) -> Result<(), Failure> {
-    let args = command.check(call)?;
-    match handler(command.name) {
-        Some(run) => run(&*source.repository()?, &args, reply),
-        None => send(reply, descriptor),
+        let (descriptor, info) = (capabilities.to_value(), CommandInfo::pull());
+        router = router.command("capabilities", move |call: &mut Call, reply: &mut Reply| {
+            args::check(&info, call)?;
+            send(reply, &descriptor)
+        });
+        Self {
+            router,
+            capabilities,
+        }
     }
 }
 

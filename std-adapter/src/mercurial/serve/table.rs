@@ -1,133 +1,106 @@
-//! The commands and their arguments (http-v2.md, 5.1).
+//! The commands and their arguments (http-v2.md, 5.1 and 5.2).
 
-use super::args::{Argument, Command, Kind};
+use crate::http::{ArgInfo, ArgType, Capabilities, CommandInfo};
+use crate::mercurial::values::bytes;
 use crate::value::Value;
 
 /// How many revisions or changesets a client should ask for at once. Requests stay below half a
 /// megabyte.
 const BATCH: u64 = 20_000;
 
-fn required(name: &'static str, kind: Kind) -> Argument {
-    Argument {
-        name,
-        kind,
-        default: None,
-    }
+fn required(kind: ArgType) -> ArgInfo {
+    ArgInfo::required(kind)
 }
 
-fn optional(name: &'static str, kind: Kind) -> Argument {
+fn optional(kind: ArgType) -> ArgInfo {
     let default = match kind {
-        Kind::Bytes => Value::Bytes(Vec::new()),
-        Kind::List => Value::Array(Vec::new()),
-        Kind::Dict => Value::Null,
-        Kind::Bool => Value::Bool(false),
-        Kind::Set(_) => Value::Set(Vec::new()),
+        ArgType::List => Value::Array(Vec::new()),
+        ArgType::Set => Value::Set(Vec::new()),
+        ArgType::Bool => Value::Bool(false),
+        _ => Value::Null,
     };
-    Argument {
-        name,
-        kind,
-        default: Some(default),
-    }
+    ArgInfo::optional(kind, default)
 }
 
-fn command(name: &'static str, args: impl Into<Vec<Argument>>) -> Command {
-    Command {
-        name,
-        args: args.into(),
-        is_push: false,
-        batch: None,
-    }
+fn fields(names: &[&str]) -> ArgInfo {
+    optional(ArgType::Set).valid_values(names.iter().map(bytes))
 }
 
-fn fields(names: &'static [&'static str]) -> Argument {
-    optional("fields", Kind::Set(names))
+fn pull<const N: usize>(args: [(&str, ArgInfo); N]) -> CommandInfo {
+    args.into_iter()
+        .fold(CommandInfo::pull(), |command, (name, info)| {
+            command.arg(name, info)
+        })
 }
 
-/// All commands, in order of their names.
-pub(super) fn commands() -> Vec<Command> {
-    let mut commands = vec![
-        command("branchmap", []),
-        command("capabilities", []),
-        command(
+fn batched(command: CommandInfo) -> CommandInfo {
+    command.extra("recommendedbatchsize", Value::from(BATCH))
+}
+
+/// All commands, and what else is said of the interface.
+pub(super) fn capabilities() -> Capabilities {
+    use ArgType::{Bool, Bytes, Dict, List};
+    let pushkey = ["namespace", "key", "old", "new"]
+        .into_iter()
+        .fold(CommandInfo::push(), |command, name| {
+            command.arg(name, required(Bytes))
+        });
+    let mut capabilities = Capabilities::new([
+        ("branchmap", pull([])),
+        ("capabilities", pull([])),
+        (
             "changesetdata",
-            [
-                required("revisions", Kind::List),
-                fields(&["bookmarks", "parents", "phase", "revision"]),
-            ],
+            pull([
+                ("revisions", required(List)),
+                (
+                    "fields",
+                    fields(&["bookmarks", "parents", "phase", "revision"]),
+                ),
+            ]),
         ),
-        command(
+        (
             "filedata",
-            [
-                required("path", Kind::Bytes),
-                required("nodes", Kind::List),
-                fields(&["linknode", "parents", "revision"]),
-                optional("haveparents", Kind::Bool),
-            ],
+            pull([
+                ("path", required(Bytes)),
+                ("nodes", required(List)),
+                ("fields", fields(&["linknode", "parents", "revision"])),
+                ("haveparents", optional(Bool)),
+            ]),
         ),
-        command(
+        (
             "filesdata",
-            [
-                required("revisions", Kind::List),
-                fields(&["firstchangeset", "linknode", "parents", "revision"]),
-                optional("haveparents", Kind::Bool),
-                optional("pathfilter", Kind::Dict),
-            ],
+            batched(pull([
+                ("revisions", required(List)),
+                (
+                    "fields",
+                    fields(&["firstchangeset", "linknode", "parents", "revision"]),
+                ),
+                ("haveparents", optional(Bool)),
+                ("pathfilter", optional(Dict)),
+            ])),
         ),
-        command("heads", [optional("publiconly", Kind::Bool)]),
-        command("known", [optional("nodes", Kind::List)]),
-        command("listkeys", [required("namespace", Kind::Bytes)]),
-        command("lookup", [required("key", Kind::Bytes)]),
-        command(
+        ("heads", pull([("publiconly", optional(Bool))])),
+        ("known", pull([("nodes", optional(List))])),
+        ("listkeys", pull([("namespace", required(Bytes))])),
+        ("lookup", pull([("key", required(Bytes))])),
+        (
             "manifestdata",
-            [
-                required("nodes", Kind::List),
-                required("tree", Kind::Bytes),
-                fields(&["parents", "revision"]),
-                optional("haveparents", Kind::Bool),
-            ],
+            batched(pull([
+                ("nodes", required(List)),
+                ("tree", required(Bytes)),
+                ("fields", fields(&["parents", "revision"])),
+                ("haveparents", optional(Bool)),
+            ])),
         ),
-        command(
-            "pushkey",
-            ["namespace", "key", "old", "new"].map(|name| required(name, Kind::Bytes)),
-        ),
-        command(
+        ("pushkey", pushkey),
+        (
             "rawstorefiledata",
-            [
-                required("files", Kind::List),
-                Argument {
-                    default: Some(Value::Null),
-                    ..optional("pathfilter", Kind::List)
-                },
-            ],
+            pull([
+                ("files", required(List)),
+                ("pathfilter", ArgInfo::optional(List, Value::Null)),
+            ]),
         ),
-    ];
-    for command in &mut commands {
-        command.is_push = command.name == "pushkey";
-        command.batch = matches!(command.name, "filesdata" | "manifestdata").then_some(BATCH);
-    }
-    commands
-}
-
-/// The map that describes the interface: what `capabilities` answers, and what a server's
-/// handshake says.
-pub(super) fn descriptor(commands: &[Command]) -> Value {
-    use crate::mercurial::values::{bytes, map};
-    let list = |items: &[&str]| items.iter().map(bytes).collect();
-    map([
-        (
-            "commands",
-            map(commands
-                .iter()
-                .map(|command| (command.name, command.describe()))),
-        ),
-        (
-            "framingmediatypes",
-            Value::Array(list(&["application/mercurial-exp-framing-0006"])),
-        ),
-        (
-            "pathfilterprefixes",
-            Value::Set(list(&["path:", "rootfilesin:"])),
-        ),
-        ("rawrepoformats", Value::Array(Vec::new())),
-    ])
+    ]);
+    capabilities.path_filter_prefixes = ["path:", "rootfilesin:"].map(str::to_owned).into();
+    capabilities
 }
