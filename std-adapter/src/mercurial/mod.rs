@@ -1,5 +1,6 @@
 //! Mercurial: data formats.
 mod changeset;
+pub mod client;
 mod dag;
 mod delta;
 mod file;
@@ -13,6 +14,7 @@ mod specifier;
 mod values;
 
 pub use changeset::{Changeset, ChangesetError};
+pub use client::Client;
 pub use delta::{ApplyError, Delta, DeltaError, DeltaErrorKind, apply};
 pub use file::{FileText, FileTextError, contents};
 pub use filter::{PathFilter, PathPattern};
