@@ -7,6 +7,7 @@ mod file;
 mod filter;
 mod manifest;
 mod memory;
+pub mod mirror;
 mod node;
 mod repository;
 mod serve;
@@ -22,6 +23,7 @@ pub use manifest::{
     Added, FileKind, Manifest, ManifestEntries, ManifestEntry, ManifestError, ManifestErrorKind,
 };
 pub use memory::{Commit, CommitError, MemoryRepository};
+pub use mirror::{LiveMirror, Mirror, MirrorWriter};
 pub use node::{Node, NodeError, NodeHasher};
 pub use repository::{Log, Phase, Repository, Revision, Source, StoredDelta, Text};
 pub use serve::Commands;

@@ -28,6 +28,25 @@ pub struct Client(http::Client);
 /// How many nodes of an unknown limit go into one request.
 const BATCH: usize = 10_000;
 
+/// Keys and values of a namespace.
+type Keys = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What one has to know before fetching; see [`Client::discover`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Discovery {
+    /// Changesets without children.
+    pub heads: Vec<Node>,
+    /// Which of the nodes that were asked for the server has.
+    pub known: Vec<bool>,
+    /// Bookmarks and where they are.
+    pub bookmarks: BTreeMap<Vec<u8>, Node>,
+    /// Whether all that is pulled is public.
+    pub is_publishing: bool,
+    /// Drafts whose parents are public.
+    pub draft_roots: Vec<Node>,
+}
+
 type Result<T> = std::result::Result<T, Error>;
 
 impl Client {
@@ -107,6 +126,41 @@ impl Client {
         ))
     }
 
+    /// What one has to know before fetching, in one request, at one time.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn discover(&self, nodes: &[Node]) -> Result<Discovery> {
+        let listkeys = |name| http::Command::new("listkeys").bytes("namespace", name);
+        let commands = [
+            http::Command::new("heads"),
+            known_command(nodes),
+            listkeys("bookmarks"),
+            listkeys("phases"),
+        ];
+        let mut responses = self.0.batch(&commands)?.into_iter();
+        let mut next = |command| match responses.next() {
+            Some(response) => Ok(response.one_value()?),
+            None => Err(wrong(command, "answer")),
+        };
+        let (heads, known) = (
+            heads(&next("heads")?)?,
+            known(&next("known")?, nodes.len())?,
+        );
+        let bookmarks = bookmarks(keys(&next("listkeys")?)?)?;
+        let phases = keys(&next("listkeys")?)?;
+        Ok(Discovery {
+            heads,
+            known,
+            bookmarks,
+            is_publishing: phases.get(&b"publishing"[..]).is_some_and(|v| v == b"True"),
+            draft_roots: phases
+                .keys()
+                .filter_map(|key| Node::from_hex(key).ok())
+                .collect(),
+        })
+    }
+
     /// The heads of each branch.
     ///
     /// # Errors
@@ -128,16 +182,9 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn listkeys(&self, namespace: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    pub fn listkeys(&self, namespace: &str) -> Result<Keys> {
         let command = http::Command::new("listkeys").bytes("namespace", namespace);
-        let Value::Map(entries) = self.one("listkeys", &command)? else {
-            return Err(wrong("listkeys", "map"));
-        };
-        let entries = entries.iter();
-        let entries =
-            entries.map(|(key, v)| Some((as_bytes(key)?.to_vec(), as_bytes(v)?.to_vec())));
-        let keys: Option<_> = entries.collect();
-        keys.ok_or_else(|| wrong("listkeys", "byte strings"))
+        keys(&self.one("listkeys", &command)?)
     }
 
     /// Bookmarks and where they are.
@@ -145,10 +192,7 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub fn bookmarks(&self) -> Result<BTreeMap<Vec<u8>, Node>> {
-        let keys = self.listkeys("bookmarks")?.into_iter();
-        let keys = keys.map(|(name, hex)| Node::from_hex(&hex).ok().map(|node| (name, node)));
-        let bookmarks: Option<_> = keys.collect();
-        bookmarks.ok_or_else(|| wrong("listkeys", "nodes"))
+        bookmarks(self.listkeys("bookmarks")?)
     }
 
     /// The changeset that a name stands for: a node or its beginning, a bookmark, tag, branch,
@@ -276,6 +320,23 @@ fn known(value: &Value, len: usize) -> Result<Vec<bool>> {
         true => Ok(known),
         false => Err(wrong("known", "digit for each node")),
     }
+}
+
+fn keys(value: &Value) -> Result<Keys> {
+    let Value::Map(entries) = value else {
+        return Err(wrong("listkeys", "map"));
+    };
+    let entries = entries.iter();
+    let entries = entries.map(|(key, v)| Some((as_bytes(key)?.to_vec(), as_bytes(v)?.to_vec())));
+    let keys: Option<_> = entries.collect();
+    keys.ok_or_else(|| wrong("listkeys", "byte strings"))
+}
+
+fn bookmarks(keys: Keys) -> Result<BTreeMap<Vec<u8>, Node>> {
+    let keys = keys.into_iter();
+    let keys = keys.map(|(name, hex)| Node::from_hex(&hex).ok().map(|node| (name, node)));
+    let bookmarks: Option<_> = keys.collect();
+    bookmarks.ok_or_else(|| wrong("listkeys", "nodes"))
 }
 
 fn specifiers_value(specifiers: &[Specifier]) -> Value {
