@@ -12,6 +12,8 @@
 mod capabilities;
 #[cfg(feature = "http")]
 mod client;
+#[cfg(feature = "http-server")]
+pub mod server;
 
 pub use capabilities::{
     ArgInfo, ArgType, Capabilities, CapabilitiesError, CommandInfo, RedirectInfo, RedirectTarget,
