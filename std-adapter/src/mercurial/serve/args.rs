@@ -1,81 +1,18 @@
 //! What commands take: announced in the descriptor, and checked before they run (http-v2.md, 3.1,
 //! 5.1 and 5.2).
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::blocking::{Call, Failure};
-use crate::http::{ArgType, CommandInfo};
-use crate::mercurial::values::{as_bytes, as_count, as_list};
+use crate::http::{self, CommandInfo};
+use crate::mercurial::values::{as_bytes, as_count, as_list, find};
 use crate::mercurial::{Node, PathFilter, PathPattern};
 use crate::value::Value;
 
-fn takes(kind: &ArgType, value: &Value) -> bool {
-    match kind {
-        ArgType::Bytes => matches!(value, Value::Bytes(_)),
-        ArgType::Int => matches!(value, Value::Integer(_)),
-        ArgType::List => matches!(value, Value::Array(_)),
-        ArgType::Dict => matches!(value, Value::Map(_)),
-        ArgType::Bool => matches!(value, Value::Bool(_)),
-        ArgType::Set => as_list(value).is_some(),
-        _ => true,
-    }
-}
-
 /// Looks at a call's arguments: unknown ones, missing ones, types.
 pub(super) fn check(info: &CommandInfo, call: &Call) -> Result<Checked, Failure> {
-    let mut given = BTreeMap::new();
-    let mut unknown = BTreeSet::new();
-    for (key, value) in call.args().iter() {
-        let key: Vec<u8> = key.chunks().flatten().copied().collect();
-        let key = String::from_utf8_lossy(&key).into_owned();
-        if info.args.contains_key(&key) {
-            // The first of repeated ones counts.
-            given.entry(key).or_insert(value.as_cbor());
-        } else {
-            unknown.insert(key);
-        }
-    }
-    let list = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(", ");
-    if !unknown.is_empty() {
-        let names = list(unknown);
-        return Err(Failure::command(format!(
-            "unsupported argument to command: {names}"
-        )));
-    }
-    let required = info.args.iter().filter(|(_, arg)| arg.is_required);
-    let missing: BTreeSet<String> = required
-        .map(|(name, _)| name.clone())
-        .filter(|name| !given.contains_key(name))
-        .collect();
-    if !missing.is_empty() {
-        let names = list(missing);
-        return Err(Failure::command(format!(
-            "missing required arguments: {names}"
-        )));
-    }
-    let mut values = BTreeMap::new();
-    for (name, arg) in &info.args {
-        let value = match given.get(name) {
-            Some(encoded) => {
-                let value = Value::decode(encoded).map_err(|error| wrong(name, error))?;
-                let kind = arg
-                    .kind
-                    .as_ref()
-                    .filter(|_| Some(&value) != arg.default.as_ref());
-                if let Some(kind) = kind.filter(|kind| !takes(kind, &value)) {
-                    return Err(match name.as_str() {
-                        // What the reference says.
-                        "revisions" => Failure::command("revisions must be defined as an array"),
-                        name => wrong(name, format_args!("must be of type {}", kind.name())),
-                    });
-                }
-                value
-            }
-            None => arg.default.clone().unwrap_or(Value::Null),
-        };
-        values.insert(name.clone(), value);
-    }
-    Ok(Checked(values))
+    let checked = http::args::check(info, call.args().as_cbor())?;
+    Value::decode(&checked)
+        .map(Checked)
+        .map_err(Failure::server)
 }
 
 fn wrong(name: &str, what: impl std::fmt::Display) -> Failure {
@@ -83,11 +20,11 @@ fn wrong(name: &str, what: impl std::fmt::Display) -> Failure {
 }
 
 /// A call's arguments, each there and of its type.
-pub(super) struct Checked(BTreeMap<String, Value>);
+pub(super) struct Checked(Value);
 
 impl Checked {
     fn value(&self, name: &str) -> &Value {
-        self.0.get(name).unwrap_or(&Value::Null)
+        find(&self.0, name).unwrap_or(&Value::Null)
     }
 
     pub(super) fn list(&self, name: &str) -> &[Value] {
