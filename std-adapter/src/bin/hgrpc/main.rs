@@ -11,7 +11,10 @@ mod io;
 mod man;
 #[cfg(unix)]
 mod serve;
-#[cfg(unix)]
+#[cfg_attr(
+    not(unix),
+    expect(dead_code, reason = "only `call` and `serve` take durations")
+)]
 mod units;
 
 use std::process::ExitCode;
