@@ -12,6 +12,8 @@ mod man;
 #[cfg(unix)]
 mod serve;
 #[cfg(unix)]
+mod stray;
+#[cfg(unix)]
 mod units;
 
 use std::process::ExitCode;
