@@ -11,6 +11,8 @@ mod io;
 mod man;
 #[cfg(unix)]
 mod serve;
+#[cfg(unix)]
+mod stray;
 #[cfg_attr(
     not(unix),
     expect(dead_code, reason = "only `call` and `serve` take durations")
