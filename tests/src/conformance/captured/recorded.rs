@@ -35,7 +35,6 @@ pub(super) struct Response {
     /// `None`: left out of the recording.
     pub(super) body: Option<Vec<u8>>,
     pub(super) chunk_sizes: Option<Vec<usize>>,
-    pub(super) text: Option<String>,
     /// The frames of the body, and what is no frame at its end.
     pub(super) frames: Option<(Vec<Frame>, Vec<u8>)>,
     /// By request ID, what the payloads of its response decode to together.
@@ -91,6 +90,11 @@ impl Exchange {
         };
         fields.finish()?;
         Ok(exchange)
+    }
+
+    /// A client fetches what a redirect led it to.
+    pub(super) fn is_redirected(&self) -> bool {
+        self.request.target.starts_with("/api/simplecache/")
     }
 }
 
@@ -172,6 +176,12 @@ impl Response {
         });
         let trailing = fields.optional("trailing_bytes");
         let trailing = unhex(trailing.and_then(Value::as_str).unwrap_or_default())?;
+        let text = fields.optional("text").and_then(Value::as_str);
+        if let (Some(text), Some(body)) = (text, &body) {
+            // As it was noted down: each byte a character.
+            let characters: String = body.iter().copied().map(char::from).collect();
+            super::same("the text", &text, &characters.as_str())?;
+        }
         // The notation of a body of plain CBOR.
         fields.optional("cbor");
         if !fields.flag("complete")? {
@@ -185,10 +195,6 @@ impl Response {
             headers,
             body,
             chunk_sizes,
-            text: fields
-                .optional("text")
-                .and_then(Value::as_str)
-                .map(str::to_owned),
             frames,
             responses,
             trailing,

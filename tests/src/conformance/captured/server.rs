@@ -237,7 +237,6 @@ fn in_frames(
         .filter(|id| is_answered(exchange, *id))
         .collect();
     same("the requests that are answered", &wanted, &ids(&found))?;
-    let mut is_adapted = false;
     for (id, result) in &found {
         let expected = answers.get(id).cloned().unwrap_or_default();
         let noted = recorded.responses.get(id);
@@ -245,9 +244,8 @@ fn in_frames(
         let is_noted = match noted {
             Some(Content::Bytes(bytes)) => *bytes == expected.content,
             Some(content) => content.is(&expected.content),
-            None => false,
+            None => expected.content.is_empty(),
         };
-        is_adapted |= !is_noted;
         if !is_noted && !may_be_adapted(exchange, noted, &expected) {
             let noted = noted.map_or_else(String::new, ToString::to_string);
             return Err(in_request(
@@ -256,8 +254,7 @@ fn in_frames(
             ));
         }
         let compare = || {
-            let [expected, result] =
-                [&expected, result].map(|answer| crate::bytes::hex(&answer.content));
+            let [expected, result] = [&expected, result].map(|answer| canonical(&answer.content));
             same("the content", &expected, &result)
         };
         compare().map_err(|fault| in_request(*id, fault))?;
@@ -266,8 +263,10 @@ fn in_frames(
     }
     // Identity is cut into frames as the reference cuts it (revision-0006.md, 7.2).
     let is_plain = config_of(recorded).is_none_or(|encoding| encoding == ContentEncoding::Identity);
-    let has_errors = answers.values().any(|answer| answer.error.is_some());
-    if is_plain && !is_adapted && !has_errors && !exchange.id.starts_with("mini-") {
+    let is_adapted = recorded.answers()? != *answers;
+    let is_mini = exchange.id.starts_with("mini-");
+    let is_redirect = found.values().any(|answer| is_redirect(&answer.content));
+    if is_plain && !is_adapted && !is_mini && !is_redirect {
         let body = recorded.body.as_deref().unwrap_or_default();
         let [expected, result] = [body, &ours.body].map(crate::bytes::hex);
         same("the frames", &expected, &result)?;
@@ -283,8 +282,9 @@ fn is_answered(exchange: &Exchange, id: u16) -> bool {
 /// Whether what our server answers differs from what was noted in one of the documented ways.
 fn may_be_adapted(exchange: &Exchange, noted: Option<&Content>, ours: &Answer) -> bool {
     match noted {
-        // K-10.
+        // K-10, and K-13 where nothing came out of the encoder.
         None => ours.content == OK,
+        Some(Content::Bytes(noted)) if noted.is_empty() => ours.content == OK,
         Some(Content::Bytes(noted)) => {
             // K-11: the late status is an error response; what was lost before it has a stand-in.
             let without_late = |noted: &[u8]| {
@@ -298,8 +298,22 @@ fn may_be_adapted(exchange: &Exchange, noted: Option<&Content>, ours: &Answer) -
                         .is_some_and(|rest| rest.is_empty() || frames::is_error_status(rest))
             };
             without_late(noted)
-                || (exchange.id.starts_with("x-redirect-trailing") && *noted == ours.content)
         }
         Some(Content::Digest { .. }) => ours.error.is_some() && exchange.id.contains("errmid-big"),
     }
+}
+
+fn is_redirect(content: &[u8]) -> bool {
+    matches!(Status::decode(content), Ok((Status::Redirect(_), _)))
+}
+
+/// Bytes for people. A redirect's keys have an order of their own at the reference (K-14).
+fn canonical(content: &[u8]) -> String {
+    if is_redirect(content)
+        && let Ok(map) = Cbor::decode(content)
+        && let Ok(bytes) = map.encode(hgrpc::KeyOrder::Bytewise)
+    {
+        return crate::bytes::hex(&bytes);
+    }
+    crate::bytes::hex(content)
 }
