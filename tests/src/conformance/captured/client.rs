@@ -205,6 +205,9 @@ fn call(exchange: &Exchange, response: &Response, cut: Cut) -> Result<(), Fault>
     let mut ids: Vec<u16> = Vec::new();
     let mut commands = Vec::new();
     for (id, bytes) in &exchange.request.commands {
+        if exchange.is_hg_client {
+            Cbor::decode(bytes).map_err(|error| differs("a command", "CBOR", error))?;
+        }
         // Of two under one ID the first.
         if let Ok((command, _)) = Cbor::decode_prefix(bytes)
             && !name_of(&command).is_empty()

@@ -188,6 +188,10 @@ impl Response {
             return Err(Fault::schema("an incomplete response"));
         }
         let status = fields.number("status", 999)?;
+        // hg says the latter for version 1.
+        if ["OK", "Script output follows"].contains(&fields.text("reason")?) {
+            super::same("the status", &200, &status)?;
+        }
         let response = Self {
             status: u16::try_from(status).unwrap_or(0),
             reason: fields.text("reason")?.to_owned(),
