@@ -1,7 +1,7 @@
 //! A response that is being written.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
 
