@@ -1,0 +1,5 @@
+//! Connections on tokio.
+
+mod codec;
+
+pub use codec::{CodecError, Frame, FrameCodec};
