@@ -17,9 +17,12 @@ pub mod blocking;
 pub mod buffer;
 pub mod diagnostic;
 pub mod encoding;
+mod host;
 pub mod human;
 pub mod respond;
 pub mod store;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 #[cfg(all(unix, feature = "transport"))]
 pub mod transport;
 pub mod value;

@@ -10,6 +10,9 @@ use hgrpc::{ApiMisuse, ProtocolError};
 
 use crate::encoding::DecodeError;
 
+/// What a handler is told, and may tell the client, which is the one to know better.
+pub(crate) const DATA_CUT: &str = "the connection ended before the request's data did";
+
 /// Why a connection has ended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -183,7 +186,7 @@ pub enum AnswerError {
     /// It is not UTF-8, but was read as text.
     NotText,
     /// The server names another place to fetch it from; see
-    /// [`Response::redirect`](super::Response::redirect).
+    /// [`Response::redirect`](crate::blocking::Response::redirect).
     Redirected,
     /// Its reader was too slow; see [`Limits::stall`](super::Limits::stall).
     Stalled,
@@ -236,7 +239,7 @@ impl std::error::Error for CallError {
 
 impl CallError {
     /// Whether the server has said that it has no such command, in the words that this crate's
-    /// [`serve`](super::serve) uses. The protocol has no code for it; other servers have other
+    /// [`serve`](crate::blocking::serve) uses. The protocol has no code for it; other servers have other
     /// words.
     pub fn is_unknown_command(&self, command: impl AsRef<[u8]>) -> bool {
         let expected = super::Failure::unknown_command(command.as_ref()).message();
@@ -253,10 +256,10 @@ impl CallError {
     /// make sense of what it got: it may speak another revision.
     pub fn is_data_cut(&self) -> bool {
         // Around it may be the structure of another revision.
-        matches!(self, Self::Server(failure) if failure.message.contains(super::call::DATA_CUT))
+        matches!(self, Self::Server(failure) if failure.message.contains(DATA_CUT))
     }
 
-    /// The call's error inside of one that reading a [`Response`](super::Response) gave.
+    /// The call's error inside of one that reading a [`Response`](crate::blocking::Response) gave.
     ///
     /// # Errors
     /// Another error is given back.

@@ -1,0 +1,10 @@
+//! Connections with tasks.
+
+mod budget;
+mod outgoing;
+mod pipe;
+
+pub use crate::host::{
+    AnswerError, CallError, CommandFailure, Config, ConnectionError, Direction, Failure, Limits,
+    Lost, Observer, ServerFailure, Traffic,
+};
