@@ -90,8 +90,8 @@ mod transport;
 mod workers;
 
 pub use crate::host::{
-    AnswerError, CallError, CommandFailure, Config, ConnectionError, Direction, Failure, Limits,
-    Lost, Observer, ServerFailure, Traffic,
+    AnswerError, CallError, CommandFailure, Config, ConnectionError, ConnectionLimit, Direction,
+    Failure, Limits, Lost, Observer, ServerFailure, Traffic,
 };
 pub use call::{Call, Data, GiveUp};
 pub use client::Client;

@@ -13,6 +13,8 @@ pub(crate) mod sync;
 
 pub use config::{Config, Direction, Observer, Traffic};
 pub(crate) use error::DATA_CUT;
-pub use error::{AnswerError, CallError, CommandFailure, ConnectionError, Lost, ServerFailure};
+pub use error::{
+    AnswerError, CallError, CommandFailure, ConnectionError, ConnectionLimit, Lost, ServerFailure,
+};
 pub use failure::Failure;
 pub use limits::Limits;

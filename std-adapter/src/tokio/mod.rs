@@ -5,6 +5,6 @@ mod outgoing;
 mod pipe;
 
 pub use crate::host::{
-    AnswerError, CallError, CommandFailure, Config, ConnectionError, Direction, Failure, Limits,
-    Lost, Observer, ServerFailure, Traffic,
+    AnswerError, CallError, CommandFailure, Config, ConnectionError, ConnectionLimit, Direction,
+    Failure, Limits, Lost, Observer, ServerFailure, Traffic,
 };
