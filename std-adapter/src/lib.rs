@@ -18,6 +18,7 @@ pub mod blocking;
 pub mod buffer;
 pub mod diagnostic;
 pub mod encoding;
+mod host;
 pub mod human;
 pub mod respond;
 pub mod store;

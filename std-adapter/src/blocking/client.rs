@@ -9,13 +9,13 @@ use hgrpc::Revision;
 use hgrpc::cbor::EncodingSet;
 use hgrpc::client::Announcement;
 
-use super::config::Meter;
 use super::exchange::{Shared, State};
 use super::outgoing::Outgoing;
 use super::request::Request;
-use super::sync::lock;
 use super::{Config, ConnectionError, Limits, Traffic, Transport, receive};
 use crate::encoding::ContentEncoding;
+use crate::host::config::Meter;
+use crate::host::sync::lock;
 
 /// The client's end of one connection. Clone it to call from many threads at once.
 ///

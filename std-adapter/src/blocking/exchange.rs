@@ -12,8 +12,8 @@ use hgrpc::{ApiMisuse, Revision};
 
 use super::outgoing::Outgoing;
 use super::pipe::Sender;
-use super::sync::lock;
 use super::{CallError, Config, ConnectionError, Limits, Lost, Progress};
+use crate::host::sync::lock;
 use crate::store::{GrowableArena, GrowableTable};
 
 pub(super) struct Shared {

@@ -74,36 +74,29 @@
 
 mod call;
 mod client;
-mod config;
 mod conn;
-mod error;
 mod exchange;
-mod failure;
 mod gone;
-mod limits;
 mod outgoing;
 mod pipe;
 mod receive;
-mod refusal;
 mod reply;
 mod request;
 mod response;
 mod router;
 mod server;
 mod side;
-mod strings;
-mod sync;
 mod transport;
 mod workers;
 
+pub use crate::host::{
+    AnswerError, CallError, CommandFailure, Config, ConnectionError, ConnectionLimit, Direction,
+    Failure, Limits, Lost, Observer, ServerFailure, Traffic,
+};
 pub use call::{Call, Data, GiveUp};
 pub use client::Client;
-pub use config::{Config, Direction, Observer, Traffic};
-pub use error::{AnswerError, CallError, CommandFailure, ConnectionError, Lost, ServerFailure};
-pub use failure::Failure;
 pub use gone::{Gone, OnGone};
 pub use hgrpc::cbor::{Atom, Atoms, Progress};
-pub use limits::Limits;
 pub use reply::Reply;
 pub use request::{Request, Upload};
 pub use response::{RawBody, Response};

@@ -11,10 +11,10 @@ use hgrpc::{ApiMisuse, ProtocolError, Revision};
 
 use super::exchange::{CallState, Shared, State};
 use super::pipe::Pushed;
-use super::sync::lock;
 use super::{AnswerError, CallError, CommandFailure, ConnectionError, ServerFailure};
 use crate::buffer::{Filled, ReceiveBuffer};
 use crate::encoding::{ContentEncoding, StreamDecoders};
+use crate::host::sync::lock;
 
 /// Reads until the connection ends, then ends every call.
 pub(super) fn run(mut read: Box<dyn Read + Send>, shared: &Shared) {

@@ -15,8 +15,8 @@ use super::client::Handle;
 use super::exchange::{CallState, OnProgress, OnText, Shared};
 use super::outgoing::BATCH;
 use super::pipe::{Pushed, Receiver, Sender, Stop, pipe};
-use super::sync::lock;
 use super::{CallError, Progress, Response};
+use crate::host::sync::lock;
 
 /// How long a call whose data cannot be written waits for an answer all the same.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -1,7 +1,14 @@
-//! Connections on tokio.
+//! Connections with tasks.
 
+mod budget;
 mod codec;
+mod outgoing;
+mod pipe;
 #[cfg(all(unix, feature = "transport"))]
 pub mod transport;
 
+pub use crate::host::{
+    AnswerError, CallError, CommandFailure, Config, ConnectionError, ConnectionLimit, Direction,
+    Failure, Limits, Lost, Observer, ServerFailure, Traffic,
+};
 pub use codec::{CodecError, Frame, FrameCodec};

@@ -10,6 +10,9 @@ use hgrpc::{ApiMisuse, ProtocolError};
 
 use crate::encoding::DecodeError;
 
+/// What a handler is told, and may tell the client, which is the one to know better.
+pub(crate) const DATA_CUT: &str = "the connection ended before the request's data did";
+
 /// Why a connection has ended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -33,8 +36,95 @@ pub enum ConnectionError {
     Decode(DecodeError),
     /// The peer speaks another protocol, which this is.
     NotHgrpc(&'static str),
+    /// It went over a limit of this end.
+    Limit(ConnectionLimit),
     /// This end closed it.
     Shutdown,
+}
+
+/// A limit whose end is the connection's, since no single request is to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConnectionLimit {
+    /// No frame came in time after the connection was opened.
+    FirstFrame,
+    /// Nothing came for too long, while nothing ran.
+    Idle,
+    /// A frame came too slowly.
+    SlowFrame,
+    /// A request was begun and not completed in time.
+    Unfinished,
+    /// Too many frames that bring no request nearer to its end.
+    NoProgress,
+    /// The peer did not read what it was sent.
+    NotReading,
+    /// Too many refusals that the peer did not read.
+    Refusals,
+    /// The server holds as many bytes as it may, and none became free in time.
+    ServerBytes,
+    /// The deadline of a graceful shutdown has passed.
+    Deadline,
+}
+
+impl ConnectionLimit {
+    /// All of them, in the order of [`index`](Self::index).
+    pub const ALL: [Self; 9] = [
+        Self::FirstFrame,
+        Self::Idle,
+        Self::SlowFrame,
+        Self::Unfinished,
+        Self::NoProgress,
+        Self::NotReading,
+        Self::Refusals,
+        Self::ServerBytes,
+        Self::Deadline,
+    ];
+
+    /// Its place in [`ALL`](Self::ALL).
+    pub const fn index(self) -> usize {
+        match self {
+            Self::FirstFrame => 0,
+            Self::Idle => 1,
+            Self::SlowFrame => 2,
+            Self::Unfinished => 3,
+            Self::NoProgress => 4,
+            Self::NotReading => 5,
+            Self::Refusals => 6,
+            Self::ServerBytes => 7,
+            Self::Deadline => 8,
+        }
+    }
+
+    /// Its name in logs and statistics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FirstFrame => "first-frame",
+            Self::Idle => "idle",
+            Self::SlowFrame => "slow-frame",
+            Self::Unfinished => "unfinished-request",
+            Self::NoProgress => "no-progress",
+            Self::NotReading => "not-reading",
+            Self::Refusals => "refusals",
+            Self::ServerBytes => "server-bytes",
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
+impl fmt::Display for ConnectionLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FirstFrame => "no frame came in time",
+            Self::Idle => "nothing was asked for too long",
+            Self::SlowFrame => "a frame came too slowly",
+            Self::Unfinished => "a request was not completed in time",
+            Self::NoProgress => "too many frames brought no request nearer to its end",
+            Self::NotReading => "the peer did not read what it was sent",
+            Self::Refusals => "the peer did not read that its requests were refused",
+            Self::ServerBytes => "the server holds as many bytes as it may",
+            Self::Deadline => "the deadline of the shutdown has passed",
+        })
+    }
 }
 
 impl fmt::Display for ConnectionError {
@@ -56,6 +146,7 @@ impl fmt::Display for ConnectionError {
             ),
             Self::Decode(error) => write!(f, "a compressed response does not decode: {error}"),
             Self::NotHgrpc(protocol) => write!(f, "the peer speaks {protocol}, not hgrpc"),
+            Self::Limit(limit) => write!(f, "this end closed the connection: {limit}"),
             Self::Shutdown => f.write_str("this end closed the connection"),
         }
     }
@@ -80,7 +171,9 @@ impl From<ConnectionError> for io::Error {
             }
             ConnectionError::Cut { .. } => io::ErrorKind::UnexpectedEof,
             ConnectionError::Read(error) | ConnectionError::Write(error) => error.kind(),
-            ConnectionError::Shutdown => io::ErrorKind::ConnectionAborted,
+            ConnectionError::Shutdown | ConnectionError::Limit(_) => {
+                io::ErrorKind::ConnectionAborted
+            }
             _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)
@@ -183,7 +276,7 @@ pub enum AnswerError {
     /// It is not UTF-8, but was read as text.
     NotText,
     /// The server names another place to fetch it from; see
-    /// [`Response::redirect`](super::Response::redirect).
+    /// [`Response::redirect`](crate::blocking::Response::redirect).
     Redirected,
     /// Its reader was too slow; see [`Limits::stall`](super::Limits::stall).
     Stalled,
@@ -236,7 +329,7 @@ impl std::error::Error for CallError {
 
 impl CallError {
     /// Whether the server has said that it has no such command, in the words that this crate's
-    /// [`serve`](super::serve) uses. The protocol has no code for it; other servers have other
+    /// [`serve`](crate::blocking::serve) uses. The protocol has no code for it; other servers have other
     /// words.
     pub fn is_unknown_command(&self, command: impl AsRef<[u8]>) -> bool {
         let expected = super::Failure::unknown_command(command.as_ref()).message();
@@ -253,10 +346,10 @@ impl CallError {
     /// make sense of what it got: it may speak another revision.
     pub fn is_data_cut(&self) -> bool {
         // Around it may be the structure of another revision.
-        matches!(self, Self::Server(failure) if failure.message.contains(super::call::DATA_CUT))
+        matches!(self, Self::Server(failure) if failure.message.contains(DATA_CUT))
     }
 
-    /// The call's error inside of one that reading a [`Response`](super::Response) gave.
+    /// The call's error inside of one that reading a [`Response`](crate::blocking::Response) gave.
     ///
     /// # Errors
     /// Another error is given back.

@@ -14,10 +14,10 @@ use super::ConnectionError;
 /// any text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    pub(super) is_command: bool,
+    pub(crate) is_command: bool,
     /// A format string in ASCII, or text without arguments.
-    pub(super) format: Vec<u8>,
-    pub(super) args: Vec<Vec<u8>>,
+    pub(crate) format: Vec<u8>,
+    pub(crate) args: Vec<Vec<u8>>,
 }
 
 impl Failure {
@@ -46,7 +46,7 @@ impl Failure {
     }
 
     /// There is no such command. [`CallError::is_unknown_command`](super::CallError) knows it.
-    pub(super) fn unknown_command(name: &[u8]) -> Self {
+    pub(crate) fn unknown_command(name: &[u8]) -> Self {
         Self::format("unknown command: %s", [name])
     }
 
