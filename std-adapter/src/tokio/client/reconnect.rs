@@ -17,7 +17,8 @@ use crate::tokio::{CallError, Config, ConnectionError, Lost};
 
 /// How long to wait before connecting again.
 ///
-/// The first attempt is made at once. Before attempt *n* after that, the wait is a random part,
+/// The first attempt is made at once. One fails if there is no connection, or if that ends before
+/// the server has said anything. Before attempt *n* after that, the wait is a random part,
 /// between half and all, of `first` × 2ⁿ⁻¹, at most `longest`: so that a thousand clients of a server
 /// that has restarted do not all come back at the same moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +108,21 @@ struct State {
     next: Option<Instant>,
 }
 
+impl State {
+    /// An attempt has failed; its error, if it was one too many.
+    fn failed(&mut self, backoff: &Backoff, error: io::Error) -> io::Result<()> {
+        self.failed = self.failed.saturating_add(1);
+        let wait = backoff.wait(self.failed, random());
+        self.next = Some(Instant::now() + wait);
+        debug!(%error, failed = self.failed, ?wait, "no connection");
+        if backoff.attempts.is_some_and(|most| self.failed >= most) {
+            self.failed = 0;
+            return Err(error);
+        }
+        Ok(())
+    }
+}
+
 impl ReconnectingClient {
     /// A client that gets its connections from `connect`, which is given this configuration.
     pub fn new<C, F>(config: &Config, backoff: Backoff, connect: C) -> Self
@@ -140,38 +156,25 @@ impl ReconnectingClient {
     pub async fn client(&self) -> io::Result<Client> {
         let mut state = self.0.state.lock().await;
         loop {
-            if let Some(client) = &state.client
-                && client.ended().is_none()
-            {
-                return Ok(client.clone());
+            if let Some(client) = &state.client {
+                let Some(ended) = client.ended() else {
+                    return Ok(client.clone());
+                };
+                let said_nothing = client.traffic().bytes_in == 0;
+                state.client = None;
+                if said_nothing {
+                    // As good as none: a server that closes at once is not to be asked in a loop.
+                    state.failed(&self.0.backoff, ended.into())?;
+                } else {
+                    *state = State::default();
+                }
             }
-            state.client = None;
             if let Some(next) = state.next {
                 sleep_until(next).await;
             }
             match (self.0.connect)().await {
-                Ok(client) => {
-                    *state = State {
-                        client: Some(client.clone()),
-                        ..State::default()
-                    };
-                    return Ok(client);
-                }
-                Err(error) => {
-                    state.failed = state.failed.saturating_add(1);
-                    let wait = self.0.backoff.wait(state.failed, random());
-                    state.next = Some(Instant::now() + wait);
-                    debug!(%error, failed = state.failed, ?wait, "cannot connect");
-                    if self
-                        .0
-                        .backoff
-                        .attempts
-                        .is_some_and(|most| state.failed >= most)
-                    {
-                        state.failed = 0;
-                        return Err(error);
-                    }
-                }
+                Ok(client) => state.client = Some(client),
+                Err(error) => state.failed(&self.0.backoff, error)?,
             }
         }
     }
@@ -210,4 +213,19 @@ impl fmt::Debug for ReconnectingClient {
 /// A number that differs from process to process and from call to call; not for secrets.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest_with_a_random_half() {
+        let backoff = Backoff::DEFAULT;
+        let millis = |failed, random| backoff.wait(failed, random).as_millis();
+        assert_eq!((millis(1, 0), millis(2, 0), millis(3, 0)), (50, 100, 200));
+        assert!((99..=100).contains(&millis(1, u64::MAX)));
+        assert_eq!(millis(9, 0), 12_800);
+        assert_eq!((millis(10, 0), millis(u32::MAX, 0)), (15_000, 15_000));
+    }
 }
