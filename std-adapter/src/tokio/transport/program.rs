@@ -26,11 +26,11 @@ pub(super) fn connect(program: &str, args: &[String], peer: String) -> io::Resul
     };
     let link = Arc::new(Background(Some((link, alive))));
     let reader = Half {
-        pipe: ChildStdout::from_std(stdout)?,
+        pipe: Some(ChildStdout::from_std(stdout)?),
         _link: Arc::clone(&link),
     };
     let writer = Half {
-        pipe: ChildStdin::from_std(stdin)?,
+        pipe: Some(ChildStdin::from_std(stdin)?),
         _link: link,
     };
     let mut connection = Connection::new(reader, writer, peer);
@@ -88,10 +88,22 @@ impl Drop for Background {
     }
 }
 
-/// A pipe, which is closed before the program is waited for.
+/// A pipe, which is closed before the program is waited for; none once it was shut down.
 struct Half<T> {
-    pipe: T,
+    pipe: Option<T>,
     _link: Arc<Background>,
+}
+
+impl<T> Half<T> {
+    fn pipe(&mut self) -> io::Result<Pin<&mut T>>
+    where
+        T: Unpin,
+    {
+        match &mut self.pipe {
+            Some(pipe) => Ok(Pin::new(pipe)),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
 }
 
 impl AsyncRead for Half<ChildStdout> {
@@ -100,7 +112,7 @@ impl AsyncRead for Half<ChildStdout> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.pipe).poll_read(context, buffer)
+        self.pipe()?.poll_read(context, buffer)
     }
 }
 
@@ -110,7 +122,7 @@ impl AsyncWrite for Half<ChildStdin> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.pipe).poll_write(context, bytes)
+        self.pipe()?.poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -118,18 +130,22 @@ impl AsyncWrite for Half<ChildStdin> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.pipe).poll_write_vectored(context, slices)
+        self.pipe()?.poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.pipe.is_write_vectored()
+        self.pipe
+            .as_ref()
+            .is_some_and(AsyncWrite::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.pipe).poll_flush(context)
+        self.pipe()?.poll_flush(context)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.pipe).poll_shutdown(context)
+    /// Closes it: only that tells the program that no more comes.
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pipe = None;
+        Poll::Ready(Ok(()))
     }
 }
