@@ -66,11 +66,17 @@ pub enum ConnectionLimit {
     ServerBytes,
     /// The deadline of a graceful shutdown has passed.
     Deadline,
+    /// It was one more than the server takes; it was closed at once.
+    ServerFull,
+    /// It was one more than the server takes of its peer; it was closed at once.
+    PeerFull,
+    /// Its peer connects too often; it was closed at once.
+    PeerRate,
 }
 
 impl ConnectionLimit {
     /// All of them, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::FirstFrame,
         Self::Idle,
         Self::SlowFrame,
@@ -80,6 +86,9 @@ impl ConnectionLimit {
         Self::Refusals,
         Self::ServerBytes,
         Self::Deadline,
+        Self::ServerFull,
+        Self::PeerFull,
+        Self::PeerRate,
     ];
 
     /// Its place in [`ALL`](Self::ALL).
@@ -94,6 +103,9 @@ impl ConnectionLimit {
             Self::Refusals => 6,
             Self::ServerBytes => 7,
             Self::Deadline => 8,
+            Self::ServerFull => 9,
+            Self::PeerFull => 10,
+            Self::PeerRate => 11,
         }
     }
 
@@ -109,6 +121,9 @@ impl ConnectionLimit {
             Self::Refusals => "refusals",
             Self::ServerBytes => "server-bytes",
             Self::Deadline => "deadline",
+            Self::ServerFull => "server-full",
+            Self::PeerFull => "peer-full",
+            Self::PeerRate => "peer-rate",
         }
     }
 }
@@ -125,6 +140,9 @@ impl fmt::Display for ConnectionLimit {
             Self::Refusals => "the peer did not read that its requests were refused",
             Self::ServerBytes => "the server holds as many bytes as it may",
             Self::Deadline => "the deadline of the shutdown has passed",
+            Self::ServerFull => "the server has as many connections as it takes",
+            Self::PeerFull => "the peer has as many connections as it may",
+            Self::PeerRate => "the peer connects too often",
         })
     }
 }

@@ -87,7 +87,7 @@ impl Budget {
         if let Some(permit) = shared_part {
             permit.forget();
         }
-        let count = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let count = count(bytes);
         let held = self.pool.held.fetch_add(count, Ordering::Relaxed) + count;
         self.pool.most_held.fetch_max(held, Ordering::Relaxed);
         Charge {
@@ -106,17 +106,47 @@ pub(super) struct Charge {
     shared: u32,
 }
 
+impl Charge {
+    /// Bytes that it stands for.
+    pub(super) fn bytes(&self) -> usize {
+        count(self.own) + count(self.shared)
+    }
+
+    /// Takes another charge of the same budget in.
+    pub(super) fn absorb(&mut self, mut other: Self) {
+        self.own += std::mem::take(&mut other.own);
+        self.shared += std::mem::take(&mut other.shared);
+    }
+
+    /// Gives back all but so many bytes; what is shared first.
+    pub(super) fn keep(&mut self, bytes: usize) {
+        let surplus = self.bytes().saturating_sub(bytes);
+        let surplus = u32::try_from(surplus).unwrap_or(u32::MAX);
+        let shared = surplus.min(self.shared);
+        let own = surplus - shared;
+        self.shared -= shared;
+        self.own -= own;
+        self.budget.give_back(own, shared);
+    }
+}
+
+fn count(permits: u32) -> usize {
+    usize::try_from(permits).unwrap_or(usize::MAX)
+}
+
+impl Budget {
+    fn give_back(&self, own: u32, shared: u32) {
+        let (own, shared) = (count(own), count(shared));
+        self.pool.held.fetch_sub(own + shared, Ordering::Relaxed);
+        self.own.add_permits(own);
+        self.pool.shared.add_permits(shared);
+        self.most.add_permits(own + shared);
+    }
+}
+
 impl Drop for Charge {
     fn drop(&mut self) {
-        let count = |permits: u32| usize::try_from(permits).unwrap_or(usize::MAX);
-        let (own, shared) = (count(self.own), count(self.shared));
-        self.budget
-            .pool
-            .held
-            .fetch_sub(own + shared, Ordering::Relaxed);
-        self.budget.own.add_permits(own);
-        self.budget.pool.shared.add_permits(shared);
-        self.budget.most.add_permits(own + shared);
+        self.budget.give_back(self.own, self.shared);
     }
 }
 
@@ -147,6 +177,12 @@ mod tests {
         assert!(now(modest.take(100)).is_some());
         drop(own);
         assert_eq!((pool.held(), pool.most_held()), (0, 120));
+        let mut charge = now(modest.take(15)).unwrap();
+        charge.absorb(now(modest.take(5)).unwrap());
+        charge.keep(7);
+        assert_eq!((charge.bytes(), pool.held()), (7, 7));
+        drop(charge);
+        assert_eq!(pool.held(), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod client;
 mod codec;
 mod outgoing;
 mod pipe;
+mod server;
 #[cfg(all(unix, feature = "transport"))]
 pub mod transport;
 
@@ -17,3 +18,9 @@ pub use client::{
     SideEvent, SideEvents, TextOutput, Upload,
 };
 pub use codec::{CodecError, Frame, FrameCodec};
+pub use hgrpc::cbor::{Atom, Atoms, Progress};
+pub use server::{
+    Args, Call, Cbor, Collected, Credentials, Cut, Data, FromParts, Gone, Handler, IntoReply,
+    Listener, Parts, Peer, Refusal, Reply, Router, Server, ServerBuilder, ServerLimits, Shutdown,
+    Side, State, Stats, serve,
+};

@@ -45,8 +45,9 @@ pub(super) trait Maker {
     /// Adds the next frame of a job to `out`, whole.
     fn make(&mut self, job: &mut Self::Job, out: &mut Vec<u8>) -> Made;
 
-    /// So many bytes have been written; or, with 0, writing begins to wait for the peer.
-    fn written(&mut self, bytes: usize);
+    /// So many bytes have been written and so many made frames are left; 0 and some when writing
+    /// begins to wait for the peer.
+    fn written(&mut self, bytes: usize, left: usize);
 }
 
 struct LaneState<J> {
@@ -256,14 +257,14 @@ impl<J> Outgoing<J> {
                 continue;
             }
             let mut rest = batch.as_slice();
-            maker.written(0);
+            maker.written(0, rest.len());
             while !rest.is_empty() {
                 let len = io.write(rest).await.map_err(failed)?;
                 if len == 0 {
                     return Err(failed(std::io::ErrorKind::WriteZero.into()));
                 }
-                maker.written(len);
                 rest = rest.get(len..).unwrap_or_default();
+                maker.written(len, rest.len());
             }
             batch.clear();
             if self.is_idle() {
@@ -368,7 +369,7 @@ mod tests {
             if *frames == 0 { Made::Done } else { Made::More }
         }
 
-        fn written(&mut self, _bytes: usize) {}
+        fn written(&mut self, _bytes: usize, _left: usize) {}
     }
 
     #[tokio::test]

@@ -32,9 +32,9 @@ pub(super) enum Pushed {
     Taken,
     /// Nobody reads any more, or the pipe has ended.
     Closed,
-    /// The reader did not make room in time; what did not fit is lost.
+    /// The reader did not make room in time.
     Stalled,
-    /// The budget had no room in time; what did not fit is lost.
+    /// The budget had no room in time.
     OverBudget,
 }
 
@@ -106,9 +106,9 @@ fn wake(waker: Option<Waker>) {
 impl<E: Clone> Sender<E> {
     /// Hands bytes over; waits for room, at most for `stall` at a time.
     ///
-    /// Dropped before it is done, what was not handed over is lost: only the end of its
-    /// connection may do that.
-    pub(super) async fn push(&self, mut bytes: &[u8], stall: Option<Duration>) -> Pushed {
+    /// What was handed over is taken off the front of `bytes`, so that nothing is lost when this is
+    /// dropped, and it can be tried again.
+    pub(super) async fn push(&self, bytes: &mut &[u8], stall: Option<Duration>) -> Pushed {
         while !bytes.is_empty() {
             // A wake-up for every few bytes of room would cost more than it gives.
             let wanted = bytes.len().min(self.0.capacity.div_ceil(2)).min(LARGE);
@@ -118,8 +118,8 @@ impl<E: Clone> Sender<E> {
                 None => return Pushed::Stalled,
             };
             let (now, later) = bytes.split_at(bytes.len().min(room).min(LARGE));
-            bytes = later;
             if self.join(now) {
+                *bytes = later;
                 continue;
             }
             let capacity = now.len().max(SMALL);
@@ -137,6 +137,7 @@ impl<E: Clone> Sender<E> {
                 bytes: chunk,
                 _charge: charge,
             });
+            *bytes = later;
         }
         if self.is_closed() {
             Pushed::Closed
@@ -240,7 +241,7 @@ impl<E: Clone> Sender<E> {
 }
 
 /// The future's output; `None` if it took longer. No timer is made for what is ready at once.
-async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
+pub(super) async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
     let mut future = std::pin::pin!(future);
     let first = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
     match (first, limit) {
@@ -325,7 +326,7 @@ mod tests {
         let expected = sent.clone();
         tokio::spawn(async move {
             for piece in sent.chunks(13) {
-                assert_eq!(sender.push(piece, None).await, Pushed::Taken);
+                assert_eq!(sender.push(&mut &*piece, None).await, Pushed::Taken);
             }
             sender.end(Ok(()));
         });
@@ -340,22 +341,24 @@ mod tests {
     #[tokio::test]
     async fn an_error_comes_after_the_bytes() {
         let (sender, receiver) = pipe(100, None);
-        assert_eq!(sender.push(b"ab", None).await, Pushed::Taken);
+        assert_eq!(sender.push(&mut &b"ab"[..], None).await, Pushed::Taken);
         sender.end(Err(7));
         sender.end(Ok(()));
         assert_eq!(next(&receiver).await, Ok(Some(Bytes::from_static(b"ab"))));
         assert_eq!(next(&receiver).await, Err(7));
-        assert_eq!(sender.push(b"c", None).await, Pushed::Closed);
+        assert_eq!(sender.push(&mut &b"c"[..], None).await, Pushed::Closed);
     }
 
     #[tokio::test(start_paused = true)]
     async fn waiting_has_limits() {
         let (sender, receiver) = pipe::<u8>(4, None);
         let stall = Some(Duration::from_secs(5));
-        assert_eq!(sender.push(b"abcd", stall).await, Pushed::Taken);
-        assert_eq!(sender.push(b"e", stall).await, Pushed::Stalled);
+        assert_eq!(sender.push(&mut &b"abcd"[..], stall).await, Pushed::Taken);
+        let mut rest = &b"e"[..];
+        assert_eq!(sender.push(&mut rest, stall).await, Pushed::Stalled);
+        assert_eq!(rest, b"e");
         drop(receiver);
-        assert_eq!(sender.push(b"e", stall).await, Pushed::Closed);
+        assert_eq!(sender.push(&mut &b"e"[..], stall).await, Pushed::Closed);
     }
 
     #[tokio::test(start_paused = true)]
@@ -365,15 +368,15 @@ mod tests {
         let (sender, receiver) = pipe::<u8>(1 << 20, Some(Arc::clone(&budget)));
         let stall = Some(Duration::from_secs(5));
         for _ in 0..SMALL {
-            assert_eq!(sender.push(b"a", stall).await, Pushed::Taken);
+            assert_eq!(sender.push(&mut &b"a"[..], stall).await, Pushed::Taken);
         }
         // 2,048 pushes of a byte took one chunk.
         assert_eq!(pool.held(), SMALL);
-        assert_eq!(sender.push(b"b", stall).await, Pushed::OverBudget);
+        assert_eq!(sender.push(&mut &b"b"[..], stall).await, Pushed::OverBudget);
         let chunk = next(&receiver).await.unwrap().unwrap();
         assert_eq!(chunk.len(), SMALL);
         assert_eq!(pool.held(), 0);
-        assert_eq!(sender.push(b"b", stall).await, Pushed::Taken);
+        assert_eq!(sender.push(&mut &b"b"[..], stall).await, Pushed::Taken);
         drop(receiver);
         assert_eq!(pool.held(), 0);
     }
@@ -382,7 +385,7 @@ mod tests {
     async fn a_wait_ends_when_the_reader_goes() {
         let pool = Pool::new(100);
         let (sender, receiver) = pipe::<u8>(1 << 20, Some(Budget::new(pool, 1 << 20, 0)));
-        let push = tokio::spawn(async move { sender.push(&[0; 1000], None).await });
+        let push = tokio::spawn(async move { sender.push(&mut &[0; 1000][..], None).await });
         tokio::task::yield_now().await;
         drop(receiver);
         assert_eq!(push.await.unwrap(), Pushed::Closed);
