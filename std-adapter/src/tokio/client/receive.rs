@@ -150,7 +150,7 @@ async fn deliver(shared: &Shared, call: &Arc<CallState>, bytes: &[u8]) {
     }
     let count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     call.received.fetch_add(count, Ordering::Relaxed);
-    match call.body.push(bytes, shared.limits.stall).await {
+    match call.body.push(&mut &*bytes, shared.limits.stall).await {
         Pushed::Taken | Pushed::Closed => {}
         Pushed::Stalled | Pushed::OverBudget => {
             call.end(Err(CallError::Answer(AnswerError::Stalled)));

@@ -82,7 +82,7 @@ impl Maker for Frames {
         }
     }
 
-    fn written(&mut self, _: usize) {}
+    fn written(&mut self, _: usize, _: usize) {}
 }
 
 impl Frames {
