@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hgrpc_std::tokio::transport::{Connection, Listener};
+use hgrpc_std::tokio::{Call, Client, Config, Router, Server};
 use hgrpc_std::transport::Address;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -67,7 +68,7 @@ async fn serves(listen_on: &Address) {
     });
     for _ in 0..3 {
         let connection = connect(&address).await;
-        assert_eq!(connection.peer(), address.to_string());
+        assert_eq!(connection.name(), address.to_string());
         assert!(connection.program().is_none());
         timeout(LONG, goes_through(connection)).await.unwrap();
     }
@@ -93,7 +94,9 @@ async fn a_listener_that_is_dropped_leaves_no_file() {
     let listener = address.listen_async().await.unwrap();
     let client = connect(&address).await;
     let peer = accept(&listener).await;
-    assert_eq!(peer.peer(), address.to_string());
+    assert_eq!(peer.name(), address.to_string());
+    let id = i32::try_from(std::process::id()).unwrap();
+    assert_eq!(peer.peer().credentials.unwrap().pid, Some(id));
     drop(client);
     let (mut reader, _writer) = peer.into_split();
     assert_eq!(reader.read(&mut [0; 9]).await.unwrap(), 0);
@@ -105,7 +108,7 @@ async fn a_listener_that_is_dropped_leaves_no_file() {
 #[tokio::test]
 async fn programs_carry_bytes_both_ways_and_tell_how_they_ended() {
     let connection = connect(&address("exec:cat")).await;
-    assert_eq!(connection.peer(), "exec:cat");
+    assert_eq!(connection.name(), "exec:cat");
     timeout(LONG, goes_through(connection)).await.unwrap();
     let connection = connect(&address("exec:sh -c 'exit 7'")).await;
     let program = connection.program().unwrap().clone();
@@ -250,4 +253,24 @@ fn standard_input_and_output_are_a_connection() {
     );
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(errors.contains("not between the frames"), "{errors}");
+}
+
+#[tokio::test]
+async fn a_server_serves_any_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let unix = Address::Unix(folder.path().join("s"));
+    let router = Router::new().command("who", |call: Call| async move {
+        let peer = call.peer();
+        peer.address.is_some().to_string()
+    });
+    let server = Server::new(router);
+    for (on, expected) in [(address("tcp://127.0.0.1:0"), "true"), (unix, "false")] {
+        let listener = on.listen_async().await.unwrap();
+        let address = listener.address().clone();
+        tokio::spawn(server.clone().serve(listener));
+        let client = Client::spawn(connect(&address).await, &Config::default());
+        let response = client.call("who").send().await.unwrap();
+        assert_eq!(response.read_text(9).await.unwrap(), expected);
+    }
+    assert!(server.shutdown(LONG).await.cut.is_empty());
 }

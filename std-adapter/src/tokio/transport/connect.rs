@@ -9,6 +9,7 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Connection, program, threads};
+use crate::tokio::Peer;
 use crate::transport::connect::{failed, not_found, share};
 use crate::transport::{Address, socket};
 
@@ -21,15 +22,15 @@ impl Address {
     /// # Panics
     /// Outside of a tokio runtime with its I/O and time drivers.
     pub async fn connect_async(&self, timeout: Option<Duration>) -> io::Result<Connection> {
-        let peer = self.to_string();
+        let name = self.to_string();
         let result = match self {
             Self::Tcp { host, port } => tcp(host, *port, timeout)
                 .await
-                .and_then(|stream| tcp_connection(stream, peer)),
+                .and_then(|stream| tcp_connection(stream, name)),
             Self::Unix(path) => within(timeout, unix(path))
                 .await
-                .map(|stream| unix_connection(stream, peer)),
-            Self::Exec { program, args } => program::connect(program, args, peer),
+                .map(|stream| unix_connection(stream, name)),
+            Self::Exec { program, args } => program::connect(program, args, name),
             Self::Stdio => {
                 let connection = self.connect(timeout)?;
                 return threads::connection(connection);
@@ -39,15 +40,21 @@ impl Address {
     }
 }
 
-pub(super) fn tcp_connection(stream: TcpStream, peer: String) -> io::Result<Connection> {
+pub(super) fn tcp_connection(stream: TcpStream, name: String) -> io::Result<Connection> {
     socket::prepare_tcp(&stream)?;
+    let peer = Peer::tcp(stream.peer_addr()?);
     let (reader, writer) = stream.into_split();
-    Ok(Connection::new(reader, writer, peer))
+    let mut connection = Connection::new(reader, writer, name);
+    connection.peer = peer;
+    Ok(connection)
 }
 
-pub(super) fn unix_connection(stream: UnixStream, peer: String) -> Connection {
+pub(super) fn unix_connection(stream: UnixStream, name: String) -> Connection {
+    let peer = Peer::unix(&stream);
     let (reader, writer) = stream.into_split();
-    Connection::new(reader, writer, peer)
+    let mut connection = Connection::new(reader, writer, name);
+    connection.peer = peer;
+    connection
 }
 
 async fn within<T>(

@@ -8,6 +8,7 @@ use tokio::task::spawn_blocking;
 
 use super::connect::{tcp_connection, unix_connection};
 use super::{Connection, threads};
+use crate::tokio::Peer;
 use crate::transport::failure::message;
 use crate::transport::listener::Source as BlockingSource;
 use crate::transport::unix::SocketFile;
@@ -110,6 +111,22 @@ impl Listener {
                     kind => return Err(message(&self.address, kind, format_args!("{error}"))),
                 },
             }
+        }
+    }
+}
+
+/// For [`Server::serve`](crate::tokio::Server::serve). Where no more connections will come, it waits
+/// for ever.
+impl crate::tokio::Listener for Listener {
+    type Io = Connection;
+
+    async fn accept(&mut self) -> io::Result<(Connection, Peer)> {
+        match Self::accept(self).await? {
+            Some(connection) => {
+                let peer = connection.peer();
+                Ok((connection, peer))
+            }
+            None => std::future::pending().await,
         }
     }
 }

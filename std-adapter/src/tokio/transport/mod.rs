@@ -38,6 +38,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::Peer;
+
 pub use listen::Listener;
 pub use program::Program;
 
@@ -55,7 +57,8 @@ pub type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 pub struct Connection {
     reader: Reader,
     writer: Writer,
-    peer: String,
+    peer: Peer,
+    name: String,
     program: Option<Program>,
 }
 
@@ -63,19 +66,27 @@ impl Connection {
     fn new(
         reader: impl AsyncRead + Send + Unpin + 'static,
         writer: impl AsyncWrite + Send + Unpin + 'static,
-        peer: String,
+        name: String,
     ) -> Self {
         Self {
             reader: Box::new(reader),
             writer: Box::new(writer),
-            peer,
+            peer: Peer::UNKNOWN,
+            name,
             program: None,
         }
     }
 
     /// Who is at the other end, for messages: an address.
-    pub fn peer(&self) -> &str {
-        &self.peer
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Who is at the other end, as far as the operating system says, with its [name](Self::name).
+    pub fn peer(&self) -> Peer {
+        let mut peer = self.peer.clone();
+        peer.label = Some(self.name.clone());
+        peer
     }
 
     /// The program that the connection goes to (`exec:`).
@@ -92,7 +103,7 @@ impl Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("peer", &self.peer)
+            .field("name", &self.name)
             .finish_non_exhaustive()
     }
 }

@@ -17,7 +17,7 @@ use super::Connection;
 use crate::transport::exec::{EXIT_DELAY, ExecLink, Running, spawn};
 
 /// Runs a program and connects to it.
-pub(super) fn connect(program: &str, args: &[String], peer: String) -> io::Result<Connection> {
+pub(super) fn connect(program: &str, args: &[String], name: String) -> io::Result<Connection> {
     let (stdin, stdout, link) = spawn(program, args)?;
     let (alive, ended) = watch::channel(());
     let program = Program {
@@ -33,7 +33,7 @@ pub(super) fn connect(program: &str, args: &[String], peer: String) -> io::Resul
         pipe: Some(ChildStdin::from_std(stdin)?),
         _link: link,
     };
-    let mut connection = Connection::new(reader, writer, peer);
+    let mut connection = Connection::new(reader, writer, name);
     connection.program = Some(program);
     Ok(connection)
 }

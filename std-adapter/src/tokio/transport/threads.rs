@@ -23,7 +23,7 @@ const CHUNK: usize = 32 * 1024;
 
 /// Starts the threads.
 pub(super) fn connection(connection: transport::Connection) -> io::Result<Connection> {
-    let peer = connection.peer().to_owned();
+    let name = connection.peer().to_owned();
     let (mut from, mut to, handle) = connection.into_parts();
     let close = Arc::new(Close(handle));
     let (read, chunks) = mpsc::channel(1);
@@ -72,7 +72,7 @@ pub(super) fn connection(connection: transport::Connection) -> io::Result<Connec
         chunks: PollSender::new(written),
         result: Some(result),
     };
-    Ok(Connection::new(reader, writer, peer))
+    Ok(Connection::new(reader, writer, name))
 }
 
 /// Ends what blocks in the threads, when nobody is left.
