@@ -255,6 +255,20 @@ fn standard_input_and_output_are_a_connection() {
     assert!(errors.contains("not between the frames"), "{errors}");
 }
 
+/// A serial port is free again a moment after its connection was dropped.
+async fn connect_when_free(address: &Address) -> Connection {
+    let connecting = async {
+        loop {
+            match address.connect_async(Some(LONG)).await {
+                Ok(connection) => return connection,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::ResourceBusy, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LONG, connecting).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_server_serves_any_of_them() {
     let folder = tempfile::tempdir().unwrap();
@@ -263,14 +277,26 @@ async fn a_server_serves_any_of_them() {
         let peer = call.peer();
         peer.address.is_some().to_string()
     });
+    let mut addresses = vec![
+        (address("tcp://127.0.0.1:0"), "true"),
+        (unix, "false"),
+        // Lines with a link.
+        (address("tcp://127.0.0.1:0?link=cobs"), "false"),
+    ];
+    if cfg!(feature = "serial") {
+        addresses.push((address("pty:"), "false"));
+    }
     let server = Server::new(router);
-    for (on, expected) in [(address("tcp://127.0.0.1:0"), "true"), (unix, "false")] {
+    for (on, expected) in addresses {
         let listener = on.listen_async().await.unwrap();
         let address = listener.address().clone();
         tokio::spawn(server.clone().serve(listener));
-        let client = Client::spawn(connect(&address).await, &Config::default());
-        let response = client.call("who").send().await.unwrap();
-        assert_eq!(response.read_text(9).await.unwrap(), expected);
+        for _ in 0..2 {
+            let client = Client::spawn(connect_when_free(&address).await, &Config::default());
+            let response = client.call("who").send().await.unwrap();
+            let answer = timeout(LONG, response.read_text(9)).await.unwrap();
+            assert_eq!(answer.unwrap(), expected, "{address}");
+        }
     }
     assert!(server.shutdown(LONG).await.cut.is_empty());
 }
