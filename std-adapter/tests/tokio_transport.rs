@@ -298,5 +298,6 @@ async fn a_server_serves_any_of_them() {
             assert_eq!(answer.unwrap(), expected, "{address}");
         }
     }
-    assert!(server.shutdown(LONG).await.cut.is_empty());
+    let shutdown = server.shutdown(LONG).await;
+    assert!(shutdown.cut.is_empty(), "{shutdown:?}");
 }

@@ -167,6 +167,8 @@ impl AsyncWrite for ThreadWriter {
 
     /// Waits until all was written.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A place that flushing has found would keep the thread waiting.
+        self.chunks.abort_send();
         self.chunks.close();
         self.poll_end(context)
     }
