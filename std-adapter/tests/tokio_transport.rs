@@ -112,13 +112,14 @@ async fn programs_carry_bytes_both_ways_and_tell_how_they_ended() {
     timeout(LONG, goes_through(connection)).await.unwrap();
     let connection = connect(&address("exec:sh -c 'exit 7'")).await;
     let program = connection.program().unwrap().clone();
+    let left = connection.left();
     let (mut reader, mut writer) = connection.into_split();
     assert_eq!(reader.read(&mut [0; 9]).await.unwrap(), 0);
     assert_eq!(program.exit_status().await.unwrap().code(), Some(7));
     let error = writer.write(b"x").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     drop((reader, writer));
-    program.wait().await;
+    left.wait().await;
     assert_eq!(program.exit_status().await.unwrap().code(), Some(7));
 }
 
@@ -151,6 +152,7 @@ async fn no_program_is_left_behind() {
             let mut connection = connect(&address).await;
             let id = told_id(&mut connection).await;
             let program = connection.program().unwrap().clone();
+            let left = connection.left();
             assert!(is_alive(&id));
             assert!(program.exit_status().await.is_none());
             let began = Instant::now();
@@ -158,7 +160,7 @@ async fn no_program_is_left_behind() {
                 program.end();
             }
             drop(connection);
-            program.wait().await;
+            left.wait().await;
             assert!(!is_alive(&id), "{script}");
             assert!(began.elapsed() < Duration::from_secs(limit), "{script}");
         }
@@ -255,20 +257,6 @@ fn standard_input_and_output_are_a_connection() {
     assert!(errors.contains("not between the frames"), "{errors}");
 }
 
-/// A serial port is free again a moment after its connection was dropped.
-async fn connect_when_free(address: &Address) -> Connection {
-    let connecting = async {
-        loop {
-            match address.connect_async(Some(LONG)).await {
-                Ok(connection) => return connection,
-                Err(error) => assert_eq!(error.kind(), ErrorKind::ResourceBusy, "{error}"),
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(LONG, connecting).await.unwrap()
-}
-
 #[tokio::test]
 async fn a_server_serves_any_of_them() {
     let folder = tempfile::tempdir().unwrap();
@@ -292,10 +280,14 @@ async fn a_server_serves_any_of_them() {
         let address = listener.address().clone();
         tokio::spawn(server.clone().serve(listener));
         for _ in 0..2 {
-            let client = Client::spawn(connect_when_free(&address).await, &Config::default());
+            let connection = connect(&address).await;
+            let left = connection.left();
+            let client = Client::spawn(connection, &Config::default());
             let response = client.call("who").send().await.unwrap();
             let answer = timeout(LONG, response.read_text(9)).await.unwrap();
             assert_eq!(answer.unwrap(), expected, "{address}");
+            drop(client);
+            timeout(LONG, left.wait()).await.unwrap();
         }
     }
     let shutdown = server.shutdown(LONG).await;
