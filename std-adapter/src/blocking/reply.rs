@@ -11,8 +11,8 @@ use hgrpc::{ApiMisuse, Revision};
 
 use super::conn::{Coded, Conn};
 use super::outgoing::BATCH;
-use super::refusal::Composed;
 use super::{ByteStringWriter, ConnectionError, Failure, Side};
+use crate::host::refusal::Composed;
 
 /// The response to one call.
 ///
