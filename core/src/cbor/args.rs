@@ -186,7 +186,8 @@ impl core::iter::FusedIterator for ArgsIter<'_> {}
 /// Makes a struct of a command's arguments, with `from_args` to fill it from [`Args`].
 ///
 /// A field is an argument with the field's name as its key, or the key given after it in
-/// parentheses. A field's type is any that implements `minicbor::Decode`. An `Option` is `None` if
+/// parentheses. A field's type is any that implements [`FromValue`](crate::cbor::FromValue) or
+/// `minicbor::Decode`. An `Option` is `None` if
 /// the argument is missing or `null`; a field with a value after `=` has that value if the argument
 /// is missing; any other is required. Arguments that no field names are ignored. A struct may have
 /// one lifetime: that of the bytes which it borrows.
@@ -229,7 +230,7 @@ macro_rules! args {
             $($(#[$fmeta])* $fvis $field: $type,)*
         }
         $crate::args!(@impl [$vis] [$($life)?] $name {
-            $($field ($crate::args!(@key $field $($key)?)) ($($default)?))*
+            $($field ($type) ($crate::args!(@key $field $($key)?)) ($($default)?))*
         });
     };
     (@key $field:ident) => { ::core::stringify!($field) };
@@ -244,17 +245,18 @@ macro_rules! args {
             $crate::args!(@from [$vis] 'args_of_hgrpc [<'args_of_hgrpc>] $fields);
         }
     };
-    (@from [$vis:vis] $life:lifetime $([$($generics:tt)*])? { $($field:ident ($key:expr) ($($default:expr)?))* }) => {
+    (@from [$vis:vis] $life:lifetime $([$($generics:tt)*])? { $($field:ident ($type:ty) ($key:expr) ($($default:expr)?))* }) => {
         /// Takes the arguments that the fields name.
         ///
         /// # Errors
         /// The first field that cannot be filled, and why.
-        #[allow(unused_variables)]
+        #[allow(unused_variables, unused_imports)]
         $vis fn from_args $($($generics)*)? (
             args: &$crate::cbor::Args<$life>,
         ) -> ::core::result::Result<Self, $crate::cbor::ArgsError> {
+            use $crate::cbor::{ByHand as _, ByMinicbor as _};
             ::core::result::Result::Ok(Self {
-                $($field: match $crate::args!(@get args $key, $($default)?) {
+                $($field: match $crate::args!(@get args $type, $key, $($default)?) {
                     ::core::result::Result::Ok(value) => value,
                     ::core::result::Result::Err(why) => {
                         return ::core::result::Result::Err($crate::cbor::ArgsError {
@@ -266,11 +268,12 @@ macro_rules! args {
             })
         }
     };
-    (@get $args:ident $key:expr,) => {
-        $args.value(::core::primitive::str::as_bytes($key))
+    (@get $args:ident $type:ty, $key:expr,) => {
+        (&$crate::cbor::Field::<$type>(::core::marker::PhantomData))
+            .read($args, ::core::primitive::str::as_bytes($key))
     };
-    (@get $args:ident $key:expr, $default:expr) => {
-        match $args.value(::core::primitive::str::as_bytes($key)) {
+    (@get $args:ident $type:ty, $key:expr, $default:expr) => {
+        match $crate::args!(@get $args $type, $key,) {
             ::core::result::Result::Err($crate::cbor::ArgError::Missing) => {
                 ::core::result::Result::Ok($default)
             }

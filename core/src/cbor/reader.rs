@@ -18,7 +18,8 @@ pub struct CborReader<'a> {
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Items {
-    left: u64,
+    /// `usize::MAX` is more than there can be.
+    left: usize,
     is_indefinite: bool,
 }
 
@@ -83,7 +84,7 @@ impl<'a> CborReader<'a> {
         if usize::from(self.depth) >= super::MAX_NESTING {
             return Err(CborError::NestedTooDeep);
         }
-        self.take(head.len)?;
+        self.take(head.len())?;
         self.depth = self.depth.saturating_add(1);
         Ok(Items {
             left: head.argument,

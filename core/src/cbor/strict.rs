@@ -109,8 +109,8 @@ pub fn check_strict(bytes: &[u8]) -> Result<StrictValues, StrictError> {
             Err(CborError::Incomplete) => return Ok(values),
             Err(_) => return Err(StrictError::Malformed),
         };
-        rest = rest.get(head.len..).unwrap_or_default();
-        let argument = usize::try_from(head.argument).unwrap_or(usize::MAX);
+        rest = rest.get(head.len()..).unwrap_or_default();
+        let argument = head.argument;
         let opened = match head.major() {
             MAJOR_BYTES if head.is_indefinite() => {
                 in_chunks = true;

@@ -43,8 +43,8 @@ impl<'a> Iterator for Chunks<'a> {
                 self.encoded = &[];
                 return None;
             }
-            let (_, rest) = self.encoded.split_at_checked(head.len)?;
-            let (chunk, rest) = rest.split_at_checked(usize::try_from(head.argument).ok()?)?;
+            let (_, rest) = self.encoded.split_at_checked(head.len())?;
+            let (chunk, rest) = rest.split_at_checked(head.argument)?;
             self.slice = chunk;
             self.encoded = rest;
         }
@@ -66,7 +66,7 @@ impl<'a> ByteString<'a> {
     /// The content of a string of this major type.
     fn with_major(value: Value<'a>, major: u8) -> Option<Self> {
         let head = read_head(value.as_cbor()).ok()?;
-        let (_, rest) = value.as_cbor().split_at_checked(head.len)?;
+        let (_, rest) = value.as_cbor().split_at_checked(head.len())?;
         if head.major() != major {
             return None;
         }

@@ -20,7 +20,7 @@ pub use server::ServerEnd;
 pub const BUFFER: usize = 64;
 
 /// What is remembered of requests. In a static of its own it needs no flash: it starts as zeros.
-pub type Store = hgrpc::store::FixedStore<4, 1024>;
+pub type Store = hgrpc::store::FixedStore<4, 256>;
 
 /// Waits for a byte that chooses a revision: known only when the program runs.
 #[inline(never)]
