@@ -4,10 +4,62 @@ use super::{Responder, Server};
 use crate::cbor::ContentEncoding;
 use crate::store::{Phase, Table};
 use crate::wire::{
-    FrameHeader, FrameKind, MAX_LENGTH, MAX_SLICES, OutFrame, RequestId, StreamFlags, StreamId,
+    FrameHeader, MAX_LENGTH, MAX_SLICES, OutFrame, RequestId, ResponseFlags, StreamFlags, StreamId,
     TypeFlags,
 };
-use crate::{ApiMisuse, Protocol};
+use crate::{ApiMisuse, Protocol, Revision};
+
+/// The payload of a frame that is being made.
+pub(super) type Payload<'b> = [&'b [u8]; MAX_SLICES];
+
+/// A frame that is being made, but for its payload. Few bytes, where a whole frame is many: frames
+/// are made in one place, [`Output::seal`].
+#[derive(Clone, Copy)]
+pub(super) struct Draft {
+    /// The type's number.
+    pub(super) number: u8,
+    pub(super) flags: TypeFlags,
+    pub(super) is_encoded: bool,
+    /// Whether the response ends with it.
+    pub(super) is_end: bool,
+}
+
+impl Draft {
+    /// A frame beside responses: never encoded, and no end.
+    pub(super) const fn aside(number: u8, flags: TypeFlags) -> Self {
+        Self {
+            number,
+            flags,
+            is_encoded: false,
+            is_end: false,
+        }
+    }
+
+    /// The same frame as the end of its response.
+    pub(super) const fn ending(self) -> Self {
+        Self {
+            is_end: true,
+            ..self
+        }
+    }
+
+    /// A frame of a response. In 0006 all but an empty one at the end are `encoded`, since settings
+    /// were sent.
+    #[inline]
+    pub(super) fn data(revision: Revision, is_end: bool, is_empty: bool) -> Self {
+        let flags = if is_end {
+            ResponseFlags::EOS
+        } else {
+            ResponseFlags::CONTINUATION
+        };
+        Self {
+            number: revision.response_number(),
+            flags: flags.into(),
+            is_encoded: revision.has_settings() && !(is_end && is_empty),
+            is_end,
+        }
+    }
+}
 
 /// A stream that the server writes on. Made by [`Server::open_stream`].
 ///
@@ -177,7 +229,7 @@ impl<T: Table + ?Sized, P: Protocol> Output<'_, T, P> {
 
     /// The request's last response frame is being taken (server.md, "A response is ready" and
     /// "Streaming": what of its data has not come yet is swallowed).
-    pub(super) fn complete(&mut self, id: RequestId) {
+    fn complete(&mut self, id: RequestId) {
         if self.stream.occupied_by == Some(id) {
             self.stream.occupied_by = None;
         }
@@ -190,22 +242,34 @@ impl<T: Table + ?Sized, P: Protocol> Output<'_, T, P> {
         }
     }
 
-    /// Makes a frame of these slices; it counts as sent.
-    pub(super) fn frame<'b>(
+    /// Makes a frame; it counts as sent.
+    pub(super) fn seal<'b>(
         &mut self,
         id: RequestId,
-        kind: FrameKind,
-        flags: TypeFlags,
-        is_encoded: bool,
-        slices: [&'b [u8]; MAX_SLICES],
+        draft: Draft,
+        payload: Payload<'b>,
     ) -> OutFrame<'b> {
-        let length = slices
-            .iter()
-            .fold(0usize, |sum, s| sum.saturating_add(s.len()));
-        let number = self.server.revision().kind_number(kind).unwrap_or(0);
+        if draft.is_end {
+            self.complete(id);
+        }
+        let length = length_of(&payload);
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        let stream_flags = self.stream.take_flags(is_encoded);
-        let header = FrameHeader::new(length, id, self.stream.id, stream_flags, number, flags);
-        OutFrame::new(header, slices)
+        let stream_flags = self.stream.take_flags(draft.is_encoded);
+        let header = FrameHeader::new(
+            length,
+            id,
+            self.stream.id,
+            stream_flags,
+            draft.number,
+            draft.flags,
+        );
+        OutFrame { header, payload }
     }
+}
+
+/// Bytes of a payload.
+pub(super) fn length_of(payload: &Payload<'_>) -> usize {
+    payload
+        .iter()
+        .fold(0, |sum, slice| sum.saturating_add(slice.len()))
 }
