@@ -14,6 +14,14 @@ fn one(byte: u8) -> u8 {
     }
 }
 
+/// Sets all bytes to 0.
+#[inline(never)]
+pub(crate) fn clear(bytes: &mut [u8]) {
+    for byte in bytes {
+        *byte = one(0);
+    }
+}
+
 /// Copies `from` to the front of `to`, as far as both go.
 #[inline(never)]
 pub(crate) fn copy(to: &mut [u8], from: &[u8]) {

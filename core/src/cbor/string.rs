@@ -130,11 +130,12 @@ impl<'a> ByteString<'a> {
         Some(len)
     }
 
+    /// Byte by byte: `memcmp` is larger than this, and keys are short.
     fn eq_slice(&self, mut other: &[u8]) -> bool {
-        for chunk in self.chunks() {
-            match other.strip_prefix(chunk) {
-                Some(rest) => other = rest,
-                None => return false,
+        for byte in self.chunks().flatten() {
+            match other.split_first() {
+                Some((first, rest)) if first == byte => other = rest,
+                _ => return false,
             }
         }
         other.is_empty()

@@ -203,43 +203,53 @@ impl<'a> Answer<'a> {
         if self.is_ended() {
             return Ok(None);
         }
+        if !out.server.revision().has_settings() {
+            return self.plain_frame(out);
+        }
         let id = self.request_id();
         let mut payload: Payload<'b> = [&[]; _];
-        let draft = if out.server.revision().has_settings() {
-            match self.body {
-                Body::Failure(ref mut failure) => {
-                    return self.writer.fail(out, scratch, &[], failure);
-                }
-                Body::Redirect(status) => {
-                    return match self.writer.redirect(out, status)? {
-                        Some(frame) => Ok(Some(frame)),
-                        None => self.writer.finish_encoded(out, scratch, &[]),
-                    };
-                }
-                _ => self.joined_draft(out, scratch, &mut payload)?,
-            }
-        } else {
-            Some(self.plain_draft(out, &mut payload)?)
-        };
+        let draft = self.draft(out, scratch, &mut payload)?;
         Ok(draft.map(|draft| out.seal(id, draft, payload)))
+    }
+
+    /// The next frame of 0006, but for being made.
+    fn draft<'b, T: Table + ?Sized, P: Protocol>(
+        &'b mut self,
+        out: &mut Output<'_, T, P>,
+        scratch: &'b mut [u8],
+        payload: &mut Payload<'b>,
+    ) -> Result<Option<Draft>, ApiMisuse> {
+        match self.body {
+            Body::Failure(ref mut failure) => {
+                self.writer.fail_draft(out, scratch, &[], failure, payload)
+            }
+            Body::Redirect(status) => match self.writer.redirect_draft(out, status, payload)? {
+                Some(draft) => Ok(Some(draft)),
+                None => self
+                    .writer
+                    .finish_draft(out, false, scratch, &[], payload),
+            },
+            _ => self.joined_draft(out, scratch, payload),
+        }
     }
 
     /// messages.md, "Responses", 0003 and 0005. Bytes: one frame if they fit, else chunks, in 0005
     /// with the status map in a frame of its own. Objects: a frame for each piece.
-    fn plain_draft<'b, T: Table + ?Sized, P: Protocol>(
+    #[inline(always)]
+    fn plain_frame<'b, T: Table + ?Sized, P: Protocol>(
         &'b mut self,
         out: &mut Output<'_, T, P>,
-        payload: &mut Payload<'b>,
-    ) -> Result<Draft, ApiMisuse> {
+    ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
         out.check(self.writer.responder())?;
+        let id = self.request_id();
         let revision = out.server.revision();
         let frame_size = out.frame_size();
         let writer = &mut self.writer;
         let (is_bytes, is_cbor) = match self.body {
             Body::Failure(ref mut failure) => {
-                let draft = failure.compose(revision, frame_size, false, payload)?;
+                let (draft, payload) = failure.compose(revision, frame_size, false)?;
                 writer.phase = Phase::Ended;
-                return Ok(draft);
+                return Ok(Some(out.seal(id, draft, payload)));
             }
             Body::Bytes(_) => (true, false),
             Body::Cbor(_) => (true, !revision.has_status_map()),
@@ -259,27 +269,26 @@ impl<'a> Answer<'a> {
             }
         };
         let has_status = revision.has_status_map() && writer.phase == Phase::Start;
-        let [first, second, ..] = payload;
-        let mut room = frame_size;
-        if has_status {
-            *first = STATUS_OK;
-            room = frame_size.saturating_sub(STATUS_OK.len());
-        }
+        let status: &[u8] = if has_status { STATUS_OK } else { &[] };
+        let room = frame_size.saturating_sub(status.len());
         let is_end = if is_bytes {
             rest.len() <= room
         } else {
             rest.is_empty() && !has_status
         };
-        if is_end || !has_status {
-            *second = rest.get(..frame_size).unwrap_or(rest);
-        }
-        writer.sent = writer.sent.saturating_add(second.len());
+        let chunk = if is_end || !has_status {
+            rest.get(..frame_size).unwrap_or(rest)
+        } else {
+            &[]
+        };
+        writer.sent = writer.sent.saturating_add(chunk.len());
         writer.phase = if is_end { Phase::Ended } else { Phase::Body };
         let mut draft = Draft::data(revision, is_end, false);
         if is_cbor {
             draft.flags = draft.flags.union(ResponseFlags::CBOR.into());
         }
-        Ok(draft)
+        let payload = [status, chunk, &[], &[], &[], &[]];
+        Ok(Some(out.seal(id, draft, payload)))
     }
 
     /// 0006: small pieces are joined.
@@ -397,9 +406,8 @@ impl RejectionAnswer {
         }
         let digits = decimal(self.rejection.limit, &mut self.digits);
         let parts = [self.rejection.reason.name().as_bytes(), b", limit ", digits];
-        let mut payload: Payload<'_> = [&[]; _];
         let revision = out.server.revision();
-        let draft = compose_refusal(revision, parts, &mut self.head, &mut payload);
+        let (draft, payload) = compose_refusal(revision, parts, &mut self.head);
         if length_of(&payload) > out.frame_size() {
             return Err(ApiMisuse::TooLarge);
         }

@@ -198,6 +198,24 @@ impl<P: Protocol> Server<P> {
         }
     }
 
+    /// Begins anew, for the next connection; the store beside it is to be
+    /// [cleared](crate::store::FixedStore::clear), and output streams are to be dropped.
+    ///
+    /// Less code than making another server. Requests are numbered on, so that responders of
+    /// before are stale.
+    pub fn restart(&mut self) {
+        self.errored = false;
+        self.opening = Opening::Initial;
+        self.receiving = 0;
+        self.incoming.clear();
+        self.outgoing.clear();
+        self.last_output = StreamId::new(0);
+        self.frame.task = receive::Task::Skip;
+        self.peer_encodings = EncodingSet::IDENTITY;
+        self.peer_is_hgrpc = false;
+        self.settings_frames = 0;
+    }
+
     /// Bytes of memory that the reactor takes.
     pub const SIZE: usize = core::mem::size_of::<Self>();
 

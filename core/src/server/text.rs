@@ -40,19 +40,19 @@ const SERVER_ARGS: Around = [b"\xa2Gmessage\x81\xa2Dargs", b"Cmsg", b"DtypeFserv
 
 impl<'a> Failure<'a> {
     /// The frame that reports this failure; refused if it does not fit (deviations.md, D3).
+    #[inline]
     pub(super) fn compose<'b>(
         &'b mut self,
         revision: Revision,
         frame_size: usize,
         has_begun: bool,
-        payload: &mut Payload<'b>,
-    ) -> Result<Draft, ApiMisuse> {
+    ) -> Result<(Draft, Payload<'b>), ApiMisuse> {
         let is_command = self.kind == FailureKind::Command;
         let is_status = is_command && !has_begun && revision.has_status_map();
         let args = self.args.as_cbor();
         let has_args = !args.is_empty();
         let around: &'static Around = if !is_status && !revision.has_settings() {
-            return self.compose_raw(frame_size, payload);
+            return self.compose_raw(frame_size);
         } else {
             match (revision.has_settings(), is_status, has_args) {
                 (false, _, false) => &STATUS_0005,
@@ -85,24 +85,22 @@ impl<'a> Failure<'a> {
         self.head = Head::of_len(MAJOR_BYTES, message.len());
         let head = self.head.as_slice();
         let [before, between, after] = *around;
-        *payload = if revision.has_settings() {
+        let payload = if revision.has_settings() {
             [before, args, between, head, message, after]
         } else {
             [before, head, message, between, args, after]
         };
-        Ok(if is_status {
+        let draft = if is_status {
             Draft::data(revision, true, true)
         } else {
             Draft::aside(number::ERROR_RESPONSE, TypeFlags::NONE).ending()
-        })
+        };
+        Ok((draft, payload))
     }
 
     /// An error response of 0003 and 0005: the message as it is, and flags.
-    fn compose_raw<'b>(
-        &'b self,
-        frame_size: usize,
-        payload: &mut Payload<'b>,
-    ) -> Result<Draft, ApiMisuse> {
+    #[inline]
+    fn compose_raw(&self, frame_size: usize) -> Result<(Draft, Payload<'_>), ApiMisuse> {
         if !self.args.as_cbor().is_empty() {
             return Err(ApiMisuse::NotInThisRevision);
         }
@@ -113,30 +111,32 @@ impl<'a> Failure<'a> {
             FailureKind::Raw(flags) => flags,
             _ => ErrorFlags::APPLICATION,
         };
-        let [first, ..] = payload;
-        *first = self.message;
-        Ok(Draft::aside(number::ERROR_RESPONSE, flags.into()).ending())
+        let draft = Draft::aside(number::ERROR_RESPONSE, flags.into()).ending();
+        Ok((draft, [self.message, &[], &[], &[], &[], &[]]))
     }
 }
 
 /// An error response of type `server` (0006) or with the flag `application`, whose message is
 /// these parts together.
+#[inline]
 pub(super) fn compose_refusal<'b>(
     revision: Revision,
     parts: [&'b [u8]; 3],
     head: &'b mut Head,
-    payload: &mut Payload<'b>,
-) -> Draft {
+) -> (Draft, Payload<'b>) {
     let [a, b, c] = parts;
     if !revision.has_settings() {
-        *payload = [a, b, c, &[], &[], &[]];
-        return Draft::aside(number::ERROR_RESPONSE, ErrorFlags::APPLICATION.into());
+        let flags = ErrorFlags::APPLICATION.into();
+        let draft = Draft::aside(number::ERROR_RESPONSE, flags);
+        return (draft, [a, b, c, &[], &[], &[]]);
     }
     let len = a.len().saturating_add(b.len()).saturating_add(c.len());
     *head = Head::of_len(MAJOR_BYTES, len);
     let [before, _, after] = SERVER;
-    *payload = [before, head.as_slice(), a, b, c, after];
-    Draft::aside(number::ERROR_RESPONSE, TypeFlags::NONE)
+    (
+        Draft::aside(number::ERROR_RESPONSE, TypeFlags::NONE),
+        [before, head.as_slice(), a, b, c, after],
+    )
 }
 
 /// A head that is not yet known.
@@ -156,10 +156,7 @@ mod tests {
         revision: Revision,
         has_begun: bool,
     ) -> (FrameKind, std::vec::Vec<u8>) {
-        let mut slices = [&[][..]; _];
-        let draft = failure
-            .compose(revision, 0x8000, has_begun, &mut slices)
-            .unwrap();
+        let (draft, slices) = failure.compose(revision, 0x8000, has_begun).unwrap();
         assert!(draft.is_end);
         (revision.kind(draft.number), slices.concat())
     }
@@ -236,9 +233,7 @@ mod tests {
         let args = MessageArgs::encode(&[b"x"], &mut buffer).unwrap();
         let mut with_args = Failure::command(b"%s").with_args(args);
         let refused = |failure: &mut Failure<'_>, revision, has_begun| {
-            failure
-                .compose(revision, 64, has_begun, &mut [&[]; _])
-                .err()
+            failure.compose(revision, 64, has_begun).err()
         };
         let no_args = Some(ApiMisuse::NotInThisRevision);
         assert_eq!(refused(&mut with_args, Revision::R0003, false), no_args);
@@ -250,8 +245,7 @@ mod tests {
         let mut long = Failure::server(&[b'x'; 65]);
         let too_large = Some(ApiMisuse::TooLarge);
         assert_eq!(refused(&mut long, Revision::R0005, false), too_large);
-        let mut cut = [&[][..]; _];
-        long.compose(Revision::R0006, 64, false, &mut cut).unwrap();
+        let (_, cut) = long.compose(Revision::R0006, 64, false).unwrap();
         assert!(cut.concat().len() <= 64);
     }
 }

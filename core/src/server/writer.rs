@@ -414,6 +414,19 @@ impl ResponseWriter {
         flushed: &'b [u8],
         failure: &'b mut Failure<'_>,
     ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
+        let mut payload: Payload<'b> = [&[]; _];
+        let draft = self.fail_draft(out, scratch, flushed, failure, &mut payload)?;
+        Ok(draft.map(|draft| out.seal(self.request_id(), draft, payload)))
+    }
+
+    pub(super) fn fail_draft<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        scratch: &'b [u8],
+        flushed: &'b [u8],
+        failure: &'b mut Failure<'_>,
+        payload: &mut Payload<'b>,
+    ) -> Result<Option<Draft>, ApiMisuse> {
         if self.phase == Phase::Ended {
             return Ok(None);
         }
@@ -432,15 +445,15 @@ impl ResponseWriter {
             if left > 0 && matches!(next, Next::Taken) {
                 next = Next::Directly(left);
             }
-            if let Some(frame) = self.frame(out, next, scratch, flushed) {
-                return Ok(Some(frame));
+            if let Some(draft) = self.draft(out, next, scratch, flushed, payload) {
+                return Ok(Some(draft));
             }
         }
-        let mut payload: Payload<'b> = [&[]; _];
         let revision = out.server.revision();
-        let draft = failure.compose(revision, out.frame_size(), has_begun, &mut payload)?;
+        let (draft, slices) = failure.compose(revision, out.frame_size(), has_begun)?;
+        *payload = slices;
         self.phase = Phase::Ended;
-        Ok(Some(out.seal(self.request_id(), draft, payload)))
+        Ok(Some(draft))
     }
 
     /// Writes a redirect (0006; revision-0006.md, 7.5): settings, then the status map in a frame of
@@ -456,6 +469,17 @@ impl ResponseWriter {
         out: &mut Output<'_, T, P>,
         status: &'b [u8],
     ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
+        let mut payload: Payload<'b> = [&[]; _];
+        let draft = self.redirect_draft(out, status, &mut payload)?;
+        Ok(draft.map(|draft| out.seal(self.request_id(), draft, payload)))
+    }
+
+    pub(super) fn redirect_draft<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        status: &'b [u8],
+        payload: &mut Payload<'b>,
+    ) -> Result<Option<Draft>, ApiMisuse> {
         self.claim(out)?;
         if !out.server.revision().has_settings() {
             return Err(ApiMisuse::NotInThisRevision);
@@ -469,14 +493,14 @@ impl ResponseWriter {
             Phase::Start if !out.stream.has_settings => {
                 // It is for `opening` to leave the status to come.
                 let next = self.opening(out, false);
-                return Ok(self.frame(out, next, &[], &[]));
+                return Ok(self.draft(out, next, &[], &[], payload));
             }
             Phase::Start | Phase::Status => {}
         }
         self.phase = Phase::Redirected;
-        let draft = Draft::data(out.server.revision(), false, false);
-        let payload = [status, &[], &[], &[], &[], &[]];
-        Ok(Some(out.seal(self.request_id(), draft, payload)))
+        let [first, ..] = payload;
+        *first = status;
+        Ok(Some(Draft::data(out.server.revision(), false, false)))
     }
 
     pub(super) fn is_ended(&self) -> bool {

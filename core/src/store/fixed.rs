@@ -76,7 +76,7 @@ impl<const REQUESTS: usize> Table for FixedTable<REQUESTS> {
         } else {
             (&mut self.requests, &mut self.refused)
         };
-        insert(slots, id, entry)?;
+        insert(slots, id, &entry)?;
         remove(other, id);
         Ok(())
     }
@@ -101,26 +101,20 @@ impl<const REQUESTS: usize> Table for FixedTable<REQUESTS> {
 }
 
 /// Puts an entry in the request's own slot, a vacant one, or a new one.
-fn insert(slots: &mut Slots, id: RequestId, entry: Entry) -> Result<(), TableFull> {
-    let mut vacant = None;
-    for (key, slot) in slots.iter_mut() {
-        if slot.is_vacant() || key.get() == id {
-            let is_own = !slot.is_vacant();
-            vacant = Some((key, slot));
-            if is_own {
-                break;
-            }
-        }
+fn insert(slots: &mut Slots, id: RequestId, entry: &Entry) -> Result<(), TableFull> {
+    remove(slots, id);
+    if !slots.values().any(Entry::is_vacant) {
+        slots
+            .insert(Cell::new(id), Entry::VACANT)
+            .map_err(|_| TableFull)?;
     }
-    if let Some((key, slot)) = vacant {
-        key.set(id);
-        *slot = entry;
-        return Ok(());
-    }
-    slots
-        .insert(Cell::new(id), entry)
-        .map(|_| ())
-        .map_err(|_| TableFull)
+    let (key, slot) = slots
+        .iter_mut()
+        .find(|(_, slot)| slot.is_vacant())
+        .ok_or(TableFull)?;
+    key.set(id);
+    *slot = *entry;
+    Ok(())
 }
 
 fn remove(slots: &mut Slots, id: RequestId) {
@@ -148,6 +142,13 @@ pub struct FixedArena<const CHUNKS: usize, const BYTES: usize> {
 struct Chunk {
     key: Key,
     len: usize,
+}
+
+impl Chunk {
+    const FREE: Self = Self {
+        key: Key::FREE,
+        len: 0,
+    };
 }
 
 /// Where a chunk is: its place in the list, its first byte, and how many bytes it has.
@@ -181,12 +182,7 @@ impl<const CHUNKS: usize, const BYTES: usize> FixedArena<CHUNKS, BYTES> {
     pub const fn new() -> Self {
         Self {
             bytes: [0; BYTES],
-            chunks: [const {
-                Chunk {
-                    key: Key::FREE,
-                    len: 0,
-                }
-            }; CHUNKS],
+            chunks: [Chunk::FREE; CHUNKS],
         }
     }
 
@@ -245,10 +241,7 @@ fn remove_chunk(all: &mut [u8], chunks: &mut [Chunk], key: Key) {
     let len = place.end.wrapping_sub(place.start);
     shift_down(all.get_mut(place.start..).unwrap_or_default(), len);
     if let Some(chunk) = chunks.get_mut(place.index) {
-        *chunk = Chunk {
-            key: Key::FREE,
-            len: 0,
-        };
+        *chunk = Chunk::FREE;
     }
 }
 
@@ -318,6 +311,19 @@ impl<const REQUESTS: usize, const BYTES: usize> FixedStore<REQUESTS, BYTES> {
     /// Bytes of memory that the store takes.
     pub const SIZE: usize = core::mem::size_of::<Self>();
 
+    /// Forgets everything, for a connection that begins anew. In less code than a new store.
+    pub fn clear(&mut self) {
+        let Self { table, arena } = self;
+        for slots in [&mut table.requests, &mut table.refused] {
+            for (_, entry) in slots.iter_mut() {
+                entry.phase = Phase::Vacant;
+            }
+        }
+        for chunk in &mut arena.chunks {
+            *chunk = Chunk::FREE;
+        }
+    }
+
     /// Both halves.
     pub fn split(&mut self) -> (&mut FixedTable<REQUESTS>, &mut FixedArena<REQUESTS, BYTES>) {
         (&mut self.table, &mut self.arena)
@@ -333,6 +339,27 @@ mod tests {
     fn a_fixed_table_keeps_the_laws() {
         laws::check_table(&mut FixedTable::<4>::new()).unwrap();
         laws::check_table(&mut FixedTable::<1>::new()).unwrap();
+    }
+
+    #[test]
+    fn a_cleared_store_is_a_new_one() {
+        let mut store = FixedStore::<2, 16>::new();
+        for _ in 0..3 {
+            let (table, arena) = store.split();
+            laws::check_table(table).unwrap();
+            laws::check_arena(arena).unwrap();
+            for (id, phase) in [(1, Phase::Active), (3, Phase::Refused)] {
+                let id = RequestId::new(id);
+                let entry = Entry {
+                    phase,
+                    ..Entry::VACANT
+                };
+                table.insert(id, entry).unwrap();
+                arena.append(Key::request(id), b"bytes").unwrap();
+            }
+            arena.take(Key::request(RequestId::new(1)));
+            store.clear();
+        }
     }
 
     #[test]

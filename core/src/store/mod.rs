@@ -40,6 +40,15 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// A slot that stands empty, in stores that keep slots.
+    pub(crate) const VACANT: Self = Self {
+        order: 0,
+        request_len: 0,
+        frames: 0,
+        phase: Phase::Vacant,
+        has_data: false,
+    };
+
     /// Whether the request was refused and is only remembered to swallow its frames. Such entries
     /// have room of their own in a table.
     pub const fn is_refused(&self) -> bool {
@@ -58,6 +67,9 @@ impl Entry {
 }
 
 /// What phase a request is in, on either end.
+///
+/// A word: with a byte, an entry in an `Option` is copied in pieces that are not aligned.
+#[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(crate) enum Phase {

@@ -51,6 +51,12 @@ impl FrameReader {
         }
     }
 
+    /// Forgets what has come, for a connection that begins anew.
+    pub const fn restart(&mut self) {
+        self.held = 0;
+        self.remaining = 0;
+    }
+
     /// The largest payload of a frame that is let in.
     pub const fn max_frame_size(&self) -> u32 {
         self.max_frame_size
