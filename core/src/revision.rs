@@ -186,8 +186,28 @@ mod sealed {
 /// ([`R0003`], [`R0005`], [`R0006`], for firmware that speaks one revision: the code of the others
 /// is then dropped by the compiler, and the reactor does not store which one it speaks).
 pub trait Protocol: Copy + core::fmt::Debug + sealed::Sealed {
+    /// Whether a server streams all data, whatever its configuration says; see [`Streaming`].
+    const STREAMS: bool = false;
+
     /// The revision.
     fn revision(self) -> Revision;
+}
+
+/// A revision, by value or by type, whose servers stream all data
+/// ([`DataMode::Stream`](crate::server::DataMode::Stream)) by type: the code that collects data is
+/// dropped by the compiler. For clients it says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Streaming<P: Protocol>(pub P);
+
+impl<P: Protocol> sealed::Sealed for Streaming<P> {}
+impl<P: Protocol> Protocol for Streaming<P> {
+    const STREAMS: bool = true;
+
+    #[inline(always)]
+    fn revision(self) -> Revision {
+        self.0.revision()
+    }
 }
 
 impl sealed::Sealed for Revision {}

@@ -4,7 +4,7 @@ use super::{Responder, Server};
 use crate::cbor::ContentEncoding;
 use crate::store::{Phase, Table};
 use crate::wire::{
-    FrameHeader, MAX_LENGTH, MAX_SLICES, OutFrame, RequestId, ResponseFlags, StreamFlags, StreamId,
+    FrameHeader, MAX_SLICES, OutFrame, RequestId, ResponseFlags, StreamFlags, StreamId,
     TypeFlags,
 };
 use crate::{ApiMisuse, Protocol, Revision};
@@ -160,10 +160,9 @@ impl<P: Protocol> Server<P> {
         Ok(())
     }
 
-    /// Largest payload of a frame that is sent: what the header's field can hold at most.
+    /// Largest payload of a frame that is sent.
     pub(super) fn frame_size(&self) -> usize {
-        let size = self.config.send_frame_size.clamp(1, MAX_LENGTH);
-        usize::try_from(size).unwrap_or(usize::MAX)
+        usize::try_from(self.config.send_frame_size).unwrap_or(usize::MAX)
     }
 
     /// Puts the server, its table and one of its streams together, for frames to be made.
@@ -236,7 +235,7 @@ impl<T: Table + ?Sized, P: Protocol> Output<'_, T, P> {
         match self.table.find_mut(id) {
             Some(entry) if entry.phase == Phase::Streaming => {
                 entry.phase = Phase::Draining;
-                self.server.receiving = self.server.receiving.saturating_sub(1);
+                self.server.receiving = self.server.receiving.wrapping_sub(1);
             }
             _ => self.table.remove(id),
         }
@@ -277,10 +276,12 @@ impl<T: Table + ?Sized, P: Protocol> Output<'_, T, P> {
 /// Bytes of a payload.
 #[inline(always)]
 pub(super) fn length_of(payload: &Payload<'_>) -> usize {
-    let [a, b, c, d, e, f] = payload.map(<[u8]>::len);
-    a.saturating_add(b)
-        .saturating_add(c)
-        .saturating_add(d)
-        .saturating_add(e)
-        .saturating_add(f)
+    // They lie in memory, so that their sum is a number.
+    let [a, b, c, d, e, f] = payload;
+    a.len()
+        .wrapping_add(b.len())
+        .wrapping_add(c.len())
+        .wrapping_add(d.len())
+        .wrapping_add(e.len())
+        .wrapping_add(f.len())
 }
