@@ -142,10 +142,10 @@ pub(super) fn argument_of(bytes: &[u8], head: ItemHead) -> u64 {
 }
 
 /// Open levels with an indefinite length are marked by counts that no definite one is given. Each
-/// item flips the lowest bit: a map is at a key, or else at a value.
+/// item flips the lowest bit: a map is at a key or at a value; of an array, both mean the same.
 const MAP_AT_KEY: usize = usize::MAX;
+const MAP_AT_VALUE: usize = usize::MAX - 1;
 const ARRAY_OPEN: usize = usize::MAX - 2;
-const ARRAY_OPEN_TOO: usize = usize::MAX - 3;
 /// Where a count does not fit, the bytes do not fit in memory either.
 const MOST_ITEMS: usize = usize::MAX - 4;
 
@@ -168,7 +168,7 @@ struct Levels {
     counts: Vec<usize, MAX_NESTING>,
     /// How many may be open.
     limit: u8,
-    /// Major type of the indefinite string that is open; 0 if none is.
+    /// Initial byte of the indefinite string that is open; 0 if none is.
     chunked: u8,
 }
 
@@ -192,15 +192,13 @@ impl Levels {
 
     /// Whether an item may begin so here. The rest of its head need not have come.
     fn check(&mut self, initial: u8) -> Result<(), CborError> {
-        let is_allowed = if self.chunked != 0 {
-            // Only definite strings of the same type, and the break.
-            initial == BREAK || (initial >> 5 == self.chunked && initial & 0x1f != 31)
+        let is_allowed = if initial == BREAK {
+            let top = self.counts.last().copied().unwrap_or(0);
+            // In a string in chunks, or at the start of an item of indefinite length.
+            self.chunked != 0 || (top > MOST_ITEMS && top != MAP_AT_VALUE)
         } else {
-            initial != BREAK
-                || matches!(
-                    self.counts.last(),
-                    Some(&(ARRAY_OPEN | ARRAY_OPEN_TOO | MAP_AT_KEY))
-                )
+            // A chunk is a definite string of the same type: another byte with the same major type.
+            self.chunked == 0 || matches!(initial ^ self.chunked, 1..=0x1f)
         };
         if is_allowed {
             Ok(())
@@ -214,17 +212,15 @@ impl Levels {
         let is_indefinite = initial & 0x1f == 31;
         let major = initial >> 5;
         let count = match major {
-            MAJOR_BYTES | MAJOR_TEXT => {
-                if !is_indefinite {
-                    return Ok(Step::Content);
-                }
-                self.chunked = major;
+            MAJOR_BYTES | MAJOR_TEXT if is_indefinite => {
+                self.chunked = initial;
                 return Ok(Step::More);
             }
+            MAJOR_BYTES | MAJOR_TEXT => return Ok(Step::Content),
             MAJOR_ARRAY if is_indefinite => ARRAY_OPEN,
             MAJOR_MAP if is_indefinite => MAP_AT_KEY,
             MAJOR_ARRAY => argument.min(MOST_ITEMS),
-            MAJOR_MAP => argument.saturating_mul(2).min(MOST_ITEMS),
+            MAJOR_MAP => argument.min(MOST_ITEMS / 2).wrapping_mul(2),
             MAJOR_TAG => 1,
             _ => {
                 if initial == BREAK {

@@ -18,10 +18,12 @@ pub struct CborReader<'a> {
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Items {
-    /// `usize::MAX` is more than there can be.
+    /// [`INDEFINITE`] for an indefinite length.
     left: usize,
-    is_indefinite: bool,
 }
+
+/// More items than memory holds: that many of a definite length are counted as one less.
+const INDEFINITE: usize = usize::MAX;
 
 impl<'a> CborReader<'a> {
     /// A reader of these bytes.
@@ -86,10 +88,12 @@ impl<'a> CborReader<'a> {
         }
         self.take(head.len())?;
         self.depth = self.depth.saturating_add(1);
-        Ok(Items {
-            left: head.argument,
-            is_indefinite: head.is_indefinite(),
-        })
+        let left = if head.is_indefinite() {
+            INDEFINITE
+        } else {
+            head.argument.min(INDEFINITE - 1)
+        };
+        Ok(Items { left })
     }
 
     /// Enters an array: its items are read next, each after [`has_next`](Self::has_next).
@@ -134,14 +138,14 @@ impl<'a> CborReader<'a> {
     /// # Errors
     /// [`CborError::Incomplete`] at the end of the bytes inside an indefinite length.
     pub fn has_next(&mut self, items: &mut Items) -> Result<bool, CborError> {
-        if items.is_indefinite {
+        if items.left == INDEFINITE {
             match self.rest.split_first() {
                 None => return Err(CborError::Incomplete),
                 Some((&BREAK, rest)) => self.rest = rest,
                 Some(_) => return Ok(true),
             }
-        } else if let Some(left) = items.left.checked_sub(1) {
-            items.left = left;
+        } else if items.left > 0 {
+            items.left = items.left.wrapping_sub(1);
             return Ok(true);
         }
         self.depth = self.depth.saturating_sub(1);

@@ -132,10 +132,12 @@ impl<'a> ByteString<'a> {
 
     /// Byte by byte: `memcmp` is larger than this, and keys are short.
     fn eq_slice(&self, mut other: &[u8]) -> bool {
-        for byte in self.chunks().flatten() {
-            match other.split_first() {
-                Some((first, rest)) if first == byte => other = rest,
-                _ => return false,
+        for chunk in self.chunks() {
+            for byte in chunk {
+                match other.split_first() {
+                    Some((first, rest)) if first == byte => other = rest,
+                    _ => return false,
+                }
             }
         }
         other.is_empty()

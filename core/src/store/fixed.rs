@@ -103,18 +103,15 @@ impl<const REQUESTS: usize> Table for FixedTable<REQUESTS> {
 /// Puts an entry in the request's own slot, a vacant one, or a new one.
 fn insert(slots: &mut Slots, id: RequestId, entry: &Entry) -> Result<(), TableFull> {
     remove(slots, id);
-    if !slots.values().any(Entry::is_vacant) {
-        slots
-            .insert(Cell::new(id), Entry::VACANT)
-            .map_err(|_| TableFull)?;
+    if let Some((key, slot)) = slots.iter_mut().find(|(_, slot)| slot.is_vacant()) {
+        key.set(id);
+        *slot = *entry;
+        return Ok(());
     }
-    let (key, slot) = slots
-        .iter_mut()
-        .find(|(_, slot)| slot.is_vacant())
-        .ok_or(TableFull)?;
-    key.set(id);
-    *slot = *entry;
-    Ok(())
+    match slots.insert(Cell::new(id), *entry) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(TableFull),
+    }
 }
 
 fn remove(slots: &mut Slots, id: RequestId) {
@@ -151,21 +148,13 @@ impl Chunk {
     };
 }
 
-/// Where a chunk is: its place in the list, its first byte, and how many bytes it has.
-#[derive(Clone, Copy)]
-struct Place {
-    index: usize,
-    start: usize,
-    end: usize,
-}
-
 #[cfg(feature = "defmt")]
 impl<const CHUNKS: usize, const BYTES: usize> defmt::Format for FixedArena<CHUNKS, BYTES> {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::write!(
             f,
             "FixedArena({=usize} of {=usize} bytes)",
-            used(&self.chunks),
+            locate(&self.chunks, Key::NONE).0,
             BYTES
         );
     }
@@ -190,25 +179,19 @@ impl<const CHUNKS: usize, const BYTES: usize> FixedArena<CHUNKS, BYTES> {
     pub const SIZE: usize = core::mem::size_of::<Self>();
 }
 
-/// Bytes in use.
-fn used(chunks: &[Chunk]) -> usize {
-    chunks
-        .iter()
-        .fold(0, |sum, chunk| sum.wrapping_add(chunk.len))
-}
-
-/// Where a key's bytes are; of several chunks with this key, the first.
+/// Where a key's bytes begin, and the chunk's place in the list. If there is no such chunk: the
+/// bytes in use, and a place behind the list.
 #[inline(never)]
-fn locate(chunks: &[Chunk], key: Key) -> Option<Place> {
-    let mut start = 0usize;
-    for (index, chunk) in chunks.iter().enumerate() {
-        let end = start.wrapping_add(chunk.len);
+fn locate(chunks: &[Chunk], key: Key) -> (usize, usize) {
+    let (mut start, mut place) = (0usize, 0usize);
+    for chunk in chunks {
         if chunk.key == key {
-            return Some(Place { index, start, end });
+            break;
         }
-        start = end;
+        start = start.wrapping_add(chunk.len);
+        place = place.wrapping_add(1);
     }
-    None
+    (start, place)
 }
 
 /// [`Arena::append`] for arenas of any size.
@@ -219,46 +202,47 @@ fn append(
     bytes: &[u8],
 ) -> Result<(), ArenaFull> {
     remove_chunk(all, chunks, Key::TAKEN);
-    let used = used(chunks);
-    let place = locate(chunks, key).or_else(|| locate(chunks, Key::FREE));
-    let place = place.ok_or(ArenaFull)?;
+    let (used, end) = locate(chunks, Key::NONE);
+    let (mut start, mut place) = locate(chunks, key);
+    if place == end {
+        (start, place) = locate(chunks, Key::FREE);
+    }
+    let chunk = chunks.get_mut(place).ok_or(ArenaFull)?;
     let end = used.wrapping_add(bytes.len());
-    let behind = all.get_mut(place.end..end).ok_or(ArenaFull)?;
+    let start = start.wrapping_add(chunk.len);
+    let behind = all.get_mut(start..end).ok_or(ArenaFull)?;
     // Others lie behind: they make a gap of the new bytes' length.
     shift_up(behind, bytes.len());
     copy(behind, bytes);
-    if let Some(chunk) = chunks.get_mut(place.index) {
-        chunk.key = key;
-        chunk.len = chunk.len.wrapping_add(bytes.len());
-    }
+    chunk.key = key;
+    chunk.len = chunk.len.wrapping_add(bytes.len());
     Ok(())
 }
 
 fn remove_chunk(all: &mut [u8], chunks: &mut [Chunk], key: Key) {
-    let Some(place) = locate(chunks, key) else {
-        return;
-    };
-    let len = place.end.wrapping_sub(place.start);
-    shift_down(all.get_mut(place.start..).unwrap_or_default(), len);
-    if let Some(chunk) = chunks.get_mut(place.index) {
+    let (used, _) = locate(chunks, Key::NONE);
+    let (start, place) = locate(chunks, key);
+    if let Some(chunk) = chunks.get_mut(place) {
+        shift_down(all.get_mut(start..used).unwrap_or_default(), chunk.len);
         *chunk = Chunk::FREE;
     }
 }
 
 impl<const CHUNKS: usize, const BYTES: usize> Arena for FixedArena<CHUNKS, BYTES> {
     fn room(&self, key: Key) -> usize {
-        let chunks = &self.chunks;
-        let taken = locate(chunks, Key::TAKEN);
-        let has_place = taken.is_some()
-            || locate(chunks, key).is_some()
-            || locate(chunks, Key::FREE).is_some();
-        if !has_place {
-            return 0;
+        let (mut used, mut has_place) = (0usize, false);
+        for chunk in &self.chunks {
+            let is_taken = chunk.key == Key::TAKEN;
+            has_place |= is_taken || chunk.key == Key::FREE || chunk.key == key;
+            if !is_taken {
+                used = used.wrapping_add(chunk.len);
+            }
         }
-        let taken = taken.map_or(0, |place| place.end.wrapping_sub(place.start));
-        BYTES
-            .saturating_sub(used(chunks))
-            .saturating_add(taken)
+        if has_place {
+            BYTES.wrapping_sub(used)
+        } else {
+            0
+        }
     }
 
     fn append(&mut self, key: Key, bytes: &[u8]) -> Result<(), ArenaFull> {
@@ -266,19 +250,18 @@ impl<const CHUNKS: usize, const BYTES: usize> Arena for FixedArena<CHUNKS, BYTES
     }
 
     fn find(&self, key: Key) -> Option<&[u8]> {
-        let place = locate(&self.chunks, key)?;
-        self.bytes.get(place.start..place.end)
+        let (start, place) = locate(&self.chunks, key);
+        let chunk = self.chunks.get(place)?;
+        self.bytes.get(start..)?.get(..chunk.len)
     }
 
     fn take(&mut self, key: Key) -> &[u8] {
         self.remove(Key::TAKEN);
-        let place = locate(&self.chunks, key);
-        let Some((place, chunk)) = place.and_then(|p| Some((p, self.chunks.get_mut(p.index)?)))
-        else {
-            return &[];
-        };
-        chunk.key = Key::TAKEN;
-        self.bytes.get(place.start..place.end).unwrap_or_default()
+        let (_, place) = locate(&self.chunks, key);
+        if let Some(chunk) = self.chunks.get_mut(place) {
+            chunk.key = Key::TAKEN;
+        }
+        self.find(Key::TAKEN).unwrap_or_default()
     }
 
     fn remove(&mut self, key: Key) {

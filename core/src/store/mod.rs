@@ -144,6 +144,9 @@ impl Key {
     /// No key: a place that stands empty, in stores that keep places.
     pub(crate) const FREE: Self = Self(0);
 
+    /// The key of nothing.
+    pub(crate) const NONE: Self = Self(1);
+
     /// Bytes of a request, or of its response's status map.
     pub(crate) fn request(id: RequestId) -> Self {
         Self(0x0001_0000 | u32::from(id.value()))
