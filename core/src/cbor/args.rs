@@ -71,24 +71,30 @@ impl<'a> Args<'a> {
         let mut reader = CborReader::inside(bytes);
         let args = Self::read(&mut reader)?;
         if reader.is_empty() {
-            Ok(args)
+            Ok(Self(args))
         } else {
             Err(CborError::Malformed)
         }
     }
 
+    /// The arguments in a value that is a valid argument map.
+    pub(super) const fn of(value: Value<'a>) -> Self {
+        Self(value)
+    }
+
     /// Takes an argument map off the front of what `reader` has left, in one pass.
-    pub(super) fn read(reader: &mut CborReader<'a>) -> Result<Self, CborError> {
+    pub(super) fn read(reader: &mut CborReader<'a>) -> Result<Value<'a>, CborError> {
         let start = reader.rest();
         let mut items = reader.map()?;
         while reader.has_next(&mut items)? {
-            reader.byte_string()?;
-            reader.next_value()?;
+            match reader.value() {
+                Some(key) if !key.is_byte_string() => return Err(CborError::Malformed),
+                Some(_) if reader.value().is_some() => {}
+                _ => return Err(reader.error()),
+            }
         }
-        let len = start.len().saturating_sub(reader.rest().len());
-        Ok(Self(Value::new_unchecked(
-            start.get(..len).unwrap_or_default(),
-        )))
+        let len = start.len().wrapping_sub(reader.rest().len());
+        Ok(Value::new_unchecked(start.get(..len).unwrap_or_default()))
     }
 
     /// The whole map's encoding, as it was received; an empty map if there was none.
@@ -103,8 +109,9 @@ impl<'a> Args<'a> {
 
     /// The first value with this key.
     pub fn find(&self, key: &[u8]) -> Option<Value<'a>> {
-        self.iter()
-            .find(|(k, _)| *k == *key)
+        self.0
+            .entries()?
+            .find(|(k, _)| k.is_bytes(key))
             .map(|(_, value)| value)
     }
 

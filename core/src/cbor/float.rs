@@ -18,7 +18,7 @@ pub(super) fn shorten_floats(bytes: &mut [u8]) -> usize {
     while let Some(rest) = bytes.get(at..end) {
         let Ok(head) = read_head(rest) else { break };
         if let Some((short, len)) = shorter(head.initial, argument_of(rest, head)) {
-            let spare = head.len().saturating_sub(len);
+            let spare = head.len.saturating_sub(len);
             if let Some(target) = bytes.get_mut(at..end) {
                 target
                     .iter_mut()
@@ -31,7 +31,7 @@ pub(super) fn shorten_floats(bytes: &mut [u8]) -> usize {
             at = at.saturating_add(len);
             continue;
         }
-        at = at.saturating_add(head.len());
+        at = at.saturating_add(head.len);
         let is_string = matches!(head.major(), MAJOR_BYTES | MAJOR_TEXT);
         if is_string && !head.is_indefinite() && head.initial != BREAK {
             at = at.saturating_add(head.argument);

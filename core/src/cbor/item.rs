@@ -3,8 +3,6 @@
 //! Specification: messages.md, "CBOR"; RFC 8949, appendix C. Iterative, depth-bounded, and the
 //! same in every build: no Cargo feature changes what is accepted.
 
-use core::num::NonZeroU8;
-
 use heapless::Vec;
 
 /// Most levels of nesting: containers (arrays, maps) and tags count, the outermost is level 1, and
@@ -55,15 +53,15 @@ impl core::fmt::Display for CborError {
 
 impl core::error::Error for CborError {}
 
-/// The head of an item: initial byte and argument. Eight bytes on a 32-bit device, so that it is
-/// returned in registers, an error too.
+/// The head of an item: initial byte and argument.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct ItemHead {
+    pub(super) initial: u8,
     /// The argument; `usize::MAX` where it does not fit, as no such length or count fits in memory.
     pub(super) argument: usize,
-    pub(super) initial: u8,
-    len: NonZeroU8,
+    /// Bytes of the head itself, 1 to 9.
+    pub(super) len: usize,
 }
 
 impl ItemHead {
@@ -73,11 +71,6 @@ impl ItemHead {
 
     pub(super) const fn is_indefinite(self) -> bool {
         self.initial & 0x1f == 31
-    }
-
-    /// Bytes of the head itself, 1 to 9.
-    pub(super) fn len(self) -> usize {
-        usize::from(self.len.get())
     }
 }
 
@@ -104,35 +97,131 @@ fn check_simple(initial: u8, argument: usize) -> Result<(), CborError> {
 }
 
 /// Reads the head at the front of `bytes`. A break is a head too: initial byte `0xff`.
-#[inline(never)]
 pub(super) fn read_head(bytes: &[u8]) -> Result<ItemHead, CborError> {
-    let (&initial, rest) = bytes.split_first().ok_or(CborError::Incomplete)?;
-    let wanted = argument_len(initial)?;
-    let mut argument = usize::from(initial & 0x1f);
-    if wanted > 0 {
-        argument = 0;
-        for &byte in rest
-            .get(..usize::from(wanted))
-            .ok_or(CborError::Incomplete)?
-        {
+    let mut cursor = Cursor::new(bytes);
+    if !cursor.head() {
+        return Err(cursor.error);
+    }
+    Ok(ItemHead {
+        initial: cursor.initial,
+        argument: cursor.argument,
+        len: bytes.len().wrapping_sub(cursor.rest.len()),
+    })
+}
+
+/// Bytes, and the last head that was taken off them.
+///
+/// Its methods return little, and leave the rest here: what does not fit a register or two is
+/// expensive to return.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub(super) struct Cursor<'a> {
+    pub(super) rest: &'a [u8],
+    pub(super) argument: usize,
+    pub(super) initial: u8,
+    /// Why there was nothing to take.
+    pub(super) error: CborError,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            rest: bytes,
+            argument: 0,
+            initial: 0,
+            error: CborError::Incomplete,
+        }
+    }
+
+    /// Takes a head. `false`: there is none, see `error`.
+    #[inline(never)]
+    pub(super) fn head(&mut self) -> bool {
+        self.error = CborError::Incomplete;
+        let Some((&initial, mut rest)) = self.rest.split_first() else {
+            return false;
+        };
+        let Ok(mut wanted) = argument_len(initial) else {
+            self.error = CborError::Malformed;
+            return false;
+        };
+        let mut argument = usize::from(initial & 0x1f);
+        if wanted > 0 {
+            argument = 0;
+        }
+        while wanted > 0 {
+            let Some((&byte, after)) = rest.split_first() else {
+                return false;
+            };
+            rest = after;
             argument = if argument > usize::MAX >> 8 {
                 usize::MAX
             } else {
                 (argument << 8) | usize::from(byte)
             };
+            wanted = wanted.wrapping_sub(1);
         }
-        check_simple(initial, argument)?;
+        if check_simple(initial, argument).is_err() {
+            self.error = CborError::Malformed;
+            return false;
+        }
+        self.rest = rest;
+        self.initial = initial;
+        self.argument = argument;
+        true
     }
-    Ok(ItemHead {
-        argument,
-        initial,
-        len: NonZeroU8::MIN.saturating_add(wanted),
-    })
+
+    /// Takes the content of a string whose head was taken.
+    pub(super) fn content(&mut self) -> Option<&'a [u8]> {
+        let (content, rest) = self.rest.split_at_checked(self.argument)?;
+        self.rest = rest;
+        Some(content)
+    }
+
+    /// Takes a whole value, which lies inside of `depth` levels. `None`: there is none, see
+    /// `error`; nothing is taken.
+    #[inline(never)]
+    pub(super) fn value(&mut self, depth: u8) -> Option<&'a [u8]> {
+        let start = self.rest;
+        let mut levels = Levels::inside(depth);
+        loop {
+            match self.rest.first() {
+                Some(&initial) if levels.check(initial).is_err() => {
+                    self.error = CborError::Malformed;
+                    break;
+                }
+                _ => {}
+            }
+            if !self.head() {
+                break;
+            }
+            let mut step = levels.step(self.initial, self.argument);
+            if let Ok(Step::Content) = step {
+                if self.content().is_none() {
+                    self.error = CborError::Incomplete;
+                    break;
+                }
+                step = Ok(levels.string_done());
+            }
+            match step {
+                Ok(Step::Done) => {
+                    let len = start.len().wrapping_sub(self.rest.len());
+                    return start.get(..len);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    self.error = error;
+                    break;
+                }
+            }
+        }
+        self.rest = start;
+        None
+    }
 }
 
 /// The argument of the head that these bytes begin with, whole: for numbers, not for lengths.
 pub(super) fn argument_of(bytes: &[u8], head: ItemHead) -> u64 {
-    let argument = bytes.get(1..head.len()).unwrap_or_default();
+    let argument = bytes.get(1..head.len).unwrap_or_default();
     if argument.is_empty() {
         return u64::from(head.initial & 0x1f);
     }
@@ -373,26 +462,6 @@ impl ValueScanner {
     }
 }
 
-/// The length of the value at the front of `bytes`, which lies inside of `depth` levels.
-#[inline(never)]
-pub(super) fn skip_value(bytes: &[u8], depth: u8) -> Result<usize, CborError> {
-    let mut levels = Levels::inside(depth);
-    let mut rest = bytes;
-    loop {
-        levels.check(*rest.first().ok_or(CborError::Incomplete)?)?;
-        let head = read_head(rest)?;
-        rest = rest.get(head.len()..).unwrap_or_default();
-        let mut step = levels.step(head.initial, head.argument)?;
-        if let Step::Content = step {
-            rest = rest.get(head.argument..).ok_or(CborError::Incomplete)?;
-            step = levels.string_done();
-        }
-        if let Step::Done = step {
-            return Ok(bytes.len().wrapping_sub(rest.len()));
-        }
-    }
-}
-
 /// The length of the one well-formed value, of any kind, at the front of `bytes`.
 ///
 /// Work is linear in that length. To follow a value that comes in many parts, use
@@ -401,7 +470,8 @@ pub(super) fn skip_value(bytes: &[u8], depth: u8) -> Result<usize, CborError> {
 /// # Errors
 /// [`CborError::Incomplete`] when more input is needed; otherwise why there is no value.
 pub fn value_len(bytes: &[u8]) -> Result<usize, CborError> {
-    skip_value(bytes, 0)
+    let mut cursor = Cursor::new(bytes);
+    cursor.value(0).map(<[u8]>::len).ok_or(cursor.error)
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl<'a> Iterator for Pieces<'a> {
             // The value is well-formed, so every head can be read, and what follows a head that is
             // not a string's is another head, whatever it belongs to.
             let head = read_head(self.rest).ok()?;
-            len = head.len();
+            len = head.len;
             if head.initial != BREAK
                 && matches!(head.major(), MAJOR_BYTES | MAJOR_TEXT)
                 && !head.is_indefinite()

@@ -109,7 +109,7 @@ pub fn check_strict(bytes: &[u8]) -> Result<StrictValues, StrictError> {
             Err(CborError::Incomplete) => return Ok(values),
             Err(_) => return Err(StrictError::Malformed),
         };
-        rest = rest.get(head.len()..).unwrap_or_default();
+        rest = rest.get(head.len..).unwrap_or_default();
         let argument = head.argument;
         let opened = match head.major() {
             MAJOR_BYTES if head.is_indefinite() => {

@@ -1,7 +1,7 @@
 //! One well-formed value, as its encoding.
 
 use super::item::{
-    CborError, ItemHead, MAJOR_ARRAY, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_UNSIGNED,
+    CborError, ItemHead, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_UNSIGNED,
     argument_of, read_head, value_len,
 };
 use super::reader::Items;
@@ -109,6 +109,11 @@ impl<'a> Value<'a> {
         matches!(self.0, [0xf6])
     }
 
+    /// Whether the value is a byte string.
+    pub(super) fn is_byte_string(&self) -> bool {
+        self.major() == Some(MAJOR_BYTES)
+    }
+
     /// Whether the value is a map.
     pub fn is_map(&self) -> bool {
         self.major() == Some(MAJOR_MAP)
@@ -173,7 +178,7 @@ impl<'a> Iterator for Elements<'a> {
 
     fn next(&mut self) -> Option<Value<'a>> {
         if self.reader.has_next(&mut self.items).ok()? {
-            self.reader.next_value().ok()
+            self.reader.value()
         } else {
             // Nothing more: an iterator may be asked again.
             self.reader = CborReader::new(&[]);
@@ -195,8 +200,8 @@ impl<'a> Iterator for Entries<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.reader.has_next(&mut self.items).ok()? {
-            let key = self.reader.next_value().ok()?;
-            Some((key, self.reader.next_value().ok()?))
+            let key = self.reader.value()?;
+            Some((key, self.reader.value()?))
         } else {
             self.reader = CborReader::new(&[]);
             None
