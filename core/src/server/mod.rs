@@ -214,7 +214,8 @@ impl<P: Protocol> Server<P> {
     ///
     /// Less code than making another server. Requests are numbered on, so that responders of
     /// before are stale.
-    pub fn restart(&mut self) {
+    pub fn restart(&mut self, protocol: P) {
+        self.protocol = protocol;
         self.errored = false;
         self.opening = Opening::Initial;
         self.receiving = 0;

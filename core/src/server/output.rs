@@ -79,6 +79,9 @@ pub struct OutputStream {
 }
 
 impl OutputStream {
+    /// Bytes of memory that the stream takes.
+    pub const SIZE: usize = core::mem::size_of::<Self>();
+
     /// The stream's ID.
     pub const fn id(&self) -> StreamId {
         self.id

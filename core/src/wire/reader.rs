@@ -45,6 +45,9 @@ const HEADER_HELD: u8 = 8;
 const _: () = assert!(HEADER_LEN == 8);
 
 impl FrameReader {
+    /// Bytes of memory that the reader takes: 20 on a 32-bit device.
+    pub const SIZE: usize = core::mem::size_of::<Self>();
+
     /// A reader that refuses frames with more than `max_frame_size` bytes of payload.
     pub const fn new(max_frame_size: u32) -> Self {
         Self {

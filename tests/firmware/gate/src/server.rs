@@ -40,8 +40,8 @@ impl<P: Protocol> ServerEnd<P> {
     }
 
     /// A server at the start of another connection.
-    pub fn restart(&mut self) {
-        self.server.restart();
+    pub fn restart(&mut self, protocol: P) {
+        self.server.restart(protocol);
         self.reader.restart();
         self.stream = None;
     }
@@ -56,9 +56,17 @@ impl<P: Protocol> ServerEnd<P> {
                 Ok(None) => return true,
                 Ok(Some(part)) => {
                     let (table, arena) = store.split();
-                    let Ok(action) = self.server.handle(part, table, arena) else {
-                        return false;
+                    let action = match self.server.handle(part, table, arena) {
+                        Ok(action) => action,
+                        #[allow(unused_variables, reason = "without `defmt`")]
+                        Err(error) => {
+                            #[cfg(feature = "defmt")]
+                            defmt::error!("server: {}", error);
+                            return false;
+                        }
                     };
+                    #[cfg(feature = "defmt")]
+                    defmt::info!("server: {}", action);
                     if self.act(port, action, table).is_err() {
                         return false;
                     }

@@ -15,7 +15,7 @@ fn main() -> ! {
     loop {
         if !END.step(&mut port, STORE, MEMORY) {
             STORE.clear();
-            END.restart();
+            END.restart(Streaming(R0005));
         }
     }
 }
