@@ -225,9 +225,7 @@ impl<'a> Answer<'a> {
             }
             Body::Redirect(status) => match self.writer.redirect_draft(out, status, payload)? {
                 Some(draft) => Ok(Some(draft)),
-                None => self
-                    .writer
-                    .finish_draft(out, false, scratch, &[], payload),
+                None => self.writer.finish_draft(out, false, scratch, &[], payload),
             },
             _ => self.joined_draft(out, scratch, payload),
         }

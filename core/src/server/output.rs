@@ -4,8 +4,7 @@ use super::{Responder, Server};
 use crate::cbor::ContentEncoding;
 use crate::store::{Phase, Table};
 use crate::wire::{
-    FrameHeader, MAX_SLICES, OutFrame, RequestId, ResponseFlags, StreamFlags, StreamId,
-    TypeFlags,
+    FrameHeader, MAX_SLICES, OutFrame, RequestId, ResponseFlags, StreamFlags, StreamId, TypeFlags,
 };
 use crate::{ApiMisuse, Protocol, Revision};
 

@@ -254,10 +254,7 @@ impl<P: Protocol> Server<P> {
             entry.frames = entry.frames.saturating_add(1);
         }
         let entry = *entry;
-        let (mut reason, mut limit) = (
-            RefusalReason::TooManyFrames,
-            u32::from(request_frames),
-        );
+        let (mut reason, mut limit) = (RefusalReason::TooManyFrames, u32::from(request_frames));
         if entry.frames <= request_frames {
             if task == Task::Stream {
                 return Ok(task);

@@ -1,10 +1,10 @@
 //! Text output and progress beside a response (messages.md, "Text output" and "Progress").
 
+use super::output::Draft;
 use super::{Output, Responder, Server};
 use crate::cbor::{Atom, Progress, encode_atoms};
-use crate::store::Table;
-use super::output::Draft;
 use crate::revision::number;
+use crate::store::Table;
 use crate::wire::{OutFrame, RequestId, TypeFlags};
 use crate::{ApiMisuse, Protocol};
 

@@ -195,12 +195,7 @@ fn locate(chunks: &[Chunk], key: Key) -> (usize, usize) {
 }
 
 /// [`Arena::append`] for arenas of any size.
-fn append(
-    all: &mut [u8],
-    chunks: &mut [Chunk],
-    key: Key,
-    bytes: &[u8],
-) -> Result<(), ArenaFull> {
+fn append(all: &mut [u8], chunks: &mut [Chunk], key: Key, bytes: &[u8]) -> Result<(), ArenaFull> {
     remove_chunk(all, chunks, Key::TAKEN);
     let (used, end) = locate(chunks, Key::NONE);
     let (mut start, mut place) = locate(chunks, key);
