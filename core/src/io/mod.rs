@@ -3,3 +3,9 @@
 //! - [`blocking`]: over embedded-io 0.7 (feature `embedded-io-v0_7`).
 
 pub mod blocking;
+mod error;
+mod input;
+#[cfg(feature = "link")]
+mod line;
+
+use error::ReceiveError;
