@@ -232,3 +232,27 @@ impl<R: Error, W: Error> Error for LineError<R, W> {
         }
     }
 }
+
+/// `Debug` and `defmt::Format` for what holds a console, a closure, which shows as nothing.
+macro_rules! opaque {
+    ($($name:ident $($lifetime:lifetime)?;)*) => {$(
+        impl<$($lifetime,)? R, W, C, const N: usize, const IN: usize> core::fmt::Debug
+            for $name<$($lifetime,)? R, W, C, N, IN>
+        {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+
+        #[cfg(feature = "defmt")]
+        impl<$($lifetime,)? R, W, C, const N: usize, const IN: usize> defmt::Format
+            for $name<$($lifetime,)? R, W, C, N, IN>
+        {
+            fn format(&self, f: defmt::Formatter<'_>) {
+                defmt::write!(f, "{=str}", stringify!($name));
+            }
+        }
+    )*};
+}
+
+pub(super) use opaque;

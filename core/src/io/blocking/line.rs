@@ -1,7 +1,6 @@
 //! Read and write halves over a raw line, with a link between (link.md, "States").
 
 use core::cell::{RefCell, RefMut};
-use core::fmt;
 
 use embedded_io::{Error, ErrorKind, ErrorType, Read, ReadReady, Write};
 
@@ -272,29 +271,7 @@ impl<R: Read, W: Write, C: FnMut(&[u8]), const N: usize, const IN: usize> Write
     }
 }
 
-macro_rules! opaque {
-    ($($name:ident $($lifetime:lifetime)?;)*) => {$(
-        impl<$($lifetime,)? R, W, C, const N: usize, const IN: usize> fmt::Debug
-            for $name<$($lifetime,)? R, W, C, N, IN>
-        {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(stringify!($name))
-            }
-        }
-
-        #[cfg(feature = "defmt")]
-        impl<$($lifetime,)? R, W, C, const N: usize, const IN: usize> defmt::Format
-            for $name<$($lifetime,)? R, W, C, N, IN>
-        {
-            fn format(&self, f: defmt::Formatter<'_>) {
-                defmt::write!(f, "{=str}", stringify!($name));
-            }
-        }
-    )*};
-}
-
-// The console is a closure, which shows as nothing.
-opaque! {
+super::super::line::opaque! {
     LinkedLine;
     LineReader 'l;
     LineWriter 'l;
