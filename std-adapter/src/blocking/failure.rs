@@ -46,7 +46,7 @@ impl Failure {
     }
 
     /// There is no such command. [`CallError::is_unknown_command`](super::CallError) knows it.
-    pub(super) fn unknown_command(name: &[u8]) -> Self {
+    pub(crate) fn unknown_command(name: &[u8]) -> Self {
         Self::format("unknown command: %s", [name])
     }
 

@@ -80,6 +80,8 @@ mod error;
 mod exchange;
 mod failure;
 mod gone;
+#[cfg(feature = "http-server")]
+mod half;
 mod limits;
 mod outgoing;
 mod pipe;
@@ -102,8 +104,12 @@ pub use config::{Config, Direction, Observer, Traffic};
 pub use error::{AnswerError, CallError, CommandFailure, ConnectionError, Lost, ServerFailure};
 pub use failure::Failure;
 pub use gone::{Gone, OnGone};
+#[cfg(feature = "http-server")]
+pub(crate) use half::{Answering, Receiving, Stop};
 pub use hgrpc::cbor::{Atom, Atoms, Progress};
 pub use limits::Limits;
+#[cfg(feature = "http")]
+pub(crate) use receive::{command_failure, error_response};
 pub use reply::Reply;
 pub use request::{Request, Upload};
 pub use response::{RawBody, Response};

@@ -346,7 +346,7 @@ impl State {
     }
 }
 
-fn command_failure(error: &CommandError<'_>) -> CommandFailure {
+pub(crate) fn command_failure(error: &CommandError<'_>) -> CommandFailure {
     match error.atoms() {
         Some(atoms) => from_atoms(&atoms),
         None => CommandFailure {
@@ -377,7 +377,7 @@ fn owned(bytes: ByteString<'_>) -> Vec<u8> {
 }
 
 /// An error response: the command's own after output has begun, or the server's.
-fn error_response(error: &ErrorMessage<'_>) -> CallError {
+pub(crate) fn error_response(error: &ErrorMessage<'_>) -> CallError {
     let message = error.to_string();
     let kind = match error {
         ErrorMessage::Structured { kind, message } if *kind == *b"command" => {

@@ -1,11 +1,11 @@
 //! A response that is being written.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::thread;
 
-use hgrpc::cbor::{CborReader, CborWriter, Head, MAJOR_BYTES, Pieces, STATUS_OK, Value};
+use hgrpc::cbor::{CborReader, CborWriter, Head, Location, MAJOR_BYTES, Pieces, STATUS_OK, Value};
 use hgrpc::server::{Body, Push};
 use hgrpc::{ApiMisuse, Revision};
 
@@ -127,6 +127,32 @@ impl Reply {
         Ok(())
     }
 
+    /// Adds one byte string of this length, read while it is sent: a value of any size, in constant
+    /// memory.
+    ///
+    /// # Errors
+    /// The source failed or ended early: then the response can only [`fail`](Self::fail), as the
+    /// server's error; the connection has ended.
+    pub fn byte_string(&mut self, len: u64, source: impl Read) -> io::Result<()> {
+        self.is_cbor |= !self.has_begun && self.joined.is_empty();
+        self.end_string()?;
+        self.piece(Head::new(MAJOR_BYTES, len).as_slice())?;
+        let mut source = source.take(len);
+        let mut buffer = vec![0; self.frame_size()];
+        let mut left = len;
+        while left > 0 {
+            let read = match source.read(&mut buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.piece(buffer.get(..read).unwrap_or_default())?;
+            left = left.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX));
+        }
+        Ok(())
+    }
+
     fn add_value(&mut self, value: Value<'_>) -> io::Result<()> {
         if !self.revision().has_settings() {
             return self.piece(value.as_cbor());
@@ -147,6 +173,55 @@ impl Reply {
             self.end(result.is_ok());
         }
         result
+    }
+
+    /// Ends the response by saying where it is instead (0006; revision-0006.md, 7.5). Only clients
+    /// that say where they would go ([`Call::redirect_targets`](super::Call::redirect_targets))
+    /// know what to do with it.
+    ///
+    /// # Errors
+    /// Something was written before, or the location is not well-formed; the connection has ended.
+    pub fn redirect(mut self, location: &Location<'_>) -> io::Result<()> {
+        let result = self
+            .send_redirect(location)
+            .and_then(|()| self.finish_all());
+        self.end(result.is_ok());
+        result
+    }
+
+    fn send_redirect(&mut self, location: &Location<'_>) -> io::Result<()> {
+        if self.has_begun || !self.joined.is_empty() || !self.content.is_empty() {
+            return Err(invalid(ApiMisuse::OutOfOrder));
+        }
+        let mut status = vec![0; self.frame_size()];
+        let len = location.encode_status(&mut status).map_err(invalid)?;
+        status.truncate(len);
+        let number = self.side.number;
+        let coded = {
+            let conn = &self.side.conn;
+            conn.reactor().take_coded(&conn.config)
+        };
+        self.coded = coded;
+        self.has_begun = true;
+        if self.coded.is_some() {
+            let mut encoded = Vec::new();
+            self.encode(|encoder, out| encoder.encode(&status, out), &mut encoded)?;
+            status = encoded;
+        }
+        let Self { side, coded, .. } = self;
+        let conn = &*side.conn;
+        let mut turn = conn.out.turn();
+        loop {
+            let stream = coded.as_mut().and_then(|coded| coded.stream.as_mut());
+            let frame = conn
+                .reactor()
+                .write(number, stream, |writer, out| writer.redirect(out, &status))
+                .map_err(invalid)?;
+            let Some(frame) = frame else {
+                return Ok(());
+            };
+            turn.write(&[frame]).inspect_err(|error| conn.fail(error))?;
+        }
     }
 
     /// Ends the response because the command failed. What was written but not yet sent is left
@@ -316,7 +391,7 @@ impl Reply {
                 let mut frames = Vec::with_capacity(most);
                 let mut reactor = conn.reactor();
                 while frames.len() < most {
-                    let stream = coded.as_mut().map(|coded| &mut coded.stream);
+                    let stream = coded.as_mut().and_then(|coded| coded.stream.as_mut());
                     let push = reactor.write(number, stream, |writer, out| {
                         if is_coded {
                             writer.push_encoded(out, &mut [], piece)
@@ -358,7 +433,7 @@ impl Reply {
         let is_coded = coded.is_some();
         let mut turn = conn.out.turn();
         loop {
-            let stream = coded.as_mut().map(|coded| &mut coded.stream);
+            let stream = coded.as_mut().and_then(|coded| coded.stream.as_mut());
             let frame = conn
                 .reactor()
                 .write(number, stream, |writer, out| {
@@ -421,11 +496,11 @@ impl Reply {
         let conn = &*side.conn;
         if let (true, Some(coded)) = (is_broken, &mut *coded) {
             // What the peer's decoder has is of no more use either.
-            coded.stream.end_with_next();
+            conn.reactor().end_stream(coded);
         }
         let mut turn = conn.out.turn();
         loop {
-            let stream = coded.as_mut().map(|coded| &mut coded.stream);
+            let stream = coded.as_mut().and_then(|coded| coded.stream.as_mut());
             let frame = conn
                 .reactor()
                 .write(number, stream, |writer, out| {

@@ -13,7 +13,10 @@ mod man;
 mod serve;
 #[cfg(unix)]
 mod stray;
-#[cfg(unix)]
+#[cfg_attr(
+    not(unix),
+    expect(dead_code, reason = "only `call` and `serve` take durations")
+)]
 mod units;
 
 use std::process::ExitCode;
