@@ -21,6 +21,8 @@ pub mod encoding;
 #[cfg(any(feature = "http", feature = "http-server"))]
 pub mod http;
 pub mod human;
+#[cfg(feature = "mercurial")]
+pub mod mercurial;
 pub mod respond;
 pub mod store;
 #[cfg(all(unix, feature = "transport"))]

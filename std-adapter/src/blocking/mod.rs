@@ -72,7 +72,6 @@
 //! know. A panic in a handler, and a reply that is dropped, are error responses of that request
 //! only. A request over a limit is refused, and its neighbours go on.
 
-mod byte_string;
 mod call;
 mod client;
 mod config;
@@ -99,7 +98,6 @@ mod sync;
 mod transport;
 mod workers;
 
-pub use byte_string::ByteStringWriter;
 pub use call::{Call, Data, GiveUp};
 pub use client::Client;
 pub use config::{Config, Direction, Observer, Traffic};

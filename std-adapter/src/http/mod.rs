@@ -9,6 +9,8 @@
 //! Each POST is a connection of its own to the reactors, and half duplex: the whole request is read
 //! before the first byte of the answer is written.
 
+#[cfg(any(feature = "http-server", feature = "mercurial"))]
+pub(crate) mod args;
 mod capabilities;
 #[cfg(feature = "http")]
 mod client;

@@ -15,9 +15,10 @@ use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 
-use super::{CAPABILITIES, Server, args};
+use super::{CAPABILITIES, Server};
 use crate::blocking::{Answering, Call, Failure, Gone, Reply};
 use crate::http::FRAMING_MEDIA_TYPE;
+use crate::http::args;
 
 /// Pieces that wait for the connection to take them; each is a few frames.
 const QUEUED: usize = 2;

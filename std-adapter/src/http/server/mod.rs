@@ -29,7 +29,6 @@
 //! another in a thread of their own, and what they write leaves as they write it.
 
 mod answer;
-mod args;
 mod config;
 mod handshake;
 mod permission;

@@ -8,7 +8,7 @@ use crate::value::Value;
 
 /// The arguments as the command gets them, encoded: defaults filled in, and arrays that stand for
 /// sets made sets.
-pub(super) fn check(info: &CommandInfo, args: &[u8]) -> Result<Vec<u8>, Failure> {
+pub(crate) fn check(info: &CommandInfo, args: &[u8]) -> Result<Vec<u8>, Failure> {
     let unreadable = || Failure::command("the arguments cannot be read");
     let Ok(Value::Map(given)) = Value::decode(args) else {
         return Err(unreadable());
