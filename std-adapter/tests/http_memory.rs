@@ -84,7 +84,7 @@ fn pass(len: u64, most: u64) {
         if call.arg("chunks")? {
             io::copy(&mut Noise::new(len), reply)?;
         } else {
-            reply.byte_string(len, Noise::new(len))?;
+            io::copy(&mut Noise::new(len), &mut reply.byte_string(len)?)?;
         }
         Ok(())
     });

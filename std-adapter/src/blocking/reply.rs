@@ -1,7 +1,7 @@
 //! A response that is being written.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
 
@@ -11,8 +11,8 @@ use hgrpc::{ApiMisuse, Revision};
 
 use super::conn::{Coded, Conn};
 use super::outgoing::BATCH;
-use super::refusal::Composed;
-use super::{ConnectionError, Failure, Side};
+use super::{ByteStringWriter, ConnectionError, Failure, Side};
+use crate::host::refusal::Composed;
 
 /// The response to one call.
 ///
@@ -131,31 +131,33 @@ impl Reply {
         Ok(())
     }
 
-    /// Adds one byte string of this length, read while it is sent: a value of any size, in constant
-    /// memory. (What is [written](Write) to the reply itself is, in 0006, a byte string in chunks.)
+    /// Adds a byte string of `len` bytes, which are then written to what is returned: for content
+    /// that is large and whose receiver does not take it in chunks. (What is
+    /// [written](Write) to the reply itself is, in 0006, a byte string in chunks.)
     ///
     /// # Errors
-    /// The source failed or ended early: then the response can only [`fail`](Self::fail), as the
-    /// server's error; the connection has ended.
-    pub fn byte_string(&mut self, len: u64, source: impl Read) -> io::Result<()> {
+    /// The connection has ended.
+    pub fn byte_string(&mut self, len: u64) -> io::Result<ByteStringWriter<'_>> {
         self.check_complete()?;
         self.is_cbor |= !self.has_begun && self.joined.is_empty();
         self.end_string()?;
         self.piece(Head::new(MAJOR_BYTES, len).as_slice())?;
         self.missing = len;
-        let mut source = source.take(len);
-        let mut buffer = vec![0; self.frame_size()];
-        while self.missing > 0 {
-            let read = match source.read(&mut buffer) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            self.piece(buffer.get(..read).unwrap_or_default())?;
-            let read = u64::try_from(read).unwrap_or(u64::MAX);
-            self.missing = self.missing.saturating_sub(read);
-        }
+        Ok(ByteStringWriter::new(self))
+    }
+
+    pub(super) const fn missing(&self) -> u64 {
+        self.missing
+    }
+
+    /// Content of the byte string that was begun.
+    pub(super) fn add_content(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let Some(missing) = self.missing.checked_sub(len) else {
+            return Err(invalid(ApiMisuse::TooLarge));
+        };
+        self.piece(bytes)?;
+        self.missing = missing;
         Ok(())
     }
 

@@ -36,7 +36,7 @@ impl Served {
             .command("pattern", |call, reply| {
                 let len: u64 = call.arg("len")?;
                 if call.arg("definite")? {
-                    reply.byte_string(len, Pattern::new(len))?;
+                    io::copy(&mut Pattern::new(len), &mut reply.byte_string(len)?)?;
                 } else {
                     io::copy(&mut Pattern::new(len), reply)?;
                 }
@@ -51,8 +51,7 @@ impl Served {
                 Err(Failure::format("cannot do %s because %s", ["this", "that"]))
             })
             .command("short", |_, reply| {
-                // Its failure is overlooked here.
-                let _ = reply.byte_string(10, &b"nine byte"[..]);
+                reply.byte_string(10)?.write_all(b"nine byte")?;
                 Ok(())
             })
             .command("crash", |_, _| Err(Failure::server("boom")))

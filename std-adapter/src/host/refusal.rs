@@ -11,14 +11,14 @@ use crate::value::Value;
 const MOST: usize = 3 * 1024;
 
 /// A message and its encoded arguments, cut so that they fit one frame.
-pub(super) struct Composed {
+pub(crate) struct Composed {
     is_command: bool,
     message: Vec<u8>,
     args: Vec<u8>,
 }
 
 impl Composed {
-    pub(super) fn new(
+    pub(crate) fn new(
         failure: &Failure,
         revision: Revision,
         frame_size: usize,
@@ -68,7 +68,7 @@ impl Composed {
         }
     }
 
-    pub(super) fn as_core(&self) -> hgrpc::server::Failure<'_> {
+    pub(crate) fn as_core(&self) -> hgrpc::server::Failure<'_> {
         let message = self.message.as_slice();
         let failure = if self.is_command {
             hgrpc::server::Failure::command(message)
