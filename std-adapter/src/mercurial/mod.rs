@@ -17,7 +17,7 @@ mod values;
 pub use changeset::{Changeset, ChangesetError};
 pub use client::Client;
 pub use delta::{ApplyError, Delta, DeltaError, DeltaErrorKind, apply};
-pub use file::{FileText, FileTextError, contents};
+pub use file::{Contents, FileText, FileTextError};
 pub use filter::{PathFilter, PathPattern};
 pub use manifest::{
     Added, FileKind, Manifest, ManifestEntries, ManifestEntry, ManifestError, ManifestErrorKind,
