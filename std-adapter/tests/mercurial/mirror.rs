@@ -15,15 +15,23 @@ use super::served::{Served, Tool};
 /// the files of all heads.
 fn told(repository: &Path) -> [String; 3] {
     let template =
-        "{node} {p1.node} {p2.node} {phase} {branch} {author} {date|hgdate} {files} {desc}\\n";
-    let heads = "{node}\\n{manifest}\\n";
+        "{node} {p1.node} {p2.node} {phase} {branch} {author} {date|hgdate} {files} {desc|json}\\n";
+    // Pulled in another order they have other numbers.
+    let sorted = |text: String| {
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        lines.join("\n")
+    };
     [
-        hg::run(
+        sorted(hg::run(repository, &["log", "-T", template])),
+        sorted(hg::run(
             repository,
-            &["log", "-r", "sort(all(), 'date')", "-T", template],
-        ),
-        hg::run(repository, &["bookmarks", "-T", "{bookmark} {node}\\n"]),
-        hg::run(repository, &["heads", "-T", heads]),
+            &["bookmarks", "-T", "{bookmark} {node}\\n"],
+        )),
+        sorted(hg::run(
+            repository,
+            &["heads", "-T", "{node} {manifest}\\n"],
+        )),
     ]
 }
 
@@ -171,6 +179,8 @@ fn a_history_that_removes_files_clones() {
     hg::run(directory.path(), &["clone", &tool.url, "ours"]);
     let ours = directory.path().join("ours");
     hg::run(&ours, &["verify"]);
+    // What a publishing server gives away is public.
+    hg::run(&original, &["phase", "--public", "tip"]);
     assert_eq!(told(&ours), told(&original));
 }
 
@@ -264,4 +274,37 @@ fn another_repository_is_not_mixed_in() {
     let client = Client::connect(&served.url, Default::default()).unwrap();
     let refused = writer.fetch(&client, &mut |_, _| {});
     assert!(matches!(refused, Err(FetchError::Unrelated)), "{refused:?}");
+}
+
+#[test]
+fn damage_is_found() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("mirror");
+    let served = Served::memory(made());
+    let client = Client::connect(&served.url, Default::default()).unwrap();
+    let mut writer = MirrorWriter::open(&path).unwrap();
+    writer.fetch(&client, &mut |_, _| {}).unwrap();
+    drop(writer);
+    let read = |name: &str| fs::read(path.join(name)).unwrap();
+    let (index, texts) = (read("index"), read("texts"));
+    let damaged = || match Mirror::open(&path).and_then(|mirror| mirror.verify(|| {})) {
+        Err(MirrorError::Damaged { file, .. } | MirrorError::Io { file, .. }) => file,
+        other => panic!("{other:?}"),
+    };
+    fs::write(path.join("index"), &index[..index.len() - 1]).unwrap();
+    assert_eq!(damaged(), path.join("index"));
+    let mut wrong = index.clone();
+    wrong[0] ^= 0xff;
+    fs::write(path.join("index"), &wrong).unwrap();
+    assert_eq!(damaged(), path.join("index"));
+    fs::write(path.join("index"), &index).unwrap();
+    fs::write(path.join("texts"), &texts[..texts.len() - 1]).unwrap();
+    assert_eq!(damaged(), path.join("texts"));
+    let mut wrong = texts.clone();
+    let last = wrong.len() - 1;
+    wrong[last] ^= 1;
+    fs::write(path.join("texts"), &wrong).unwrap();
+    assert!(damaged().starts_with(&path));
+    fs::write(path.join("texts"), &texts).unwrap();
+    Mirror::open(&path).unwrap().verify(|| {}).unwrap();
 }

@@ -27,8 +27,6 @@ mod fetch;
 mod format;
 mod index;
 mod read;
-#[cfg(test)]
-mod tests;
 mod write;
 
 use std::collections::BTreeMap;
