@@ -7,13 +7,13 @@ use hgrpc::server::{Command, ServerAction};
 use hgrpc::wire::{FrameReader, RequestId};
 
 use super::call::DataError;
-use super::config::Meter;
 use super::conn::{Chore, Conn, Reactor};
 use super::outgoing::Outgoing;
 use super::pipe::{Pushed, Sender, pipe};
 use super::workers::Workers;
 use super::{Call, Config, ConnectionError, Data, Failure, Reply, Router, Traffic, Transport};
 use crate::buffer::{Filled, ReceiveBuffer};
+use crate::host::config::Meter;
 use crate::store::GrowableArena;
 
 /// Serves one connection until it ends: runs the router's commands, each in a thread of its own,
@@ -56,7 +56,7 @@ pub fn serve(
         upload.end(Err(DataError::Cut));
     }
     conn.gone.signal();
-    if let Err(error @ ConnectionError::Read(_)) = &result {
+    if let Err(error @ (ConnectionError::Read(_) | ConnectionError::Link(_))) = &result {
         // Nobody is there to read answers either.
         conn.out.close(error.clone());
     }
@@ -88,7 +88,7 @@ impl Incoming<'_> {
             match buffer.fill_from(read) {
                 Ok(Filled::Bytes(len)) => meter.bytes_in(len),
                 Ok(_) => break,
-                Err(error) => return Err(ConnectionError::Read(Arc::new(error))),
+                Err(error) => return Err(ConnectionError::reading(error)),
             }
             let mut input = buffer.bytes();
             if std::mem::take(&mut is_first) && HTTP.iter().any(|start| input.starts_with(start)) {
@@ -192,12 +192,12 @@ fn run(
     let reply = Arc::new(std::sync::Mutex::new(Some(reply)));
     let taken = Arc::clone(&reply);
     let job = Box::new(move || {
-        if let Some(reply) = super::sync::lock(&taken).take() {
+        if let Some(reply) = crate::host::sync::lock(&taken).take() {
             handler.handle(call, reply);
         }
     });
     if workers.run(job).is_err()
-        && let Some(reply) = super::sync::lock(&reply).take()
+        && let Some(reply) = crate::host::sync::lock(&reply).take()
     {
         let failure = Failure::server(format_args!(
             "too-many-requests, limit {}",

@@ -40,6 +40,8 @@ use std::io::Read;
 use std::sync::{Arc, Mutex};
 
 use ureq::http;
+use ureq::unversioned::resolver::Resolver;
+use ureq::unversioned::transport::Connector;
 
 pub use command::Command;
 pub use config::{Config, Credentials, Limits, OnProgress, OnText, Redirects, Timeouts};
@@ -76,8 +78,28 @@ impl Client {
     /// Any but those of responses; [`Error::OnlyVersion1`] and [`Error::NoApi`] are the server's
     /// way to say that it does not do this.
     pub fn connect(url: &str, config: Config) -> Result<Self, Error> {
+        let agent = settings(&config).into();
+        Self::connect_with(url, config, agent)
+    }
+
+    /// As [`connect`](Self::connect), through connections of the caller's: for tests without a
+    /// network. No part of the stable interface, since ureq's connections are none of its own.
+    ///
+    /// # Errors
+    /// As for `connect`.
+    #[doc(hidden)]
+    pub fn connect_through(
+        url: &str,
+        config: Config,
+        connector: impl Connector,
+        resolver: impl Resolver,
+    ) -> Result<Self, Error> {
+        let agent = ureq::Agent::with_parts(settings(&config), connector, resolver);
+        Self::connect_with(url, config, agent)
+    }
+
+    fn connect_with(url: &str, config: Config, agent: ureq::Agent) -> Result<Self, Error> {
         let url = url::RepositoryUrl::parse(url)?;
-        let agent = agent(&config);
         let found = handshake::shake(&agent, &config, url)?;
         let offer = match config.redirects {
             Redirects::Decline => None,
@@ -190,7 +212,7 @@ impl fmt::Debug for Client {
     }
 }
 
-fn agent(config: &Config) -> ureq::Agent {
+fn settings(config: &Config) -> ureq::config::Config {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
         // Of a POST none is followed: the status says so.
@@ -202,7 +224,6 @@ fn agent(config: &Config) -> ureq::Agent {
         .timeout_per_read(config.timeouts.read)
         .timeout_per_write(config.timeouts.write)
         .build()
-        .into()
 }
 
 type Answer = http::Response<ureq::Body>;

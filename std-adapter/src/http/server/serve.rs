@@ -13,7 +13,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -45,7 +46,9 @@ impl Server {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             };
-            let connection = graceful.watch(self.connection(stream, peer));
+            // Not worth an error: it is slower without.
+            let _ = stream.set_nodelay(true);
+            let connection = graceful.watch(self.connection(stream, Some(peer)));
             tokio::spawn(async move {
                 // Its errors are the client's: gone, or not HTTP.
                 let _ = connection.await;
@@ -56,17 +59,30 @@ impl Server {
         let _ = tokio::time::timeout(limits.shutdown, graceful.shutdown()).await;
     }
 
-    fn connection(
+    /// Serves one connection that the caller has accepted, over any byte stream: one with TLS, a
+    /// Unix socket. Returns when it is over. [`ServerLimits::connections`] does not count it.
+    ///
+    /// Commands run in tokio's blocking threads; the runtime needs time enabled.
+    ///
+    /// [`ServerLimits::connections`]: super::ServerLimits::connections
+    pub async fn serve_connection(
         &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) -> impl GracefulConnection<Output = hyper::Result<()>> + use<> {
-        // Not worth an error: it is slower without.
-        let _ = stream.set_nodelay(true);
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Option<SocketAddr>,
+    ) {
+        // Its errors are the client's: gone, or not HTTP.
+        let _ = self.connection(stream, peer).await;
+    }
+
+    fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+        peer: Option<SocketAddr>,
+    ) -> impl GracefulConnection<Output = hyper::Result<()>> + use<S> {
         let server = self.clone();
         let service = service_fn(move |request| {
             let server = server.clone();
-            async move { Ok::<_, std::convert::Infallible>(server.answer(request, Some(peer)).await) }
+            async move { Ok::<_, std::convert::Infallible>(server.answer(request, peer).await) }
         });
         http1::Builder::new()
             .timer(TokioTimer::new())

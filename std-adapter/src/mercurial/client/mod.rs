@@ -376,6 +376,13 @@ fn with_nodes(command: http::Command, list: &[Node], fields: RevisionFields) -> 
     }
 }
 
+impl From<http::Client> for Client {
+    /// The server that this one is connected to.
+    fn from(client: http::Client) -> Self {
+        Self(client)
+    }
+}
+
 /// A whole text of this length.
 fn read_text(bytes: http::Bytes<'_>, node: Node, len: u64, limit: usize) -> Result<Vec<u8>> {
     let text = bytes.read_all(limit).map_err(|error| match error {
