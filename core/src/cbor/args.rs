@@ -46,6 +46,18 @@ impl core::fmt::Display for ArgsError {
 
 impl core::error::Error for ArgsError {}
 
+/// Arguments as a type of their own: every struct made by [`args!`](crate::args) is one.
+///
+/// A type that borrows nothing is one for every lifetime, so that frameworks can take it as a
+/// handler's parameter.
+pub trait FromArgs<'a>: Sized {
+    /// Takes the arguments that the type names.
+    ///
+    /// # Errors
+    /// The first field that cannot be filled, and why.
+    fn from_args(args: &Args<'a>) -> Result<Self, ArgsError>;
+}
+
 /// A command's arguments: a map from byte strings to any values (messages.md, "Command request").
 ///
 /// A view of the map's encoding. Look-up and iteration walk it: work is linear in its length.
@@ -238,10 +250,22 @@ macro_rules! args {
         impl<$life> $name<$life> {
             $crate::args!(@from [$vis] $life $fields);
         }
+        impl<$life> $crate::cbor::FromArgs<$life> for $name<$life> {
+            fn from_args(args: &$crate::cbor::Args<$life>) -> ::core::result::Result<Self, $crate::cbor::ArgsError> {
+                <$name<$life>>::from_args(args)
+            }
+        }
     };
     (@impl [$vis:vis] [] $name:ident $fields:tt) => {
         impl $name {
             $crate::args!(@from [$vis] 'args_of_hgrpc [<'args_of_hgrpc>] $fields);
+        }
+        impl<'args_of_hgrpc> $crate::cbor::FromArgs<'args_of_hgrpc> for $name {
+            fn from_args(
+                args: &$crate::cbor::Args<'args_of_hgrpc>,
+            ) -> ::core::result::Result<Self, $crate::cbor::ArgsError> {
+                <$name>::from_args(args)
+            }
         }
     };
     (@from [$vis:vis] $life:lifetime $([$($generics:tt)*])? { $($field:ident ($key:expr) ($($default:expr)?))* }) => {

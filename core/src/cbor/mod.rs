@@ -38,7 +38,7 @@ mod utf8;
 mod value;
 mod write;
 
-pub use args::{ArgError, Args, ArgsError, ArgsIter};
+pub use args::{ArgError, Args, ArgsError, ArgsIter, FromArgs};
 pub use args_writer::ArgsWriter;
 pub use error_message::ErrorMessage;
 pub use item::{

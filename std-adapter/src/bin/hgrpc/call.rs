@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 use clap::ValueHint;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use hgrpc::{KeyOrder, Revision};
-use hgrpc_std::blocking::{Config, Direction};
 use hgrpc_std::encoding::{ContentEncoding, SUPPORTED};
+use hgrpc_std::tokio::{Config, Direction};
 use hgrpc_std::transport::{Address, Options};
 
 use crate::exit::Failure;

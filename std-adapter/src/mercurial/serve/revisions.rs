@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::args::Checked;
 use super::changesets::following;
 use super::select::{number, select};
-use super::send;
+use super::{send, send_text};
 use crate::blocking::{Failure, Reply};
 use crate::mercurial::repository::malformed;
 use crate::mercurial::values::{bytes, count, map, nodes};
@@ -75,12 +75,12 @@ impl<'a> Sender<'a> {
             entries.push(("deltabasenode", bytes(delta.base.as_bytes())));
             entries.push(following("delta", len));
             send(reply, &map(entries))?;
-            return Ok(reply.byte_string(len, &delta.bytes[..])?);
+            return send_text(reply, len, &delta.bytes[..]);
         }
         let text = self.repository.text(self.log, node)?;
         entries.push(following("revision", text.len()));
         send(reply, &map(entries))?;
-        Ok(reply.byte_string(text.len(), text)?)
+        send_text(reply, text.len(), text)
     }
 }
 

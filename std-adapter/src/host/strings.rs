@@ -4,7 +4,7 @@ use super::{AnswerError, CallError};
 
 /// Where in a sequence of byte strings, definite or streamed, the next byte lies.
 #[derive(Clone, Debug)]
-pub(super) struct Strings {
+pub(crate) struct Strings {
     /// Everything is content.
     is_raw: bool,
     /// Inside a streamed string, between its chunks or in one.
@@ -18,7 +18,7 @@ pub(super) struct Strings {
 
 /// What is at the front.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// One byte that belongs to a head.
     Head,
     /// So many bytes of content, at least one.
@@ -26,7 +26,7 @@ pub(super) enum Step {
 }
 
 impl Strings {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             is_raw: false,
             is_streamed: false,
@@ -37,7 +37,7 @@ impl Strings {
     }
 
     /// Not a sequence of strings: all bytes are content.
-    pub(super) const fn raw() -> Self {
+    pub(crate) const fn raw() -> Self {
         Self {
             is_raw: true,
             ..Self::new()
@@ -45,12 +45,12 @@ impl Strings {
     }
 
     /// Whether the sequence may end here.
-    pub(super) const fn is_between(&self) -> bool {
+    pub(crate) const fn is_between(&self) -> bool {
         self.is_raw || (!self.is_streamed && self.missing == 0 && self.content == 0)
     }
 
     /// Looks at the next bytes, at least one. One of a head is passed over.
-    pub(super) fn step(&mut self, bytes: &[u8]) -> Result<Step, CallError> {
+    pub(crate) fn step(&mut self, bytes: &[u8]) -> Result<Step, CallError> {
         if self.is_raw {
             return Ok(Step::Content(bytes.len()));
         }
@@ -83,7 +83,7 @@ impl Strings {
     }
 
     /// So many bytes of content were used.
-    pub(super) fn passed(&mut self, len: usize) {
+    pub(crate) fn passed(&mut self, len: usize) {
         let len = u64::try_from(len).unwrap_or(u64::MAX);
         self.content = self.content.saturating_sub(len);
     }

@@ -39,12 +39,12 @@ pub struct Limits {
     pub gathered: usize,
     /// Most bytes of one call that wait for their reader: a request's data for its handler, a
     /// response for its caller. Default 256 KiB: several frames, so that both ends keep running.
-    /// A full buffer stops the connection; see [Back-pressure](super#back-pressure).
+    /// A full buffer stops the connection; see [Back-pressure](crate::blocking#back-pressure).
     pub buffer: usize,
     /// How long a full buffer may stop the connection before its call is given up. Default: for
     /// as long as it takes, since a pager or a paused program is no error.
     pub stall: Option<Duration>,
-    /// Most bytes of one CBOR value that [`Response::next_value`](super::Response::next_value)
+    /// Most bytes of one CBOR value that [`Response::next_value`](crate::blocking::Response::next_value)
     /// gathers. Default 16 MiB.
     pub value_size: usize,
     /// Server, 0006: most output streams with a compressing encoding, in use and idle together.
@@ -70,14 +70,14 @@ impl Limits {
     };
 
     /// The same with every number in its range.
-    pub(super) fn checked(&self) -> Self {
+    pub(crate) fn checked(&self) -> Self {
         Self {
             send_frame_size: self.send_frame_size.max(256),
             ..*self
         }
     }
 
-    pub(super) fn budgets(&self) -> Budgets {
+    pub(crate) fn budgets(&self) -> Budgets {
         let mut budgets = Budgets::DEFAULT;
         budgets.requests = self.calls;
         // What is refused costs a few bytes; running out of it ends the connection.
@@ -86,7 +86,7 @@ impl Limits {
         budgets
     }
 
-    pub(super) fn core(&self) -> hgrpc::Limits {
+    pub(crate) fn core(&self) -> hgrpc::Limits {
         let mut limits = hgrpc::Limits::DEFAULT;
         limits.max_frame_size = self.frame_size;
         limits.request_size = self.request_size;

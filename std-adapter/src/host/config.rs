@@ -92,14 +92,14 @@ pub struct Traffic {
 }
 
 /// Counts traffic, and shows it to the observer.
-pub(super) struct Meter {
+pub(crate) struct Meter {
     frames: [AtomicU64; 2],
     bytes: [AtomicU64; 2],
     observer: Option<Observer>,
 }
 
 impl Meter {
-    pub(super) fn new(observer: Option<Observer>) -> Self {
+    pub(crate) fn new(observer: Option<Observer>) -> Self {
         Self {
             frames: Default::default(),
             bytes: Default::default(),
@@ -111,7 +111,7 @@ impl Meter {
         counter.fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(super) fn frame_in(&self, header: &FrameHeader) {
+    pub(crate) fn frame_in(&self, header: &FrameHeader) {
         let [frames, _] = &self.frames;
         Self::add(frames, 1);
         if let Some(observer) = &self.observer {
@@ -119,12 +119,12 @@ impl Meter {
         }
     }
 
-    pub(super) fn bytes_in(&self, count: usize) {
+    pub(crate) fn bytes_in(&self, count: usize) {
         let [bytes, _] = &self.bytes;
         Self::add(bytes, u64::try_from(count).unwrap_or(u64::MAX));
     }
 
-    pub(super) fn frame_out(&self, header: &FrameHeader) {
+    pub(crate) fn frame_out(&self, header: &FrameHeader) {
         let [_, frames] = &self.frames;
         let [_, bytes] = &self.bytes;
         Self::add(frames, 1);
@@ -134,7 +134,7 @@ impl Meter {
         }
     }
 
-    pub(super) fn traffic(&self) -> Traffic {
+    pub(crate) fn traffic(&self) -> Traffic {
         let [frames_in, frames_out] = self.frames.each_ref().map(|n| n.load(Ordering::Relaxed));
         let [bytes_in, bytes_out] = self.bytes.each_ref().map(|n| n.load(Ordering::Relaxed));
         Traffic {

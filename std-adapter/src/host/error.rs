@@ -11,10 +11,15 @@ use hgrpc::{ApiMisuse, ProtocolError};
 
 use crate::encoding::DecodeError;
 
+/// What a handler is told, and may tell the client, which is the one to know better.
+pub(crate) const DATA_CUT: &str = "the connection ended before the request's data did";
+
 /// Why a connection has ended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ConnectionError {
+    /// It could not be made.
+    Connect(Arc<io::Error>),
     /// The peer closed it, between two frames.
     Closed,
     /// The peer closed it without having said anything.
@@ -36,13 +41,119 @@ pub enum ConnectionError {
     Decode(DecodeError),
     /// The peer speaks another protocol, which this is.
     NotHgrpc(&'static str),
+    /// It went over a limit of this end.
+    Limit(ConnectionLimit),
     /// This end closed it.
     Shutdown,
+}
+
+/// A limit whose end is the connection's, since no single request is to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConnectionLimit {
+    /// No frame came in time after the connection was opened.
+    FirstFrame,
+    /// Nothing came for too long, while nothing ran.
+    Idle,
+    /// A frame came too slowly.
+    SlowFrame,
+    /// A request was begun and not completed in time.
+    Unfinished,
+    /// Too many frames that bring no request nearer to its end.
+    NoProgress,
+    /// The peer did not read what it was sent.
+    NotReading,
+    /// Too many refusals that the peer did not read.
+    Refusals,
+    /// The server holds as many bytes as it may, and none became free in time.
+    ServerBytes,
+    /// The deadline of a graceful shutdown has passed.
+    Deadline,
+    /// It was one more than the server takes; it was closed at once.
+    ServerFull,
+    /// It was one more than the server takes of its peer; it was closed at once.
+    PeerFull,
+    /// Its peer connects too often; it was closed at once.
+    PeerRate,
+}
+
+impl ConnectionLimit {
+    /// All of them, in the order of [`index`](Self::index).
+    pub const ALL: [Self; 12] = [
+        Self::FirstFrame,
+        Self::Idle,
+        Self::SlowFrame,
+        Self::Unfinished,
+        Self::NoProgress,
+        Self::NotReading,
+        Self::Refusals,
+        Self::ServerBytes,
+        Self::Deadline,
+        Self::ServerFull,
+        Self::PeerFull,
+        Self::PeerRate,
+    ];
+
+    /// Its place in [`ALL`](Self::ALL).
+    pub const fn index(self) -> usize {
+        match self {
+            Self::FirstFrame => 0,
+            Self::Idle => 1,
+            Self::SlowFrame => 2,
+            Self::Unfinished => 3,
+            Self::NoProgress => 4,
+            Self::NotReading => 5,
+            Self::Refusals => 6,
+            Self::ServerBytes => 7,
+            Self::Deadline => 8,
+            Self::ServerFull => 9,
+            Self::PeerFull => 10,
+            Self::PeerRate => 11,
+        }
+    }
+
+    /// Its name in logs and statistics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FirstFrame => "first-frame",
+            Self::Idle => "idle",
+            Self::SlowFrame => "slow-frame",
+            Self::Unfinished => "unfinished-request",
+            Self::NoProgress => "no-progress",
+            Self::NotReading => "not-reading",
+            Self::Refusals => "refusals",
+            Self::ServerBytes => "server-bytes",
+            Self::Deadline => "deadline",
+            Self::ServerFull => "server-full",
+            Self::PeerFull => "peer-full",
+            Self::PeerRate => "peer-rate",
+        }
+    }
+}
+
+impl fmt::Display for ConnectionLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FirstFrame => "no frame came in time",
+            Self::Idle => "nothing was asked for too long",
+            Self::SlowFrame => "a frame came too slowly",
+            Self::Unfinished => "a request was not completed in time",
+            Self::NoProgress => "too many frames brought no request nearer to its end",
+            Self::NotReading => "the peer did not read what it was sent",
+            Self::Refusals => "the peer did not read that its requests were refused",
+            Self::ServerBytes => "the server holds as many bytes as it may",
+            Self::Deadline => "the deadline of the shutdown has passed",
+            Self::ServerFull => "the server has as many connections as it takes",
+            Self::PeerFull => "the peer has as many connections as it may",
+            Self::PeerRate => "the peer connects too often",
+        })
+    }
 }
 
 impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Connect(error) => write!(f, "connecting failed: {error}"),
             Self::Closed => f.write_str("the peer closed the connection"),
             Self::ClosedAtOnce => f.write_str(
                 "the peer closed the connection without a word; does it speak the same revision?",
@@ -63,6 +174,7 @@ impl fmt::Display for ConnectionError {
             ),
             Self::Decode(error) => write!(f, "a compressed response does not decode: {error}"),
             Self::NotHgrpc(protocol) => write!(f, "the peer speaks {protocol}, not hgrpc"),
+            Self::Limit(limit) => write!(f, "this end closed the connection: {limit}"),
             Self::Shutdown => f.write_str("this end closed the connection"),
         }
     }
@@ -87,7 +199,7 @@ fn link_error(error: &io::Error) -> Option<LinkError> {
 impl std::error::Error for ConnectionError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Read(error) | Self::Write(error) => Some(&**error),
+            Self::Connect(error) | Self::Read(error) | Self::Write(error) => Some(&**error),
             Self::Link(error) => Some(error),
             Self::Protocol(error) => Some(error),
             Self::Decode(error) => Some(error),
@@ -103,8 +215,12 @@ impl From<ConnectionError> for io::Error {
                 io::ErrorKind::ConnectionReset
             }
             ConnectionError::Cut { .. } => io::ErrorKind::UnexpectedEof,
-            ConnectionError::Read(error) | ConnectionError::Write(error) => error.kind(),
-            ConnectionError::Shutdown => io::ErrorKind::ConnectionAborted,
+            ConnectionError::Connect(error)
+            | ConnectionError::Read(error)
+            | ConnectionError::Write(error) => error.kind(),
+            ConnectionError::Shutdown | ConnectionError::Limit(_) => {
+                io::ErrorKind::ConnectionAborted
+            }
             _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)
@@ -207,7 +323,7 @@ pub enum AnswerError {
     /// It is not UTF-8, but was read as text.
     NotText,
     /// The server names another place to fetch it from; see
-    /// [`Response::redirect`](super::Response::redirect).
+    /// [`Response::redirect`](crate::blocking::Response::redirect).
     Redirected,
     /// Its reader was too slow; see [`Limits::stall`](super::Limits::stall).
     Stalled,
@@ -260,7 +376,7 @@ impl std::error::Error for CallError {
 
 impl CallError {
     /// Whether the server has said that it has no such command, in the words that this crate's
-    /// [`serve`](super::serve) uses. The protocol has no code for it; other servers have other
+    /// [`serve`](crate::blocking::serve) uses. The protocol has no code for it; other servers have other
     /// words.
     pub fn is_unknown_command(&self, command: impl AsRef<[u8]>) -> bool {
         let expected = super::Failure::unknown_command(command.as_ref()).message();
@@ -277,10 +393,10 @@ impl CallError {
     /// make sense of what it got: it may speak another revision.
     pub fn is_data_cut(&self) -> bool {
         // Around it may be the structure of another revision.
-        matches!(self, Self::Server(failure) if failure.message.contains(super::call::DATA_CUT))
+        matches!(self, Self::Server(failure) if failure.message.contains(DATA_CUT))
     }
 
-    /// The call's error inside of one that reading a [`Response`](super::Response) gave.
+    /// The call's error inside of one that reading a [`Response`](crate::blocking::Response) gave.
     ///
     /// # Errors
     /// Another error is given back.

@@ -14,10 +14,10 @@ use super::ConnectionError;
 /// any text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    pub(super) is_command: bool,
+    pub(crate) is_command: bool,
     /// A format string in ASCII, or text without arguments.
-    pub(super) format: Vec<u8>,
-    pub(super) args: Vec<Vec<u8>>,
+    pub(crate) format: Vec<u8>,
+    pub(crate) args: Vec<Vec<u8>>,
 }
 
 impl Failure {

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 /// Locks; what a panicking thread left behind is taken as it is. (Every section under these locks
 /// leaves its data whole at each step.)
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits for a signal, or until the deadline; `None` once that has passed.
-pub(super) fn wait<'a, T>(
+pub(crate) fn wait<'a, T>(
     condvar: &Condvar,
     guard: MutexGuard<'a, T>,
     deadline: Option<Instant>,
