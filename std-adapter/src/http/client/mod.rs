@@ -218,7 +218,8 @@ fn settings(config: &Config) -> ureq::config::Config {
         // Of a POST none is followed: the status says so.
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .redirect_auth_headers(ureq::config::RedirectAuthHeaders::SameHost)
+        // Another port of the same host may be another's; see `handshake`.
+        .redirect_auth_headers(ureq::config::RedirectAuthHeaders::Never)
         .user_agent(concat!("hgrpc/", env!("CARGO_PKG_VERSION")))
         .timeout_connect(config.timeouts.connect)
         .timeout_per_read(config.timeouts.read)
