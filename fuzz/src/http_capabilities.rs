@@ -212,4 +212,12 @@ fn addresses(input: &mut Input<'_>) {
             "{sent:?} {home:?}"
         );
     }
+    if connected.is_ok()
+        && bits & 3 != 0
+        && let Some(call) = sent.last()
+    {
+        // The place that the handshake ended at.
+        let is_home = Some(host(&call.authority)) == home;
+        assert_eq!(call.has_header("authorization"), is_home, "{call:?}");
+    }
 }
