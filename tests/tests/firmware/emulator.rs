@@ -17,11 +17,21 @@ fn firmware() -> PathBuf {
 fn missing() -> Option<&'static str> {
     static MISSING: OnceLock<Option<String>> = OnceLock::new();
     let found = MISSING.get_or_init(|| {
-        if Command::new("qemu-system-arm").arg("--version").output().is_err() {
+        if Command::new("qemu-system-arm")
+            .arg("--version")
+            .output()
+            .is_err()
+        {
             return Some("no qemu-system-arm".into());
         }
-        let targets = ["thumbv7em-none-eabihf", "thumbv7m-none-eabi", "thumbv6m-none-eabi"];
-        let toolchain = Command::new(firmware().join("toolchain")).args(targets).output();
+        let targets = [
+            "thumbv7em-none-eabihf",
+            "thumbv7m-none-eabi",
+            "thumbv6m-none-eabi",
+        ];
+        let toolchain = Command::new(firmware().join("toolchain"))
+            .args(targets)
+            .output();
         match toolchain {
             Ok(output) if output.status.success() => None,
             Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().into()),
@@ -91,8 +101,14 @@ impl Emulator {
         let mut child = Command::new("qemu-system-arm")
             .args(["-machine", program.trim_end_matches("-client")])
             .args(["-display", "none", "-monitor", "stdio", "-serial", &serial])
-            .args(["-chardev", &format!("file,id=output,path={}", output.display())])
-            .args(["-semihosting-config", "enable=on,target=native,chardev=output"])
+            .args([
+                "-chardev",
+                &format!("file,id=output,path={}", output.display()),
+            ])
+            .args([
+                "-semihosting-config",
+                "enable=on,target=native,chardev=output",
+            ])
             .arg("-kernel")
             .arg(elf)
             .stdin(Stdio::piped())
@@ -122,7 +138,10 @@ impl Emulator {
         let mut line = String::new();
         loop {
             line.clear();
-            assert!(self.answers.read_line(&mut line).unwrap() > 0, "QEMU has ended");
+            assert!(
+                self.answers.read_line(&mut line).unwrap() > 0,
+                "QEMU has ended"
+            );
             if let Some((_, rest)) = line.split_once("tcp:127.0.0.1:") {
                 return rest.split(',').next().unwrap().parse().unwrap();
             }

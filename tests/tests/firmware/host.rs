@@ -69,7 +69,12 @@ pub(crate) fn line(address: &str) -> Line {
     socket.set_read_timeout(Some(TICK)).unwrap();
     let written = socket.try_clone().unwrap();
     let session = std::process::id() << 16;
-    LinkedLine::new(Half(socket), Half(written), |_| {}, LinkConfig::new(session))
+    LinkedLine::new(
+        Half(socket),
+        Half(written),
+        |_| {},
+        LinkConfig::new(session),
+    )
 }
 
 /// The client's end of a connection over a line.

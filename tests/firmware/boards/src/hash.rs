@@ -7,7 +7,14 @@ const BLOCK: usize = 64;
 
 /// The first words of the square roots of the first eight primes (FIPS 180-4, 5.3.3).
 const START: [u32; 8] = [
-    0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
 ];
 
 /// A digest that is being taken.
@@ -72,5 +79,21 @@ impl Hash {
             compress256(&mut self.state, &[self.block.into()]);
         }
         self.len = self.len.wrapping_add(1);
+    }
+}
+
+/// A digest in hexadecimal digits.
+pub(crate) fn text(digest: [u8; 32]) -> [u8; 64] {
+    let mut text = [0; 64];
+    for (digits, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(digest) {
+        *digits = [digit(byte >> 4), digit(byte & 0xf)];
+    }
+    text
+}
+
+const fn digit(value: u8) -> u8 {
+    match value {
+        0..=9 => b'0' + value,
+        _ => b'a' + (value - 10),
     }
 }

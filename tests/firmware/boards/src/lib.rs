@@ -15,7 +15,8 @@
 //! What hgrpc needs is in two statics, the line and the connection; the rest is the application's own.
 #![no_std]
 
-//CLIENT
+pub mod client;
+mod console;
 mod hash;
 mod log;
 mod panic;
@@ -52,7 +53,8 @@ macro_rules! firmware {
         #[entry]
         fn main() -> ! {
             static mut LINE: MaybeUninit<$crate::serial::Line<$uart>> = MaybeUninit::uninit();
-            static mut CONNECTION: MaybeUninit<$crate::$role::Connection<$uart>> = MaybeUninit::uninit();
+            static mut CONNECTION: MaybeUninit<$crate::$role::Connection<$uart>> =
+                MaybeUninit::uninit();
             static mut APPLICATION: $crate::$role::Application = $crate::$role::Application::new();
             $crate::timer::start(&$interrupts, $clock);
             $crate::$role::run($board, &SERIAL, LINE, CONNECTION, APPLICATION)

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use cortex_m::asm::wfi;
 use cortex_m::interrupt;
-use embedded_io::{Error, ErrorKind, ErrorType, Read, Write};
+use embedded_io::{Error, ErrorKind, ErrorType, Read, ReadReady, Write};
 use hgrpc::io::blocking::{LineReader, LineWriter, LinkedLine};
 use hgrpc::link::PACKET_OVERHEAD;
 
@@ -32,9 +32,11 @@ pub const OUT: usize = PACKET - PACKET_OVERHEAD;
 pub type Line<U> = LinkedLine<SerialReader<U>, SerialWriter<U>, fn(&[u8]), PACKET>;
 
 /// The halves of a connection over the line.
-pub type LinkReader<U> = LineReader<'static, SerialReader<U>, SerialWriter<U>, fn(&[u8]), PACKET, 64>;
+pub type LinkReader<U> =
+    LineReader<'static, SerialReader<U>, SerialWriter<U>, fn(&[u8]), PACKET, 64>;
 /// See [`LinkReader`].
-pub type LinkWriter<U> = LineWriter<'static, SerialReader<U>, SerialWriter<U>, fn(&[u8]), PACKET, 64>;
+pub type LinkWriter<U> =
+    LineWriter<'static, SerialReader<U>, SerialWriter<U>, fn(&[u8]), PACKET, 64>;
 
 /// A serial line; in a `static`, because an interrupt uses it.
 #[derive(Debug)]
@@ -157,6 +159,12 @@ impl<U: Uart> Read for SerialReader<U> {
                 return Err(Woken);
             }
         }
+    }
+}
+
+impl<U: Uart> ReadReady for SerialReader<U> {
+    fn read_ready(&mut self) -> Result<bool, Woken> {
+        Ok(!self.0.ring.is_empty())
     }
 }
 

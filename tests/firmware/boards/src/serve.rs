@@ -214,7 +214,8 @@ impl Application {
                 Ok(Led { on, level }) => {
                     self.is_led_on = on && level > 0;
                     replies.respond(responder, answers::boolean(self.is_led_on))?;
-                    self.events.report("led", u32::from(self.is_led_on), replies)
+                    self.events
+                        .report("led", u32::from(self.is_led_on), replies)
                 }
                 Err(error) => answers::wrong(error, responder, replies),
             },

@@ -61,7 +61,10 @@ pub(super) fn count<W: Write>(to: u16, responder: Responder, replies: &mut Repli
         }
         replies.text_output(&responder, &[Atom::new("counted\n")])?;
     }
-    replies.respond(responder, Body::Cbor(Head::new(0, u64::from(to)).as_slice()))
+    replies.respond(
+        responder,
+        Body::Cbor(Head::new(0, u64::from(to)).as_slice()),
+    )
 }
 
 /// A piece of data as a byte string of its own.

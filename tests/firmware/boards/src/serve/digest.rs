@@ -1,11 +1,12 @@
 //! `digest`: the SHA-256 of data of any size, which is never held.
 
 use embedded_io::Write;
+use hgrpc::cbor::CborWriter;
 use hgrpc::server::{Body, Failure, Responder};
 use hgrpc::wire::RequestId;
 
 use super::{Replies, Sent};
-use crate::hash::Hash;
+use crate::hash::{self, Hash};
 
 /// The digests that are being taken: two at once.
 #[derive(Debug)]
@@ -50,7 +51,8 @@ impl Digests {
         replies: &mut Replies<W>,
     ) -> Sent<W> {
         let is_of = |slot: &&mut Option<Digest>| {
-            slot.as_ref().is_some_and(|d| d.responder.request_id() == id)
+            slot.as_ref()
+                .is_some_and(|d| d.responder.request_id() == id)
         };
         let Some(slot) = self.0.iter_mut().find(is_of) else {
             return Ok(());
@@ -66,7 +68,10 @@ impl Digests {
 
     pub(super) fn forget(&mut self, id: RequestId) {
         for slot in &mut self.0 {
-            if slot.as_ref().is_some_and(|d| d.responder.request_id() == id) {
+            if slot
+                .as_ref()
+                .is_some_and(|d| d.responder.request_id() == id)
+            {
                 *slot = None;
             }
         }
@@ -81,18 +86,8 @@ pub(super) fn of_nothing<W: Write>(responder: Responder, replies: &mut Replies<W
 /// The digest as text.
 fn answer<W: Write>(hash: Hash, responder: Responder, replies: &mut Replies<W>) -> Sent<W> {
     let mut memory = [0; 66];
-    let [major, len, text @ ..] = &mut memory;
-    (*major, *len) = (0x78, 64);
-    let digest = hash.finish();
-    for (digits, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(digest) {
-        *digits = [digit(byte >> 4), digit(byte & 0xf)];
-    }
-    replies.respond(responder, Body::Cbor(&memory))
-}
-
-const fn digit(value: u8) -> u8 {
-    match value {
-        0..=9 => b'0' + value,
-        _ => b'a' + (value - 10),
-    }
+    let mut value = CborWriter::new(&mut memory);
+    value.head(3, 64)?;
+    value.raw(&hash::text(hash.finish()))?;
+    replies.respond(responder, Body::Cbor(value.finish()))
 }
