@@ -69,12 +69,10 @@ pub(crate) fn line(address: &str) -> Line {
     socket.set_read_timeout(Some(TICK)).unwrap();
     let written = socket.try_clone().unwrap();
     let session = std::process::id() << 16;
-    LinkedLine::new(
-        Half(socket),
-        Half(written),
-        |_| {},
-        LinkConfig::new(session),
-    )
+    let mut config = LinkConfig::new(session);
+    // What is asked of the board may wait behind much data: silence means nothing.
+    config.patience = 0;
+    LinkedLine::new(Half(socket), Half(written), |_| {}, config)
 }
 
 /// The client's end of a connection over a line.

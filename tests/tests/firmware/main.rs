@@ -2,6 +2,7 @@
 
 mod emulator;
 mod host;
+mod probe;
 
 use emulator::{BOARDS, Emulator};
 

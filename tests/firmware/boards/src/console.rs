@@ -1,10 +1,13 @@
 //! What is said to whoever runs the emulator: semihosting.
 
-use cortex_m_semihosting::{debug, hio};
+use cortex_m_semihosting::debug;
 
-/// Prints text.
+/// Prints text; with the feature `defmt` it is logged, because both would go to the same place.
 pub(crate) fn print(text: &[u8]) {
-    if let Ok(mut output) = hio::hstdout() {
+    #[cfg(feature = "defmt")]
+    defmt::println!("{=[u8]:a}", text);
+    #[cfg(not(feature = "defmt"))]
+    if let Ok(mut output) = cortex_m_semihosting::hio::hstdout() {
         // There is nobody to tell.
         let _ = output.write_all(text);
     }
