@@ -205,7 +205,7 @@ impl Sink {
         self.joined = joined;
         self.joined.clear();
         result.map_err(|error| {
-            let error = ConnectionError::Write(Arc::new(error));
+            let error = ConnectionError::writing(error);
             self.failed = Some(error.clone());
             self.write = None;
             error

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use hgrpc::Revision;
 use hgrpc_std::blocking::{Client, Config, Transport};
-use hgrpc_std::transport::{Address, Handle, Reader};
+use hgrpc_std::transport::{Address, Handle, Options, Reader};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -104,13 +104,13 @@ impl Session {
     pub(super) fn connect(
         address: &Address,
         config: &Config,
-        timeout: Option<Duration>,
+        options: &Options,
     ) -> Result<Self, Failure> {
         let watch = Arc::new(Watch::default());
         watch_signals(&watch)
             .map_err(|error| Failure::Io(format!("cannot watch for signals: {error}")))?;
         let connection = address
-            .connect(timeout)
+            .connect_with(options)
             .map_err(|error| Failure::Connection(error.to_string()))?;
         let (reader, writer, handle) = connection.into_parts();
         watch.state().handle = Some(handle.clone());
