@@ -148,6 +148,11 @@ impl Emulator {
         }
     }
 
+    /// The line's address with a link over it.
+    pub(crate) fn linked(&self) -> String {
+        format!("{}?link=cobs", self.address)
+    }
+
     fn command(&mut self, command: &str) {
         writeln!(self.monitor, "{command}").unwrap();
     }

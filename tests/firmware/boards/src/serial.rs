@@ -86,7 +86,11 @@ impl<U: Uart> Serial<U> {
     /// ring is full the UART keeps the rest, and no interrupt says so: with flow control the peer
     /// waits, without it the UART loses bytes, and the link notices.
     fn fill(&self) {
-        self.listen(true, false);
+        if !self.ring.is_full() {
+            // Before bytes are taken, or one that comes meanwhile would go unnoticed; but not with a
+            // full ring: switched on and off again, the interrupt would be pending for ever.
+            self.listen(true, false);
+        }
         while !self.ring.is_full() {
             let Some(byte) = self.uart.receive() else {
                 return;
