@@ -17,10 +17,7 @@ fn message(error: CallError) -> String {
 }
 
 fn echo(client: &Client) {
-    let request = call(client, "echo")
-        .arg("text", "x")
-        .value("n", &-7)
-        .unwrap();
+    let request = call(client, "echo").arg("text", "x").value("n", &-7);
     assert_eq!(ask(request).unwrap(), "{'n': -7, 'text': 'x'}");
     // Data comes back while more of it goes there.
     let mut sent = Vec::new();
@@ -33,14 +30,11 @@ fn echo(client: &Client) {
 }
 
 fn led(client: &Client) {
-    let on = |on| call(client, "led").value("on", &on).unwrap();
+    let on = |on| call(client, "led").value("on", &on);
     assert_eq!(ask(on(true)).unwrap(), "true");
+    assert_eq!(ask(on(true).value("level", &0u8)).unwrap(), "false");
     assert_eq!(
-        ask(on(true).value("level", &0u8).unwrap()).unwrap(),
-        "false"
-    );
-    assert_eq!(
-        message(ask(on(true).value("level", &256u16).unwrap()).unwrap_err()),
+        message(ask(on(true).value("level", &256u16)).unwrap_err()),
         "the argument level is missing or of a wrong type"
     );
     assert_eq!(
@@ -71,15 +65,11 @@ fn count(client: &Client) {
     let (progress, text) = (Arc::clone(&seen), Arc::clone(&seen));
     let request = call(client, "count")
         .value("to", &20u8)
-        .unwrap()
         .on_progress(move |p| progress.lock().unwrap().0.push((p.pos, p.total)))
         .on_text(move |atoms| text.lock().unwrap().1 += &atoms.escaped().to_string());
     assert_eq!(ask(request).unwrap(), "20");
     let (progress, text) = &*seen.lock().unwrap();
-    assert_eq!(
-        *progress,
-        (1..=20).map(|n| (n, Some(20))).collect::<Vec<_>>()
-    );
+    assert_eq!(*progress, (1..=20).map(|n| (n, 20)).collect::<Vec<_>>());
     assert!(text.contains("counted"), "{text}");
 }
 
@@ -87,7 +77,7 @@ fn fault(client: &Client) {
     let failure = message(ask(call(client, "fault")).unwrap_err());
     assert_eq!(failure, "a fault, as asked for");
     // Late: a value has come when it fails.
-    let request = call(client, "fault").value("late", &true).unwrap();
+    let request = call(client, "fault").value("late", &true);
     let mut response = request.send().unwrap();
     assert_eq!(next(&mut response).unwrap(), "42");
     let error = values(response).unwrap_err().to_string();
@@ -98,12 +88,9 @@ fn fault(client: &Client) {
 fn events(client: &Client) {
     let mut open = call(client, "events").send().unwrap();
     assert!(next(&mut open).unwrap().contains("tick"));
-    let few = call(client, "events").value("most", &3u8).unwrap();
+    let few = call(client, "events").value("most", &3u8);
     let few = thread::spawn(move || ask(few).unwrap());
-    assert_eq!(
-        ask(call(client, "led").value("on", &true).unwrap()).unwrap(),
-        "true"
-    );
+    assert_eq!(ask(call(client, "led").value("on", &true)).unwrap(), "true");
     let led = loop {
         let event = next(&mut open).unwrap();
         if event.contains("led") {
@@ -120,7 +107,7 @@ fn events(client: &Client) {
 fn stats(client: &Client) {
     assert!(stat(client, "hgrpc-ram") < 2048);
     assert!(stat(client, "commands") > 20);
-    assert!((3..=4).contains(&stat(client, "most-requests")));
+    assert!((2..=4).contains(&stat(client, "most-requests")));
     assert!(stat(client, "parts") > stat(client, "commands"));
     assert_eq!(stat(client, "refused"), 0);
     assert_eq!(stat(client, "connections"), 1);
@@ -182,7 +169,7 @@ fn a_mebibyte_goes_through_a_few_hundred_bytes() {
         .send()
         .unwrap();
     assert_eq!(
-        ask(call(&client, "led").value("on", &true).unwrap()).unwrap(),
+        ask(call(&client, "led").value("on", &true)).unwrap(),
         "true"
     );
     let error = ask(call(&client, "digest").data(Pattern::new(1))).unwrap_err();

@@ -6,9 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
-/// The boards.
-pub(crate) const BOARDS: [&str; 4] = ["lm3s6965evb", "mps2-an386", "mps2-an500", "microbit"];
-
 fn firmware() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("firmware")
 }
@@ -125,15 +122,16 @@ impl Emulator {
             output,
             _folder: folder,
         };
+        let filename = emulator.serial();
         emulator.address = match line {
-            Line::Tcp => format!("tcp://127.0.0.1:{}", emulator.port()),
+            Line::Tcp => format!("tcp://127.0.0.1:{}", port(&filename)),
             Line::Unix => format!("unix://{}", socket.display()),
         };
         emulator
     }
 
-    /// The port that QEMU has chosen.
-    fn port(&mut self) -> u16 {
+    /// What QEMU says of the serial line, which it has opened by then.
+    fn serial(&mut self) -> String {
         self.command("info chardev");
         let mut line = String::new();
         loop {
@@ -142,8 +140,8 @@ impl Emulator {
                 self.answers.read_line(&mut line).unwrap() > 0,
                 "QEMU has ended"
             );
-            if let Some((_, rest)) = line.split_once("tcp:127.0.0.1:") {
-                return rest.split(',').next().unwrap().parse().unwrap();
+            if let Some(filename) = line.strip_prefix("serial0: ") {
+                return filename.into();
             }
         }
     }
@@ -173,6 +171,12 @@ impl Emulator {
         let _ = self.answers.read_to_end(&mut Vec::new());
         self.child.wait().unwrap().code()
     }
+}
+
+/// The port that QEMU has chosen.
+fn port(filename: &str) -> u16 {
+    let (_, rest) = filename.split_once("tcp:127.0.0.1:").unwrap();
+    rest.split(',').next().unwrap().parse().unwrap()
 }
 
 impl Drop for Emulator {

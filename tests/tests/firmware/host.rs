@@ -8,8 +8,8 @@ use embedded_io::{Error, ErrorKind, ErrorType, Read, Write};
 use hgrpc::R0006;
 use hgrpc::cbor::{ArgsWriter, EncodedArgs};
 use hgrpc::client::{ClientAction, ClientConfig, Request};
-use hgrpc::io::blocking::{ClientConnection, LineReader, LineWriter, LinkedLine};
-use hgrpc::link::LinkConfig;
+use hgrpc::io::blocking::{ClientConnection, LineError, LineReader, LineWriter, LinkedLine};
+use hgrpc::link::{LinkConfig, LinkError};
 
 /// A socket as a half of a line. Reading times out after a tick's time.
 pub(crate) struct Half(TcpStream);
@@ -113,6 +113,32 @@ pub(crate) fn echo(connection: &mut Connection<'_>, value: u32) -> Result<Vec<u8
             }
             Some(_) => {}
             None => return Err("the input has ended".into()),
+        }
+    }
+}
+
+/// What `echo` answers.
+pub(crate) fn echoed(value: u32) -> Vec<u8> {
+    let mut answer = b"\xa1Evalue".to_vec();
+    answer.push(u8::try_from(value).unwrap());
+    answer
+}
+
+/// Puts bytes on the line that no link has made, in the middle of a connection.
+pub(crate) fn write_raw(line: &mut Line, bytes: &[u8]) {
+    let (_, output) = line.io_mut();
+    output.write_all(bytes).unwrap();
+}
+
+/// Connects, and sends these bytes where frames belong; gives how the connection ends.
+pub(crate) fn send_frames(line: &Line, bytes: &[u8]) -> LinkError {
+    let (mut reader, mut writer) = line.connect().unwrap();
+    writer.write_all(bytes).unwrap();
+    loop {
+        match reader.read(&mut [0; 64]) {
+            Ok(_) => {}
+            Err(LineError::Link(error)) => return error,
+            Err(error) => panic!("{error}"),
         }
     }
 }
