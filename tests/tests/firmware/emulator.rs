@@ -1,9 +1,10 @@
 //! Boards in QEMU.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 fn firmware() -> PathBuf {
@@ -64,8 +65,7 @@ pub(crate) fn build(program: &str, options: &[&str]) -> PathBuf {
 /// A board that runs. It ends with this value.
 pub(crate) struct Emulator {
     child: Child,
-    monitor: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    monitor: BufReader<UnixStream>,
     /// Where its serial line is: an address, without a link.
     pub(crate) address: String,
     /// What it writes through semihosting.
@@ -95,29 +95,23 @@ impl Emulator {
             Line::Tcp => "tcp:127.0.0.1:0,server=on,wait=off,nodelay=on".into(),
             Line::Unix => format!("unix:{},server=on,wait=off", socket.display()),
         };
-        let mut child = Command::new("qemu-system-arm")
+        let monitor = folder.path().join("monitor");
+        let listener = UnixListener::bind(&monitor).unwrap();
+        let child = Command::new("qemu-system-arm")
             .args(["-machine", program.trim_end_matches("-client")])
-            .args(["-display", "none", "-monitor", "stdio", "-serial", &serial])
-            .args([
-                "-chardev",
-                &format!("file,id=output,path={}", output.display()),
-            ])
-            .args([
-                "-semihosting-config",
-                "enable=on,target=native,chardev=output",
-            ])
+            .args(["-display", "none", "-serial", &serial])
+            .args(["-monitor", &format!("unix:{}", monitor.display())])
+            .args(["-semihosting-config", "enable=on,target=native"])
             .arg("-kernel")
             .arg(elf)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdin(Stdio::null())
+            .stdout(File::create(&output).unwrap())
             .spawn()
             .unwrap();
-        let monitor = child.stdin.take().unwrap();
-        let answers = BufReader::new(child.stdout.take().unwrap());
+        let (monitor, _) = listener.accept().unwrap();
         let mut emulator = Self {
             child,
-            monitor,
-            answers,
+            monitor: BufReader::new(monitor),
             address: String::new(),
             output,
             _folder: folder,
@@ -137,7 +131,7 @@ impl Emulator {
         loop {
             line.clear();
             assert!(
-                self.answers.read_line(&mut line).unwrap() > 0,
+                self.monitor.read_line(&mut line).unwrap() > 0,
                 "QEMU has ended"
             );
             if let Some(filename) = line.strip_prefix("serial0: ") {
@@ -152,7 +146,7 @@ impl Emulator {
     }
 
     fn command(&mut self, command: &str) {
-        writeln!(self.monitor, "{command}").unwrap();
+        writeln!(self.monitor.get_mut(), "{command}").unwrap();
     }
 
     /// Presses the board's reset button.
@@ -167,8 +161,6 @@ impl Emulator {
 
     /// Waits until the board's program ends QEMU; gives the exit code.
     pub(crate) fn wait(&mut self) -> Option<i32> {
-        // Nothing blocks on a full pipe.
-        let _ = self.answers.read_to_end(&mut Vec::new());
         self.child.wait().unwrap().code()
     }
 }

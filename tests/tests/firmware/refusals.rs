@@ -51,6 +51,9 @@ fn refuses_what_is_too_much(board: &str) {
         let (upload, response) = call(&client, "digest").open().unwrap();
         open.push((upload, response));
     }
+    // A limit of the command's own is an answer like any.
+    let error = ask(call(&client, "digest").data(Pattern::new(1000))).unwrap_err();
+    assert_eq!(error.to_string(), "two digests are being taken");
     let mut events = Vec::new();
     for _ in 0..2 {
         let mut response = call(&client, "events").send().unwrap();

@@ -31,7 +31,7 @@ use crate::wire::FrameReader;
 ///
 /// fn run<R: Read, W: Write>(uart_rx: R, uart_tx: W, starts: u16) -> Result<(), LineError<R::Error, W::Error>> {
 ///     let config = LinkConfig::new(u32::from(starts) << 16);
-///     let mut line: LinkedLine<R, W, _, 64> = LinkedLine::new(uart_rx, uart_tx, |_: &[u8]| {}, config);
+///     let line: LinkedLine<R, W, _, 64> = LinkedLine::new(uart_rx, uart_tx, |_: &[u8]| {}, config);
 ///     loop {
 ///         // Waits for the peer. After a loss all is made anew.
 ///         let (reader, writer) = line.connect()?;
@@ -202,26 +202,42 @@ impl<R: Read, W: Write, C, const N: usize, const IN: usize> Half<'_, R, W, C, N,
 impl<R: Read, W: Write, C: FnMut(&[u8]), const N: usize, const IN: usize> Inner<R, W, C, N, IN> {
     /// Goes on by one event, or by one read; sends what is due. `false`: the input has ended.
     fn step(&mut self) -> Result<bool, LineError<R::Error, W::Error>> {
+        if self.take_event() {
+            return Ok(true);
+        }
+        self.send_due()?;
+        self.read_more()
+    }
+
+    /// Goes on by one event of what was read. `false`: everything has been taken.
+    fn take_event(&mut self) -> bool {
         let mut input = self.buffer.get(self.start..self.end).unwrap_or_default();
         match self.link.handle_bytes(&mut input) {
             Some(LinkEvent::Payload { bytes, .. }) => self.unread = bytes.len(),
             Some(LinkEvent::Lost(error)) => self.lost = Some(error),
             Some(LinkEvent::Console(text) | LinkEvent::Noise(text)) => (self.console)(text),
             Some(LinkEvent::Up) => {}
-            None => return self.read_more(),
+            None => {
+                self.start = 0;
+                self.end = 0;
+                return false;
+            }
         }
         self.start = self.end.saturating_sub(input.len());
-        Ok(true)
+        true
     }
 
-    /// Everything has been taken: answers, and reads.
-    fn read_more(&mut self) -> Result<bool, LineError<R::Error, W::Error>> {
-        self.start = 0;
-        self.end = 0;
+    /// Answers the peer.
+    fn send_due(&mut self) -> Result<(), LineError<R::Error, W::Error>> {
         if let Some(packet) = self.link.control_packet(&mut self.out) {
             write_all(&mut self.output, packet)?;
             self.output.flush().map_err(LineError::Write)?;
         }
+        Ok(())
+    }
+
+    /// Reads, and waits for it, when everything has been taken. `false`: the input has ended.
+    fn read_more(&mut self) -> Result<bool, LineError<R::Error, W::Error>> {
         match self.input.read(&mut self.buffer) {
             Ok(len) => self.end = len.min(IN),
             Err(error) if error.kind() == ErrorKind::TimedOut => {
@@ -322,10 +338,14 @@ impl<R: Read + ReadReady, W: Write, C: FnMut(&[u8]), const N: usize, const IN: u
             if inner.unread > 0 || inner.lost.is_some() {
                 return Ok(true);
             }
-            if inner.start == inner.end && !inner.input.read_ready().map_err(LineError::Read)? {
+            if inner.take_event() {
+                continue;
+            }
+            inner.send_due()?;
+            if !inner.input.read_ready().map_err(LineError::Read)? {
                 return Ok(false);
             }
-            if !inner.step()? {
+            if !inner.read_more()? {
                 return Ok(true);
             }
         }

@@ -168,6 +168,9 @@ impl<U: Uart> Read for SerialReader<U> {
 
 impl<U: Uart> ReadReady for SerialReader<U> {
     fn read_ready(&mut self) -> Result<bool, Woken> {
+        if self.0.ring.is_empty() {
+            interrupt::free(|_| self.0.fill());
+        }
         Ok(!self.0.ring.is_empty())
     }
 }
