@@ -263,7 +263,6 @@ impl<R: Read + ReadReady, W: Write, C: FnMut(&[u8]), const N: usize, const IN: u
                 return Ok(true);
             }
         }
-        Ok(true)
     }
 }
 
