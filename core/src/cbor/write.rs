@@ -294,6 +294,19 @@ impl defmt::Format for RequestPieces<'_> {
     }
 }
 
+impl RequestPieces<'static> {
+    /// Nothing.
+    pub(crate) const EMPTY: Self = Self {
+        start: &[],
+        args: &[],
+        name_head: [0; 14],
+        name_head_len: 0,
+        name: &[],
+        redirect_key: &[],
+        redirect: &[],
+    };
+}
+
 impl<'a> RequestPieces<'a> {
     /// The request for the command `name`. `redirect` is an encoded map; it is left out if empty,
     /// and so is `args`.

@@ -235,6 +235,30 @@ impl<'a> Call<'a> {
         matches!((self.stage, self.data), (Stage::Data, CallData::Stream))
     }
 
+    /// The call without what it borrowed, once its request's frames were taken: what is left is
+    /// data that is [handed in](Self::data_frame) as it comes. So a driver need not keep the request
+    /// for as long as its data flows.
+    ///
+    /// `None`: frames of the request, or data that was given whole, are still to be taken.
+    pub fn into_data(self) -> Option<Call<'static>> {
+        let data = match (self.stage, self.data) {
+            (Stage::Request, _) | (Stage::Data, CallData::None | CallData::Bytes(_)) => {
+                return None;
+            }
+            (Stage::Data, CallData::Stream) => CallData::Stream,
+            (Stage::Ended, _) => CallData::None,
+        };
+        Some(Call {
+            request_id: self.request_id,
+            order: self.order,
+            pieces: RequestPieces::EMPTY,
+            data,
+            taken: self.taken,
+            data_taken: 0,
+            stage: self.stage,
+        })
+    }
+
     /// The table's entry, as long as it is this call's.
     fn entry<'t, T: Table + ?Sized>(&self, table: &'t mut T) -> Option<&'t mut Entry> {
         table

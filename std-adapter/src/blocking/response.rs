@@ -11,8 +11,8 @@ use hgrpc::wire::RequestId;
 use super::client::Handle;
 use super::exchange::CallState;
 use super::pipe::{Receiver, Stop};
-use super::receive::TRUNCATED;
 use super::{AnswerError, CallError};
+use crate::host::calls::TRUNCATED;
 use crate::host::strings::{Step, Strings};
 
 /// The answer to a call, as it arrives.

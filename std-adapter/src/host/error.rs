@@ -17,6 +17,8 @@ pub(crate) const DATA_CUT: &str = "the connection ended before the request's dat
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ConnectionError {
+    /// It could not be made.
+    Connect(Arc<io::Error>),
     /// The peer closed it, between two frames.
     Closed,
     /// The peer closed it without having said anything.
@@ -148,6 +150,7 @@ impl fmt::Display for ConnectionLimit {
 impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Connect(error) => write!(f, "connecting failed: {error}"),
             Self::Closed => f.write_str("the peer closed the connection"),
             Self::ClosedAtOnce => f.write_str(
                 "the peer closed the connection without a word; does it speak the same revision?",
@@ -173,7 +176,7 @@ impl fmt::Display for ConnectionError {
 impl std::error::Error for ConnectionError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Read(error) | Self::Write(error) => Some(&**error),
+            Self::Connect(error) | Self::Read(error) | Self::Write(error) => Some(&**error),
             Self::Protocol(error) => Some(error),
             Self::Decode(error) => Some(error),
             _ => None,
@@ -188,7 +191,9 @@ impl From<ConnectionError> for io::Error {
                 io::ErrorKind::ConnectionReset
             }
             ConnectionError::Cut { .. } => io::ErrorKind::UnexpectedEof,
-            ConnectionError::Read(error) | ConnectionError::Write(error) => error.kind(),
+            ConnectionError::Connect(error)
+            | ConnectionError::Read(error)
+            | ConnectionError::Write(error) => error.kind(),
             ConnectionError::Shutdown | ConnectionError::Limit(_) => {
                 io::ErrorKind::ConnectionAborted
             }

@@ -3,11 +3,14 @@
 //! The public types are named in [`blocking`](crate::blocking) and in `tokio`.
 
 pub(crate) mod arguments;
+pub(crate) mod calls;
 pub(crate) mod config;
 mod error;
 mod failure;
 mod limits;
 pub(crate) mod refusal;
+pub(crate) mod request;
+pub(crate) mod streams;
 pub(crate) mod strings;
 pub(crate) mod sync;
 

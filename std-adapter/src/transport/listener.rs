@@ -17,13 +17,13 @@ use super::{Address, Connection, connect, socket, stdio, unix};
 /// Dropping it stops listening; the file of a Unix socket is removed. Connections go on.
 #[derive(Debug)]
 pub struct Listener {
-    source: Source,
-    address: Address,
-    wake: Arc<Wake>,
+    pub(crate) source: Source,
+    pub(crate) address: Address,
+    pub(crate) wake: Arc<Wake>,
 }
 
 #[derive(Debug)]
-enum Source {
+pub(crate) enum Source {
     Tcp(TcpListener),
     Unix(UnixListener, #[allow(dead_code)] SocketFile), // removed with it
     Stdio { is_given: AtomicBool },

@@ -30,15 +30,15 @@
 //! this is plain bytes: which revision of the protocol they carry is agreed on elsewhere.
 
 mod address;
-mod connect;
+pub(crate) mod connect;
 mod connection;
-mod exec;
-mod failure;
+pub(crate) mod exec;
+pub(crate) mod failure;
 mod hint;
-mod listener;
-mod socket;
+pub(crate) mod listener;
+pub(crate) mod socket;
 mod stdio;
-mod unix;
+pub(crate) mod unix;
 mod wake;
 
 pub use address::{Address, AddressError, AddressErrorKind};

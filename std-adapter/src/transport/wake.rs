@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 /// Calls off every wait, now and later: a pipe whose writing end is closed.
 #[derive(Debug)]
-pub(super) struct Wake {
+pub(crate) struct Wake {
     reader: PipeReader,
     writer: Mutex<Option<PipeWriter>>,
 }

@@ -120,7 +120,7 @@ impl Reply {
     ///
     /// # Errors
     /// The connection has ended.
-    pub async fn text(&self, text: impl AsRef<str>) -> Result<(), ConnectionError> {
+    pub async fn text(&mut self, text: impl AsRef<str>) -> Result<(), ConnectionError> {
         self.side.text(text).await
     }
 
@@ -128,7 +128,7 @@ impl Reply {
     ///
     /// # Errors
     /// The connection has ended.
-    pub async fn progress(&self, progress: &Progress<'_>) -> Result<(), ConnectionError> {
+    pub async fn progress(&mut self, progress: &Progress<'_>) -> Result<(), ConnectionError> {
         self.side.progress(progress).await
     }
 
