@@ -162,7 +162,11 @@ fn every_kind_of_handler_answers_in_every_revision() {
                 .unwrap();
             assert_eq!(whole.read_text(100).unwrap(), "short");
 
-            let mut many = client.call("repeat").value("count", &3000u32).send().unwrap();
+            let mut many = client
+                .call("repeat")
+                .value("count", &3000u32)
+                .send()
+                .unwrap();
             assert_eq!(io::copy(&mut many, &mut io::sink()).unwrap(), 3_000_000);
 
             let count = client
