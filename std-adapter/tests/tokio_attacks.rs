@@ -336,6 +336,56 @@ async fn never_reading_answers() {
     drop(io);
 }
 
+/// Not an attack of its own: peers that send as fast as they can to handlers that take nothing.
+#[tokio::test(start_paused = true)]
+async fn endless_data_for_handlers_that_take_none() {
+    let _alone = ALONE.lock().await;
+    let mut limits = ServerLimits::DEFAULT;
+    limits.idle = None;
+    limits.data_silence = None;
+    let mut rig = Rig::new(limits).await;
+    let mut attackers = Vec::new();
+    for _ in 0..10 {
+        let (io, task) = rig.connect();
+        let (mut read, mut write) = tokio::io::split(io);
+        let reader = tokio::spawn(async move {
+            let _ = tokio::io::copy(&mut read, &mut tokio::io::sink()).await;
+        });
+        let writer = tokio::spawn(async move {
+            let flags = raw::NEW | raw::HAVE_DATA;
+            for number in 0..40 {
+                let request = raw::request(2 * number + 1, flags, &raw::command("stuck"));
+                write.write_all(&request).await.unwrap();
+            }
+            // Each gets 10 MB, but the handlers take none of it.
+            let piece = vec![7; 50_000];
+            for _ in 0..200 {
+                for number in 0..40 {
+                    let data = raw::data(2 * number + 1, raw::DATA_CONTINUATION, &piece);
+                    write.write_all(&data).await.unwrap();
+                }
+            }
+            write.shutdown().await.unwrap();
+        });
+        attackers.push((task, reader, writer));
+    }
+    rig.endure().await;
+    for (task, reader, writer) in attackers {
+        writer.await.unwrap();
+        task.await.unwrap().unwrap();
+        reader.await.unwrap();
+    }
+    let stats = rig
+        .report("endless data for handlers that take none", "refused")
+        .await;
+    let refused = stats.refused_for(Refusal::Stalled) + stats.refused_for(Refusal::ServerBytes);
+    assert_eq!(
+        refused + stats.refused_for(Refusal::TooManyRequests),
+        400,
+        "{stats:?}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn frames_full_of_one_byte_arguments() {
     let _alone = ALONE.lock().await;
