@@ -42,8 +42,9 @@ fn router() -> Router {
         .command("echo", |call: Call| async move {
             Ok::<_, Failure>(call.arg_bytes("msg")?.into_owned())
         })
-        .command("stuck", |gone: Gone, _data: Data| async move {
-            gone.wait().await
+        .command("stuck", |gone: Gone, data: Data| async move {
+            gone.wait().await;
+            drop(data);
         })
         .command("flood", |mut reply: Reply| async move {
             let piece = [7; 10_000];
@@ -353,14 +354,14 @@ async fn endless_data_for_handlers_that_take_none() {
         });
         let writer = tokio::spawn(async move {
             let flags = raw::NEW | raw::HAVE_DATA;
-            for number in 0..40 {
+            for number in 0..20 {
                 let request = raw::request(2 * number + 1, flags, &raw::command("stuck"));
                 write.write_all(&request).await.unwrap();
             }
-            // Each gets 10 MB, but the handlers take none of it.
+            // Each gets 1.5 MB, but the handlers take none of it.
             let piece = vec![7; 50_000];
-            for _ in 0..200 {
-                for number in 0..40 {
+            for _ in 0..30 {
+                for number in 0..20 {
                     let data = raw::data(2 * number + 1, raw::DATA_CONTINUATION, &piece);
                     write.write_all(&data).await.unwrap();
                 }
@@ -379,11 +380,7 @@ async fn endless_data_for_handlers_that_take_none() {
         .report("endless data for handlers that take none", "refused")
         .await;
     let refused = stats.refused_for(Refusal::Stalled) + stats.refused_for(Refusal::ServerBytes);
-    assert_eq!(
-        refused + stats.refused_for(Refusal::TooManyRequests),
-        400,
-        "{stats:?}"
-    );
+    assert_eq!(refused, 200, "{stats:?}");
 }
 
 #[tokio::test(start_paused = true)]
