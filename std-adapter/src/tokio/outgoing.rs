@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::task::coop::consume_budget;
 
 use super::ConnectionError;
 use crate::host::sync::lock;
@@ -257,6 +258,8 @@ impl<J> Outgoing<J> {
                 }
                 continue;
             }
+            // A peer that is always ready must not keep this task's thread to itself.
+            consume_budget().await;
             let mut rest = batch.as_slice();
             maker.written(0, rest.len());
             while !rest.is_empty() {

@@ -10,6 +10,7 @@ use std::task::{Poll, ready};
 use hgrpc::server::{Command, ServerAction};
 use hgrpc::wire::{CommandRequestFlags, FrameHeader, FrameKind, FrameReader, Part, RequestId};
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::task::coop::consume_budget;
 use tracing::Instrument as _;
 
 use super::super::budget::Charge;
@@ -73,6 +74,8 @@ impl Incoming {
         let mut arena = GrowableArena::new(self.conn.shared.config.limits.budgets());
         let mut is_first = true;
         loop {
+            // A peer that always sends must not keep this task's thread to itself.
+            consume_budget().await;
             let len = fill(&mut buffer, io)
                 .await
                 .map_err(|error| ConnectionError::Read(Arc::new(error)))?;
