@@ -189,8 +189,8 @@ impl<J> Outgoing<J> {
 
     /// A frame of this lane's job was made; the job comes back if it has more.
     fn put_back(&self, id: u64, job: Option<J>, sent: usize) {
-        let mut line = lock(&self.line);
-        let line = &mut *line;
+        let mut guard = lock(&self.line);
+        let line = &mut *guard;
         let has_ended = line.ended.is_some();
         let Some(lane) = line.lanes.get_mut(&id) else {
             return;
@@ -210,6 +210,7 @@ impl<J> Outgoing<J> {
         } else {
             line.ready.insert((lane.clock, id));
         }
+        drop(guard);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -302,8 +303,8 @@ impl<J> Lane<J> {
     /// # Errors
     /// The connection has ended; the job is dropped.
     pub(super) fn push(&self, job: J) -> Result<(), ConnectionError> {
-        let mut line = lock(&self.out.line);
-        let line = &mut *line;
+        let mut guard = lock(&self.out.line);
+        let line = &mut *guard;
         if let Some(error) = &line.ended {
             return Err(error.clone());
         }
@@ -318,7 +319,9 @@ impl<J> Lane<J> {
         }
         line.jobs += 1;
         line.most_jobs = line.most_jobs.max(line.jobs);
-        if let Some(writer) = line.writer.take() {
+        let writer = line.writer.take();
+        drop(guard);
+        if let Some(writer) = writer {
             writer.wake();
         }
         Ok(())

@@ -233,10 +233,12 @@ impl Incoming {
         let Some(charge) = paused(&conn, conn.charge(held)).await else {
             return reply.fail(shared.refusal(Refusal::ServerBytes));
         };
-        if conn.handlers() >= shared.config.limits.calls
-            || !shared.counters.begin_request(shared.limits.requests)
-        {
-            return reply.fail(shared.refusal(Refusal::TooManyRequests));
+        let [calls, requests] = [shared.config.limits.calls, shared.limits.requests];
+        if conn.handlers() >= calls {
+            return reply.fail(shared.too_many_requests(calls));
+        }
+        if !shared.counters.begin_request(requests) {
+            return reply.fail(shared.too_many_requests(requests));
         }
         let mut data = Data::EMPTY;
         if has_data {
