@@ -101,6 +101,12 @@ impl Outgoing {
         Turn { outgoing: self }
     }
 
+    /// What writing has failed with.
+    #[cfg(feature = "http-server")]
+    pub(super) fn failed(&self) -> Result<(), ConnectionError> {
+        lock(&self.sink).failed.clone().map_or(Ok(()), Err)
+    }
+
     /// Closes the connection for both directions, as far as the transport can. Whoever writes
     /// gets this error, unless there was one before.
     pub(super) fn close(&self, error: ConnectionError) {
