@@ -7,6 +7,7 @@
 //! | [`buffer`] | a receive buffer that grows, up to a ceiling |
 //! | [`encoding`] | the content encodings of revision 0006 |
 //! | [`respond`] | responses on encoded streams |
+//! | `http` | the same over HTTP, for Mercurial's servers and clients (features `http`, `http-server`) |
 //! | [`human`] | frames as lines of text, for tests, tools and logs |
 //! | [`value`] | CBOR values that own their bytes |
 //! | [`diagnostic`] | encoded CBOR in the notation that people read |
@@ -19,7 +20,11 @@ pub mod buffer;
 pub mod diagnostic;
 pub mod encoding;
 mod host;
+#[cfg(any(feature = "http", feature = "http-server"))]
+pub mod http;
 pub mod human;
+#[cfg(feature = "mercurial")]
+pub mod mercurial;
 pub mod respond;
 pub mod store;
 #[cfg(feature = "tokio")]

@@ -112,13 +112,14 @@ async fn programs_carry_bytes_both_ways_and_tell_how_they_ended() {
     timeout(LONG, goes_through(connection)).await.unwrap();
     let connection = connect(&address("exec:sh -c 'exit 7'")).await;
     let program = connection.program().unwrap().clone();
+    let left = connection.left();
     let (mut reader, mut writer) = connection.into_split();
     assert_eq!(reader.read(&mut [0; 9]).await.unwrap(), 0);
     assert_eq!(program.exit_status().await.unwrap().code(), Some(7));
     let error = writer.write(b"x").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     drop((reader, writer));
-    program.wait().await;
+    left.wait().await;
     assert_eq!(program.exit_status().await.unwrap().code(), Some(7));
 }
 
@@ -151,6 +152,7 @@ async fn no_program_is_left_behind() {
             let mut connection = connect(&address).await;
             let id = told_id(&mut connection).await;
             let program = connection.program().unwrap().clone();
+            let left = connection.left();
             assert!(is_alive(&id));
             assert!(program.exit_status().await.is_none());
             let began = Instant::now();
@@ -158,7 +160,7 @@ async fn no_program_is_left_behind() {
                 program.end();
             }
             drop(connection);
-            program.wait().await;
+            left.wait().await;
             assert!(!is_alive(&id), "{script}");
             assert!(began.elapsed() < Duration::from_secs(limit), "{script}");
         }
@@ -263,14 +265,31 @@ async fn a_server_serves_any_of_them() {
         let peer = call.peer();
         peer.address.is_some().to_string()
     });
+    let mut addresses = vec![
+        (address("tcp://127.0.0.1:0"), "true"),
+        (unix, "false"),
+        // Lines with a link.
+        (address("tcp://127.0.0.1:0?link=cobs"), "false"),
+    ];
+    if cfg!(feature = "serial") {
+        addresses.push((address("pty:"), "false"));
+    }
     let server = Server::new(router);
-    for (on, expected) in [(address("tcp://127.0.0.1:0"), "true"), (unix, "false")] {
+    for (on, expected) in addresses {
         let listener = on.listen_async().await.unwrap();
         let address = listener.address().clone();
         tokio::spawn(server.clone().serve(listener));
-        let client = Client::spawn(connect(&address).await, &Config::default());
-        let response = client.call("who").send().await.unwrap();
-        assert_eq!(response.read_text(9).await.unwrap(), expected);
+        for _ in 0..2 {
+            let connection = connect(&address).await;
+            let left = connection.left();
+            let client = Client::spawn(connection, &Config::default());
+            let response = client.call("who").send().await.unwrap();
+            let answer = timeout(LONG, response.read_text(9)).await.unwrap();
+            assert_eq!(answer.unwrap(), expected, "{address}");
+            drop(client);
+            timeout(LONG, left.wait()).await.unwrap();
+        }
     }
-    assert!(server.shutdown(LONG).await.cut.is_empty());
+    let shutdown = server.shutdown(LONG).await;
+    assert!(shutdown.cut.is_empty(), "{shutdown:?}");
 }

@@ -212,6 +212,12 @@ impl<const N: usize> Link<N> {
         }
     }
 
+    /// As a [tick](Self::tick), but not counted against the peer: for an owner that takes none of
+    /// its input at the moment, and so cannot hear the peer. The peer hears this end.
+    pub const fn ask(&mut self) {
+        self.session.ask();
+    }
+
     /// Gives up the connection, if there is one: the peer's ends with `link-lost`, and the next one
     /// begins as soon as both are there. For an owner whose reactor has found an error of the
     /// peer's, or that begins anew. Nothing is reported at this end (link.md, "States", row L9).

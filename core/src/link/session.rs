@@ -63,7 +63,8 @@ impl Session {
         self.peer = 0;
     }
 
-    fn ask(&mut self) {
+    /// Row L8, without its patience.
+    pub(super) const fn ask(&mut self) {
         self.is_sync_due = true;
         self.wants_reply = true;
     }

@@ -119,6 +119,11 @@ impl<const CHUNKS: usize, const BYTES: usize> FixedArena<CHUNKS, BYTES> {
         }
     }
 
+    /// Bytes that are held now, with those that were taken last and are still there.
+    pub fn held(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Where a key's bytes start, and how many there are.
     fn locate(&self, key: Key) -> Option<(usize, usize)> {
         let mut start = 0usize;
@@ -245,5 +250,17 @@ mod tests {
     fn a_fixed_arena_keeps_the_laws() {
         laws::check_arena(&mut FixedArena::<4, 64>::new()).unwrap();
         laws::check_arena(&mut FixedArena::<1, 16>::new()).unwrap();
+    }
+
+    #[test]
+    fn what_is_held_counts_until_its_room_is_needed() {
+        let mut arena = FixedArena::<2, 16>::new();
+        arena.append(Key::SETTINGS, b"four").unwrap();
+        arena.append(Key::MESSAGE, b"three").unwrap();
+        assert_eq!(arena.held(), 9);
+        assert_eq!(arena.take(Key::MESSAGE), b"three");
+        assert_eq!(arena.held(), 9);
+        arena.append(Key::SETTINGS, b"+").unwrap();
+        assert_eq!(arena.held(), 5);
     }
 }

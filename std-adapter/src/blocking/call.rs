@@ -37,6 +37,12 @@ impl Call {
         Args::from_cbor(&self.args).unwrap_or_default()
     }
 
+    /// Puts other arguments in their place: one encoded map.
+    #[cfg(feature = "http-server")]
+    pub(crate) fn set_args(&mut self, args: Vec<u8>) {
+        self.args = args;
+    }
+
     /// An argument as any type that minicbor decodes; an `Option` may be missing.
     ///
     /// # Errors

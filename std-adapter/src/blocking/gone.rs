@@ -72,7 +72,7 @@ impl Gone {
         }
     }
 
-    pub(super) fn signal(&self) {
+    pub(crate) fn signal(&self) {
         let mut state = lock(&self.0.state);
         state.is_gone = true;
         let callbacks = std::mem::take(&mut state.callbacks);

@@ -101,6 +101,12 @@ impl Outgoing {
         Turn { outgoing: self }
     }
 
+    /// What writing has failed with.
+    #[cfg(feature = "http-server")]
+    pub(super) fn failed(&self) -> Result<(), ConnectionError> {
+        lock(&self.sink).failed.clone().map_or(Ok(()), Err)
+    }
+
     /// Closes the connection for both directions, as far as the transport can. Whoever writes
     /// gets this error, unless there was one before.
     pub(super) fn close(&self, error: ConnectionError) {
@@ -205,7 +211,7 @@ impl Sink {
         self.joined = joined;
         self.joined.clear();
         result.map_err(|error| {
-            let error = ConnectionError::Write(Arc::new(error));
+            let error = ConnectionError::writing(error);
             self.failed = Some(error.clone());
             self.write = None;
             error

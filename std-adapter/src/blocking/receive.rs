@@ -46,7 +46,7 @@ impl Receiver<'_> {
             match buffer.fill_from(read) {
                 Ok(Filled::Bytes(len)) => meter.bytes_in(len),
                 Ok(_) => break,
-                Err(error) => return Err(ConnectionError::Read(Arc::new(error))),
+                Err(error) => return Err(ConnectionError::reading(error)),
             }
             let mut input = buffer.bytes();
             if std::mem::take(&mut is_first)

@@ -56,7 +56,7 @@ pub fn serve(
         upload.end(Err(DataError::Cut));
     }
     conn.gone.signal();
-    if let Err(error @ ConnectionError::Read(_)) = &result {
+    if let Err(error @ (ConnectionError::Read(_) | ConnectionError::Link(_))) = &result {
         // Nobody is there to read answers either.
         conn.out.close(error.clone());
     }
@@ -88,7 +88,7 @@ impl Incoming<'_> {
             match buffer.fill_from(read) {
                 Ok(Filled::Bytes(len)) => meter.bytes_in(len),
                 Ok(_) => break,
-                Err(error) => return Err(ConnectionError::Read(Arc::new(error))),
+                Err(error) => return Err(ConnectionError::reading(error)),
             }
             let mut input = buffer.bytes();
             if std::mem::take(&mut is_first) && HTTP.iter().any(|start| input.starts_with(start)) {

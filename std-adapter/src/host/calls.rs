@@ -242,7 +242,7 @@ pub(crate) fn other_protocol(bytes: &[u8]) -> Option<&'static str> {
     })
 }
 
-fn command_failure(error: &CommandError<'_>) -> CommandFailure {
+pub(crate) fn command_failure(error: &CommandError<'_>) -> CommandFailure {
     match error.atoms() {
         Some(atoms) => from_atoms(&atoms),
         None => CommandFailure {
@@ -273,7 +273,7 @@ fn owned(bytes: ByteString<'_>) -> Vec<u8> {
 }
 
 /// An error response: the command's own after output has begun, or the server's.
-fn error_response(error: &ErrorMessage<'_>) -> CallError {
+pub(crate) fn error_response(error: &ErrorMessage<'_>) -> CallError {
     let message = error.to_string();
     let kind = match error {
         ErrorMessage::Structured { kind, message } if *kind == *b"command" => {

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use hgrpc::cbor::Escaped;
+use hgrpc::link::LinkError;
 use hgrpc::{ApiMisuse, ProtocolError};
 
 use crate::encoding::DecodeError;
@@ -32,6 +33,8 @@ pub enum ConnectionError {
     Read(Arc<io::Error>),
     /// Writing failed.
     Write(Arc<io::Error>),
+    /// The link over the line has lost something, or its other end has started anew.
+    Link(LinkError),
     /// The peer broke the protocol. It may speak another revision.
     Protocol(ProtocolError),
     /// A compressed response is malformed, or over a limit.
@@ -161,6 +164,10 @@ impl fmt::Display for ConnectionError {
             ),
             Self::Read(error) => write!(f, "reading from the connection failed: {error}"),
             Self::Write(error) => write!(f, "writing to the connection failed: {error}"),
+            Self::Link(error) => f.write_str(match error {
+                LinkError::PeerRestarted => "peer-restarted: the peer has started anew",
+                _ => "link-lost: bytes were lost on the line, or the peer went silent",
+            }),
             Self::Protocol(error) => write!(
                 f,
                 "the peer broke the protocol ({error}); does it speak the same revision?"
@@ -173,10 +180,27 @@ impl fmt::Display for ConnectionError {
     }
 }
 
+impl ConnectionError {
+    /// What a read error means: the link's, if that is what it holds.
+    pub(crate) fn reading(error: io::Error) -> Self {
+        link_error(&error).map_or_else(|| Self::Read(Arc::new(error)), Self::Link)
+    }
+
+    /// What a write error means: the link's, if that is what it holds.
+    pub(crate) fn writing(error: io::Error) -> Self {
+        link_error(&error).map_or_else(|| Self::Write(Arc::new(error)), Self::Link)
+    }
+}
+
+fn link_error(error: &io::Error) -> Option<LinkError> {
+    error.get_ref()?.downcast_ref().copied()
+}
+
 impl std::error::Error for ConnectionError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Connect(error) | Self::Read(error) | Self::Write(error) => Some(&**error),
+            Self::Link(error) => Some(error),
             Self::Protocol(error) => Some(error),
             Self::Decode(error) => Some(error),
             _ => None,
@@ -187,7 +211,7 @@ impl std::error::Error for ConnectionError {
 impl From<ConnectionError> for io::Error {
     fn from(error: ConnectionError) -> Self {
         let kind = match &error {
-            ConnectionError::Closed | ConnectionError::ClosedAtOnce => {
+            ConnectionError::Closed | ConnectionError::ClosedAtOnce | ConnectionError::Link(_) => {
                 io::ErrorKind::ConnectionReset
             }
             ConnectionError::Cut { .. } => io::ErrorKind::UnexpectedEof,

@@ -1,9 +1,10 @@
 //! A handler's failure as the core sends it.
 
-use hgrpc::Revision;
 use hgrpc::cbor::MessageArgs;
+use hgrpc::{KeyOrder, Revision};
 
 use super::Failure;
+use crate::value::Value;
 
 /// Most bytes of a message: what people read is shorter, and clients take status maps of 4,096
 /// bytes at least.
@@ -38,16 +39,25 @@ impl Composed {
                 args: Vec::new(),
             };
         }
-        // What is not UTF-8 is replaced, which makes it longer.
-        let args_len = |arg: &Vec<u8>| String::from_utf8_lossy(arg).len() + 5;
+        // In a status map of 0006 arguments are what they are (revision-0006.md, 7.4); elsewhere what
+        // is not UTF-8 is replaced, which makes it longer.
+        let is_exact = is_command && !has_begun && revision == Revision::R0006;
+        let args_len = |arg: &Vec<u8>| match is_exact {
+            true => arg.len() + 5,
+            false => String::from_utf8_lossy(arg).len() + 5,
+        };
         let fits = failure.args.iter().map(args_len).sum::<usize>() + failure.format.len() <= room;
         let is_format = is_command || !failure.format.contains(&b'%');
         if fits && is_format && failure.format.is_ascii() {
             let args: Vec<&[u8]> = failure.args.iter().map(Vec::as_slice).collect();
+            let args = match is_exact {
+                true => exact_args(&args),
+                false => encode_args(&args, room),
+            };
             return Self {
                 is_command,
                 message: failure.format.clone(),
-                args: encode_args(&args, room),
+                args,
             };
         }
         let message = cut(failure.message(), room.saturating_sub(16));
@@ -79,6 +89,18 @@ fn encode_args(args: &[&[u8]], room: usize) -> Vec<u8> {
     let len = MessageArgs::encode(args, &mut buffer).map_or(0, |args| args.as_cbor().len());
     buffer.truncate(len);
     buffer
+}
+
+/// The same without a look at what they hold.
+fn exact_args(args: &[&[u8]]) -> Vec<u8> {
+    if args.is_empty() {
+        return Vec::new();
+    }
+    let args = args.iter().map(|arg| Value::from(*arg)).collect();
+    // An array of byte strings has an encoding.
+    Value::Array(args)
+        .encode(KeyOrder::Bytewise)
+        .unwrap_or_default()
 }
 
 fn cut(mut text: String, most: usize) -> String {

@@ -239,7 +239,7 @@ impl<J> Outgoing<J> {
         W: AsyncWrite + Unpin,
         M: Maker<Job = J>,
     {
-        let failed = |error| ConnectionError::Write(Arc::new(error));
+        let failed = ConnectionError::writing;
         let mut batch = Vec::new();
         loop {
             while batch.len() < BATCH

@@ -3,12 +3,18 @@
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::arrivals::{Arrival, Arrivals};
 use super::failure::{Attempt, message, named};
-use super::{Address, Connection, exec, socket, stdio};
+use super::line::Raw;
+use super::{Address, Connection, LinkSettings, Options, exec, line, raw, socket, stdio};
+
+/// How long a link is waited for where nothing is said.
+const LINK_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Address {
     /// Connects to the peer. The timeout is for all of it, resolving a name included; none waits as
@@ -22,6 +28,19 @@ impl Address {
     /// # Errors
     /// The address, what failed and a likely reason, in one line; the kind is the original's.
     pub fn connect(&self, timeout: Option<Duration>) -> io::Result<Connection> {
+        self.connect_with(&Options {
+            timeout,
+            console: None,
+        })
+    }
+
+    /// As [`connect`](Self::connect), with more options. A [link](Self::Linked) is waited for: at
+    /// its other end somebody has to speak it.
+    ///
+    /// # Errors
+    /// As for [`connect`](Self::connect).
+    pub fn connect_with(&self, options: &Options) -> io::Result<Connection> {
+        let timeout = options.timeout;
         let result = match self {
             Self::Tcp { host, port } => {
                 tcp(host, *port, timeout).and_then(|s| socket::tcp_connection(s, self.to_string()))
@@ -34,6 +53,10 @@ impl Address {
             }
             Self::Stdio => stdio::take(),
             Self::Exec { program, args } => exec::connect(program, args, self.to_string()),
+            Self::Serial { .. } | Self::Pty => {
+                port(self).and_then(|raw| Ok(raw::connection(Arc::new(raw.file), raw.peer)?.0))
+            }
+            Self::Linked { line, settings } => linked(self, line, *settings, options),
         };
         result.map_err(|error| failed(self, timeout, &error))
     }
@@ -62,6 +85,61 @@ pub(crate) fn not_found(host: &str, error: &io::Error) -> io::Error {
 pub(crate) fn share(left: Duration, addresses: usize) -> Duration {
     let share = left / u32::try_from(addresses).unwrap_or(u32::MAX).max(1);
     share.max(Duration::from_millis(1))
+}
+
+/// Opens a serial port.
+fn port(address: &Address) -> io::Result<Raw> {
+    let message = match address {
+        #[cfg(feature = "serial")]
+        Address::Serial { path, settings } => {
+            return Ok(Raw {
+                file: super::serial::open_port(path, *settings)?,
+                baud: Some(settings.baud),
+                peer: address.to_string(),
+            });
+        }
+        #[cfg(not(feature = "serial"))]
+        Address::Serial { .. } => super::NO_SERIAL,
+        _ => "it is made by listening; connect to the serial port that this shows",
+    };
+    Err(io::Error::new(ErrorKind::Unsupported, message))
+}
+
+/// Connects the line, and then the link.
+fn linked(
+    address: &Address,
+    line: &Address,
+    settings: LinkSettings,
+    options: &Options,
+) -> io::Result<Connection> {
+    let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
+    let mut raw = match line {
+        Address::Tcp { host, port } => Raw::socket(tcp(host, *port, options.timeout)?)?,
+        Address::Unix(path) => {
+            let path = path.clone();
+            Raw::socket(within(options.timeout, move || UnixStream::connect(path))?)?
+        }
+        Address::Serial { .. } | Address::Pty => port(line)?,
+        _ => return Err(super::no_link()),
+    };
+    raw.peer = address.to_string();
+    let arrivals = Arc::new(Arrivals::new()?);
+    line::start(raw, settings, options.console.clone(), &arrivals, true)?;
+    let deadline = deadline.unwrap_or_else(|| Instant::now() + LINK_TIMEOUT);
+    loop {
+        match arrivals.pop() {
+            Some(Arrival::Up(connection)) => return Ok(connection),
+            Some(Arrival::Gone(error)) => return Err(error),
+            None if Instant::now() < deadline => arrivals.wait_until(deadline)?,
+            None if options.timeout.is_some() => return Err(ErrorKind::TimedOut.into()),
+            None => {
+                return Err(io::Error::new(
+                    ErrorKind::NotConnected,
+                    format!("nobody speaks the link there, for {LINK_TIMEOUT:?}"),
+                ));
+            }
+        }
+    }
 }
 
 fn tcp(host: &str, port: u16, timeout: Option<Duration>) -> io::Result<TcpStream> {

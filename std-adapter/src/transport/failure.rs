@@ -48,10 +48,10 @@ pub(crate) fn named(address: &Address, attempt: Attempt, error: &io::Error) -> i
 pub(crate) fn message(address: &Address, kind: ErrorKind, what: fmt::Arguments<'_>) -> io::Error {
     io::Error::new(
         kind,
-        match address {
-            // It has a colon already.
-            Address::Stdio => format!("{address} {what}"),
-            _ => format!("{address}: {what}"),
+        match address.to_string() {
+            // `stdio:` has its colon.
+            address if address.ends_with(':') => format!("{address} {what}"),
+            address => format!("{address}: {what}"),
         },
     )
 }

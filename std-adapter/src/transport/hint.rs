@@ -10,13 +10,14 @@ pub(super) fn suggestion(text: &str, kind: &AddressErrorKind) -> Option<String> 
     use AddressErrorKind::*;
     let candidate = match kind {
         NoScheme if matches!(text, "-" | "stdio") => "stdio:".to_owned(),
+        NoScheme if text.starts_with("/dev/") => format!("serial://{text}"),
         NoScheme if text.starts_with('/') => format!("unix://{text}"),
         NoScheme => format!("tcp://127.0.0.1:{text}"),
         UnknownScheme(_) => unknown_scheme(text)?,
         NoSlashes => {
             let (scheme, rest) = text.split_once(':')?;
             match rest.trim_start_matches('/') {
-                path if scheme == "unix" && rest.starts_with('/') => format!("unix:///{path}"),
+                path if scheme != "tcp" && rest.starts_with('/') => format!("{scheme}:///{path}"),
                 rest => format!("{scheme}://{rest}"),
             }
         }
@@ -26,6 +27,12 @@ pub(super) fn suggestion(text: &str, kind: &AddressErrorKind) -> Option<String> 
             text.replacen('[', "", 1).replacen(']', "", 1)
         }
         RelativePath => format!("unix:///{}", text.strip_prefix("unix://")?),
+        RelativeDevice => match text.strip_prefix("serial://")? {
+            path if path.starts_with("dev/") => format!("serial:///{path}"),
+            "" => return None,
+            name => format!("serial:///dev/{name}"),
+        },
+        AfterPty(_) => "pty:".to_owned(),
         AfterStdio(_) => "stdio:".to_owned(),
         ExecSlashes => format!(
             "exec:{}",

@@ -8,25 +8,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::failure::{Attempt, message, named};
+use super::linked::Linked;
+#[cfg(feature = "serial")]
+use super::port::Port;
 use super::unix::SocketFile;
 use super::wake::Wake;
-use super::{Address, Connection, connect, socket, stdio, unix};
+use super::{Address, Connection, Options, connect, socket, stdio, unix};
 
 /// Where connections come in.
 ///
 /// Dropping it stops listening; the file of a Unix socket is removed. Connections go on.
 #[derive(Debug)]
 pub struct Listener {
-    pub(crate) source: Source,
-    pub(crate) address: Address,
-    pub(crate) wake: Arc<Wake>,
+    pub(super) source: Source,
+    pub(super) address: Address,
+    pub(super) wake: Arc<Wake>,
+    /// What is put over each line that comes in.
+    linked: Option<Linked>,
 }
 
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(super) enum Source {
     Tcp(TcpListener),
     Unix(UnixListener, #[allow(dead_code)] SocketFile), // removed with it
-    Stdio { is_given: AtomicBool },
+    Stdio {
+        is_given: AtomicBool,
+    },
+    #[cfg(feature = "serial")]
+    Port(Port),
 }
 
 impl Address {
@@ -36,11 +45,30 @@ impl Address {
     /// file of a server that is gone is replaced; one that is listened on, and a file of another
     /// kind, is an error. Only this user can connect to it: its mode is 0600.
     ///
+    /// A serial port is opened for this process alone. Its connections come one after the other: a
+    /// new one as soon as the link is up again, or without a link when the last one is dropped and
+    /// something comes. Over sockets with a link each line has its connections so.
+    ///
     /// # Errors
     /// The address, what failed and a likely reason, in one line. A program cannot be listened on.
     pub fn listen(&self) -> io::Result<Listener> {
-        self.try_listen()
-            .map_err(|error| named(self, Attempt::Listen, &error))
+        self.listen_with(&Options::default())
+    }
+
+    /// As [`listen`](Self::listen), with more options; of them, the time is not used.
+    ///
+    /// # Errors
+    /// As for [`listen`](Self::listen).
+    pub fn listen_with(&self, options: &Options) -> io::Result<Listener> {
+        let result = match self {
+            Self::Linked { line, settings } => Linked::new(*settings, options).and_then(|linked| {
+                let mut listener = line.try_listen()?;
+                listener.address = listener.address.with_link(*settings);
+                listener.start_link(linked)
+            }),
+            line => line.try_listen(),
+        };
+        result.map_err(|error| named(self, Attempt::Listen, &error))
     }
 
     fn try_listen(&self) -> io::Result<Listener> {
@@ -76,17 +104,65 @@ impl Address {
                     "a program cannot be listened on, only connected to",
                 ));
             }
+            #[cfg(feature = "serial")]
+            Self::Serial { path, settings } => Source::Port(Port::serial(path, *settings)?),
+            #[cfg(feature = "serial")]
+            Self::Pty => {
+                let (port, serial) = Port::pty()?;
+                address = serial;
+                Source::Port(port)
+            }
+            #[cfg(not(feature = "serial"))]
+            Self::Serial { .. } | Self::Pty => {
+                return Err(io::Error::new(ErrorKind::Unsupported, super::NO_SERIAL));
+            }
+            Self::Linked { .. } => return Err(super::no_link()),
         };
         Ok(Listener {
             source,
             address,
             wake,
+            linked: None,
         })
     }
 }
 
+/// A listening socket whose connections are those of the listener.
+#[cfg(feature = "tokio")]
+pub(crate) enum Plain {
+    Tcp(TcpListener),
+    Unix(UnixListener, SocketFile),
+}
+
 impl Listener {
-    /// Where it listens; for TCP port 0, the address and port that were given.
+    /// The socket, if that is all there is to it.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn into_plain(self) -> Result<Plain, Self> {
+        match (self.source, self.linked) {
+            (Source::Tcp(listener), None) => Ok(Plain::Tcp(listener)),
+            (Source::Unix(listener, file), None) => Ok(Plain::Unix(listener, file)),
+            (source, linked) => Err(Self {
+                source,
+                linked,
+                address: self.address,
+                wake: self.wake,
+            }),
+        }
+    }
+
+    fn start_link(mut self, linked: Linked) -> io::Result<Self> {
+        match &self.source {
+            Source::Stdio { .. } => return Err(super::no_link()),
+            #[cfg(feature = "serial")]
+            Source::Port(port) => linked.start(port.take(&self.address.to_string())?)?,
+            Source::Tcp(_) | Source::Unix(..) => {}
+        }
+        self.linked = Some(linked);
+        Ok(self)
+    }
+
+    /// Where it listens: for TCP port 0, the address and port that were given; for a
+    /// pseudo-terminal, the serial port that is its other end.
     pub fn address(&self) -> &Address {
         &self.address
     }
@@ -102,11 +178,15 @@ impl Listener {
     /// standard input and output were given out.
     ///
     /// # Errors
-    /// Those of the operating system, such as too many open files: it may be called again, after a
-    /// pause. A connection that is gone before it was accepted is not one.
+    /// Those of the operating system, such as too many open files, and of a serial port that is
+    /// gone: it may be called again, after a pause. (Then it waits for the port to come back.) A
+    /// connection that is gone before it was accepted is not one.
     pub fn accept(&self) -> io::Result<Option<Connection>> {
-        match &self.source {
-            Source::Tcp(listener) => self.next(
+        match (&self.linked, &self.source) {
+            (Some(linked), _) => linked
+                .accept(self)
+                .map_err(|error| named(&self.address, Attempt::Listen, &error)),
+            (None, Source::Tcp(listener)) => self.next(
                 listener,
                 |listener| listener.accept(),
                 |(stream, peer): (TcpStream, _)| {
@@ -114,7 +194,7 @@ impl Listener {
                     socket::tcp_connection(stream, format!("tcp://{peer}"))
                 },
             ),
-            Source::Unix(listener, _) => self.next(
+            (None, Source::Unix(listener, _)) => self.next(
                 listener,
                 |listener| listener.accept(),
                 |(stream, _): (UnixStream, _)| {
@@ -122,7 +202,7 @@ impl Listener {
                     Ok(socket::connection(stream, self.address.to_string()))
                 },
             ),
-            Source::Stdio { is_given } => {
+            (None, Source::Stdio { is_given }) => {
                 if self.wake.is_woken() || is_given.swap(true, Ordering::SeqCst) {
                     return Ok(None);
                 }
@@ -130,6 +210,10 @@ impl Listener {
                     .map(Some)
                     .map_err(|error| named(&self.address, Attempt::Listen, &error))
             }
+            #[cfg(feature = "serial")]
+            (None, Source::Port(port)) => port
+                .accept(&self.wake, &self.address)
+                .map_err(|error| named(&self.address, Attempt::Listen, &error)),
         }
     }
 
@@ -143,21 +227,36 @@ impl Listener {
             if !self.wake.wait_readable(listener)? {
                 return Ok(None);
             }
-            match accept(listener) {
-                Ok(accepted) => match connection(accepted) {
+            match there(accept(listener)) {
+                Ok(Some(accepted)) => match connection(accepted) {
                     Ok(connection) => return Ok(Some(connection)),
                     // Its options cannot be set any more: the client is gone.
                     Err(_) => continue,
                 },
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock
-                    | ErrorKind::Interrupted
-                    | ErrorKind::ConnectionAborted
-                    | ErrorKind::ConnectionReset => {}
-                    kind => return Err(message(&self.address, kind, format_args!("{error}"))),
-                },
+                Ok(None) => {}
+                Err(error) => {
+                    return Err(message(
+                        &self.address,
+                        error.kind(),
+                        format_args!("{error}"),
+                    ));
+                }
             }
         }
+    }
+}
+
+/// What was accepted, unless it is gone already.
+pub(super) fn there<T>(accepted: io::Result<T>) -> io::Result<Option<T>> {
+    match accepted {
+        Err(error) => match error.kind() {
+            ErrorKind::WouldBlock
+            | ErrorKind::Interrupted
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset => Ok(None),
+            _ => Err(error),
+        },
+        Ok(accepted) => Ok(Some(accepted)),
     }
 }
 

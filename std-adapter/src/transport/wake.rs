@@ -1,14 +1,16 @@
 //! Waiting for a file that another thread can call off.
 
 use std::io::{self, PipeReader, PipeWriter};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 /// Calls off every wait, now and later: a pipe whose writing end is closed.
 #[derive(Debug)]
-pub(crate) struct Wake {
+pub(super) struct Wake {
     reader: PipeReader,
     writer: Mutex<Option<PipeWriter>>,
 }
@@ -46,24 +48,45 @@ impl Wake {
     }
 
     fn wait(&self, file: &impl AsFd, event: PollFlags) -> io::Result<bool> {
-        let mut files = [
-            PollFd::new(&self.reader, PollFlags::empty()),
-            PollFd::new(file, event),
-        ];
+        self.wait_any(&[(file.as_fd(), event)], None)
+            .map(|found| found.is_some())
+    }
+
+    /// Waits for one of these files, or until the time is up; what there is of each. `None` if it
+    /// was called off.
+    pub(super) fn wait_any<const N: usize>(
+        &self,
+        files: &[(BorrowedFd<'_>, PollFlags); N],
+        time: Option<Duration>,
+    ) -> io::Result<Option<[PollFlags; N]>> {
+        let mut polled = Vec::with_capacity(N + 1);
+        polled.push(PollFd::new(&self.reader, PollFlags::empty()));
+        polled.extend(files.iter().map(|(file, event)| PollFd::new(file, *event)));
+        let time = time.map(timespec);
         loop {
-            match poll(&mut files, None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            match poll(&mut polled, time.as_ref()) {
+                Ok(0) => return Ok(Some([PollFlags::empty(); N])),
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
-            let [wake, file] = &files;
-            if !wake.revents().is_empty() {
-                return Ok(false);
+            let mut found = polled.iter().map(PollFd::revents);
+            if found.next().is_some_and(|wake| !wake.is_empty()) {
+                return Ok(None);
             }
             // Errors and hang-ups too: the operation itself tells them.
-            if !file.revents().is_empty() {
-                return Ok(true);
+            let found = std::array::from_fn(|_| found.next().unwrap_or_else(PollFlags::empty));
+            if found.iter().any(|found: &PollFlags| !found.is_empty()) {
+                return Ok(Some(found));
             }
         }
+    }
+}
+
+/// A time to wait for, to the millisecond or so; a second at most where it is very long.
+pub(super) fn timespec(time: Duration) -> Timespec {
+    Timespec {
+        tv_sec: time.as_secs().try_into().unwrap_or(1),
+        tv_nsec: time.subsec_nanos().into(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Read and write halves over a raw line, with a link between (link.md, "States").
 
-use core::cell::RefCell;
+use core::cell::{RefCell, RefMut};
 use core::fmt;
 
 use embedded_io::{Error, ErrorKind, ErrorType, Read, ReadReady, Write};
@@ -68,6 +68,8 @@ struct Inner<R, W, C, const N: usize, const IN: usize> {
     frames: FrameReader,
     /// Why the connection is over.
     lost: Option<LinkError>,
+    /// Which connection the halves must be of.
+    connection: u16,
 }
 
 /// Why a line can go no further.
@@ -90,14 +92,16 @@ pub enum LineError<R, W> {
 }
 
 /// The read half of a connection over a [`LinkedLine`].
-pub struct LineReader<'l, R, W, C, const N: usize, const IN: usize>(
-    &'l RefCell<Inner<R, W, C, N, IN>>,
-);
+pub struct LineReader<'l, R, W, C, const N: usize, const IN: usize>(Half<'l, R, W, C, N, IN>);
 
 /// The write half of a connection over a [`LinkedLine`].
-pub struct LineWriter<'l, R, W, C, const N: usize, const IN: usize>(
-    &'l RefCell<Inner<R, W, C, N, IN>>,
-);
+pub struct LineWriter<'l, R, W, C, const N: usize, const IN: usize>(Half<'l, R, W, C, N, IN>);
+
+/// What both halves are: the line, and which connection over it they belong to.
+struct Half<'l, R, W, C, const N: usize, const IN: usize> {
+    line: &'l RefCell<Inner<R, W, C, N, IN>>,
+    connection: u16,
+}
 
 /// The halves of a connection.
 type Halves<'l, R, W, C, const N: usize, const IN: usize> = (
@@ -125,6 +129,7 @@ impl<R, W, C, const N: usize, const IN: usize> LinkedLine<R, W, C, N, IN> {
                 out: [0; N],
                 frames: FrameReader::new(u32::MAX),
                 lost: None,
+                connection: 0,
             }),
         }
     }
@@ -152,13 +157,17 @@ impl<R: Read, W: Write, C: FnMut(&[u8]), const N: usize, const IN: usize>
     LinkedLine<R, W, C, N, IN>
 {
     /// Waits until the peer is there, and gives the halves of a new connection. One that is up is
-    /// [given up](Link::disconnect).
+    /// [given up](Link::disconnect); from then on its halves fail with `link-lost`.
+    ///
+    /// The halves of a line in a `static` are `'static`, so that a connection over them can be in
+    /// one too.
     ///
     /// # Errors
     /// [`LineError`], but not [`LineError::Link`].
     #[expect(clippy::type_complexity, reason = "a named pair and its error")]
-    pub fn connect(&mut self) -> Result<Halves<'_, R, W, C, N, IN>, LineError<R::Error, W::Error>> {
-        let inner = self.inner.get_mut();
+    pub fn connect(&self) -> Result<Halves<'_, R, W, C, N, IN>, LineError<R::Error, W::Error>> {
+        let mut inner = self.inner.try_borrow_mut().map_err(|_| LineError::InUse)?;
+        inner.connection = inner.connection.wrapping_add(1);
         // What an earlier connection has left is not wanted.
         inner.link.disconnect();
         inner.unread = 0;
@@ -169,7 +178,24 @@ impl<R: Read, W: Write, C: FnMut(&[u8]), const N: usize, const IN: usize>
             }
         }
         inner.frames = FrameReader::new(u32::MAX);
-        Ok((LineReader(&self.inner), LineWriter(&self.inner)))
+        let (line, connection) = (&self.inner, inner.connection);
+        Ok((
+            LineReader(Half { line, connection }),
+            LineWriter(Half { line, connection }),
+        ))
+    }
+}
+
+impl<R: Read, W: Write, C, const N: usize, const IN: usize> Half<'_, R, W, C, N, IN> {
+    /// The line, if the connection is still the half's.
+    #[expect(clippy::type_complexity, reason = "a guard and its error")]
+    fn inner(&self) -> Result<RefMut<'_, Inner<R, W, C, N, IN>>, LineError<R::Error, W::Error>> {
+        let inner = self.line.try_borrow_mut().map_err(|_| LineError::InUse)?;
+        if inner.connection == self.connection {
+            Ok(inner)
+        } else {
+            Err(LineError::Link(LinkError::LinkLost))
+        }
     }
 }
 
@@ -282,7 +308,7 @@ impl<R: Read, W: Write, C: FnMut(&[u8]), const N: usize, const IN: usize> Read
     for LineReader<'_, R, W, C, N, IN>
 {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
-        let mut inner = self.0.try_borrow_mut().map_err(|_| LineError::InUse)?;
+        let mut inner = self.0.inner()?;
         inner.read(buffer)
     }
 }
@@ -291,7 +317,7 @@ impl<R: Read + ReadReady, W: Write, C: FnMut(&[u8]), const N: usize, const IN: u
     for LineReader<'_, R, W, C, N, IN>
 {
     fn read_ready(&mut self) -> Result<bool, Self::Error> {
-        let mut inner = self.0.try_borrow_mut().map_err(|_| LineError::InUse)?;
+        let mut inner = self.0.inner()?;
         loop {
             if inner.unread > 0 || inner.lost.is_some() {
                 return Ok(true);
@@ -316,12 +342,12 @@ impl<R: Read, W: Write, C: FnMut(&[u8]), const N: usize, const IN: usize> Write
     for LineWriter<'_, R, W, C, N, IN>
 {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
-        let mut inner = self.0.try_borrow_mut().map_err(|_| LineError::InUse)?;
+        let mut inner = self.0.inner()?;
         inner.write(bytes)
     }
 
     fn flush(&mut self) -> Result<(), Self::Error> {
-        let mut inner = self.0.try_borrow_mut().map_err(|_| LineError::InUse)?;
+        let mut inner = self.0.inner()?;
         inner.output.flush().map_err(LineError::Write)
     }
 }

@@ -109,6 +109,12 @@ impl<
     pub fn receiving(&self) -> impl Iterator<Item = RequestId> {
         self.replies.server.receiving(&self.replies.table)
     }
+
+    /// Bytes of `BYTES` that are held now, for a high-water mark: asked after each action it misses
+    /// nothing, since what an action has borrowed is held until the next one.
+    pub fn held(&self) -> usize {
+        self.arena.held()
+    }
 }
 
 impl<

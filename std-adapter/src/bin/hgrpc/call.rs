@@ -29,11 +29,12 @@ use std::time::{Duration, Instant};
 use clap::ValueHint;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use hgrpc::{KeyOrder, Revision};
-use hgrpc_std::blocking::{Config, Direction};
 use hgrpc_std::encoding::{ContentEncoding, SUPPORTED};
-use hgrpc_std::transport::Address;
+use hgrpc_std::tokio::{Config, Direction};
+use hgrpc_std::transport::{Address, Options};
 
 use crate::exit::Failure;
+use crate::stray::StrayLines;
 use crate::{io, revision_parser, units};
 use arguments::Arguments;
 use data::Data;
@@ -72,10 +73,12 @@ struct Words {
     override_usage = "hgrpc call [OPTIONS] ADDRESS NAME [ARG]...\n       hgrpc call [OPTIONS] ADDRESS --batch FILE",
 )]
 pub(crate) struct Args {
-    /// Where the server is: tcp://HOST:PORT, unix:///PATH, exec:PROGRAM ARGS or stdio:.
+    /// Where the server is: tcp://HOST:PORT, unix:///PATH, serial:///DEVICE, exec:PROGRAM ARGS or
+    /// stdio:.
     ///
     /// exec: runs a program and connects to its standard input and output; stdio: takes those of
-    /// this process, so that results go to the error output, or to --output.
+    /// this process, so that results go to the error output, or to --output. serial: is a device on
+    /// a serial port; see below.
     #[arg(value_hint = ValueHint::Other)]
     address: String,
     #[command(flatten)]
@@ -145,7 +148,23 @@ const EXAMPLES: &str = r#"Examples:
   tar -c . | hgrpc call unix:///run/store.sock put name=work.tar --data -
   hgrpc call unix:///run/store.sock get name=work.tar --output work.tar
   hgrpc call 'exec:ssh host hgrpc serve stdio:' echo msg=hello
-  hgrpc call --batch calls.txt --json tcp://127.0.0.1:7070 | jq ."#;
+  hgrpc call --batch calls.txt --json tcp://127.0.0.1:7070 | jq .
+  hgrpc call 'serial:///dev/ttyUSB0?baud=921600' led on:=true"#;
+
+/// Parameters of addresses, for all who take one.
+pub(crate) const LINES: &str = "\
+Serial ports and other raw lines:
+  serial:///DEVICE is set to 8 data bits, no parity, 1 stop bit, and has a link over it, so that
+  lost bytes and restarts of a device end calls with link-lost or peer-restarted. What a device
+  prints between packets is shown on the error output. Parameters follow a ?, joined by &:
+    baud=115200      bits a second
+    flow=none        or hardware (RTS and CTS)
+    link=cobs        or none, with which a server cannot tell a new client from the last one;
+                     tcp: and unix: have none unless link=cobs is said (for emulators and serial
+                     servers)
+    packet=256       bytes of the link's largest packets: 32, 64, 128 or 256
+    patience=10      seconds of silence after which the link is lost; 0 is never
+  The shell takes ? and & for itself: put quotes around the address.";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -157,7 +176,16 @@ Exit codes:
   The exit code of a batch is the largest of its calls'.";
 
 fn long_help() -> String {
-    [EXAMPLES, arguments::HELP, print::HELP, BATCHES, EXIT_CODES].join("\n\n")
+    let lines = LINES;
+    [
+        EXAMPLES,
+        arguments::HELP,
+        print::HELP,
+        BATCHES,
+        lines,
+        EXIT_CODES,
+    ]
+    .join("\n\n")
 }
 
 fn encoding_parser() -> impl TypedValueParser<Value = ContentEncoding> {
@@ -243,9 +271,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let side = Arc::new(Mutex::new(Side::stderr()));
     let config = config(args, &side);
+    let stray = stray(&side);
+    let mut options = Options::default();
+    options.timeout = args.timeout;
+    options.console = Some(stray.console());
     if let Some(batch) = &args.batch {
         let lines = batch::Lines::open(batch, &address)?;
-        let session = Session::connect(&address, &config, args.timeout)?;
+        let session = Session::connect(&address, &config, &options)?;
         let jobs = usize::try_from(args.jobs.unwrap_or(16)).unwrap_or(1);
         return batch::run(session, lines, jobs, format, args.timeout, &side);
     }
@@ -259,7 +291,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::BadInput(message.to_owned()));
     }
     let mut call = Call::parse(&args.words, args.revision.key_order())?;
-    let session = Session::connect(&address, &config, args.timeout)?;
+    let session = Session::connect(&address, &config, &options)?;
     if let Some(timeout) = args.timeout {
         session.end_at(began + timeout, timeout);
     }
@@ -271,9 +303,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
                 .and_then(|()| file.finish())
         }
     };
+    stray.flush();
     with_side(&side, Side::finish);
     session.close();
     result
+}
+
+/// What shows text on a raw line.
+fn stray(side: &SharedSide) -> Arc<StrayLines> {
+    let side = Arc::clone(side);
+    StrayLines::new(move |line| with_side(&side, |side| side.line(line)))
 }
 
 /// What the connection is told.

@@ -12,6 +12,11 @@ mod man;
 #[cfg(unix)]
 mod serve;
 #[cfg(unix)]
+mod stray;
+#[cfg_attr(
+    not(unix),
+    expect(dead_code, reason = "only `call` and `serve` take durations")
+)]
 mod units;
 
 use std::process::ExitCode;

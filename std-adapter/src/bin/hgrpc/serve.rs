@@ -24,9 +24,10 @@ use std::time::Duration;
 
 use hgrpc::Revision;
 use hgrpc_std::blocking::Config;
-use hgrpc_std::transport::{Address, Listener};
+use hgrpc_std::transport::{Address, Listener, Options};
 
 use crate::exit::Failure;
+use crate::stray::StrayLines;
 use crate::units;
 use server::Server;
 
@@ -58,10 +59,11 @@ Examples:
 /// is named with --command. Prints its address when it listens. Ctrl-C, or SIGTERM, ends it in
 /// order: running calls get some time, then they are cut.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = EXAMPLES)]
+#[command(after_long_help = [EXAMPLES, crate::call::LINES].join("\n\n"))]
 pub(crate) struct Args {
-    /// Where to listen: tcp://HOST:PORT (port 0: any that is free), unix:///PATH, or stdio: for one
-    /// connection over standard input and output.
+    /// Where to listen: tcp://HOST:PORT (port 0: any that is free), unix:///PATH, serial:///DEVICE,
+    /// or stdio: for one connection over standard input and output. pty: makes a pseudo-terminal,
+    /// for tests, and prints the address of its other end.
     address: String,
     /// Offer a program as a command. Words are split and quoted as in a shell, but nothing is
     /// expanded, and arguments of a call never become words. Takes the place of a built-in command
@@ -85,7 +87,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=16_384))]
     calls: u32,
     /// Close a connection on which nothing runs and nothing comes for so long, or that takes none
-    /// of its answers for so long: 30s, 10m; 0 is never. Default: 10m, never for stdio:.
+    /// of its answers for so long: 30s, 10m; 0 is never. Default: 10m, never for stdio: and serial ports.
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     timeout: Option<Duration>,
     /// How long running calls may go on when the server is ended.
@@ -103,16 +105,28 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .parse()
         .map_err(|error| Failure::BadInput(format!("{error}")))?;
     let programs = program::parse(&args.command, &args.limit).map_err(Failure::BadInput)?;
-    let listener = address.listen().map_err(|error| match error.kind() {
-        ErrorKind::Unsupported => Failure::BadInput(error.to_string()),
-        _ => Failure::Connection(error.to_string()),
-    })?;
+    // One line is as good as another: what has not ended is held until it has.
+    let stray = StrayLines::new(|line| log::line(line));
+    let mut options = Options::default();
+    options.console = Some(stray.console());
+    let listener = address
+        .listen_with(&options)
+        .map_err(|error| match error.kind() {
+            ErrorKind::Unsupported => Failure::BadInput(error.to_string()),
+            _ => Failure::Connection(error.to_string()),
+        })?;
     let settings = server::Settings {
         config: config(args),
         connections: usize::try_from(args.connections).unwrap_or(usize::MAX),
         timeout: match (args.timeout, &address) {
             (Some(timeout), _) => Some(timeout).filter(|timeout| !timeout.is_zero()),
-            (None, Address::Stdio) => None,
+            // They have one peer, who takes nobody's place.
+            (None, Address::Stdio | Address::Serial { .. } | Address::Pty) => None,
+            (None, Address::Linked { line, .. })
+                if matches!(**line, Address::Serial { .. } | Address::Pty) =>
+            {
+                None
+            }
             (None, _) => Some(Duration::from_secs(600)),
         },
         grace: args.grace,

@@ -22,15 +22,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is not a duration such as 250ms, 30s, 10m or 1h"))
 }
 
-/// `100`, `64K`, `10M`, `2G`: bytes, in powers of 1024.
+/// `100`, `64K`, `10M`, `2GiB`, also in lower case: bytes, in powers of 1024.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     let unit = match unit.strip_suffix("iB").unwrap_or(unit) {
         "" => Some(1),
-        "K" => Some(1 << 10),
-        "M" => Some(1 << 20),
-        "G" => Some(1 << 30),
-        "T" => Some(1 << 40),
+        "K" | "k" => Some(1 << 10),
+        "M" | "m" => Some(1 << 20),
+        "G" | "g" => Some(1 << 30),
+        "T" | "t" => Some(1 << 40),
         _ => None,
     };
     number
@@ -73,10 +73,16 @@ mod tests {
         for text in ["", "s", "-1", "1.5s", "1d", "99999999999h", "1 s"] {
             assert!(duration(text).is_err(), "{text}");
         }
-        for (text, bytes) in [("0", 0), ("12", 12), ("64K", 65_536), ("2GiB", 2 << 30)] {
+        for (text, bytes) in [
+            ("0", 0),
+            ("12", 12),
+            ("64K", 65_536),
+            ("2GiB", 2 << 30),
+            ("1k", 1024),
+        ] {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
-        for text in ["", "K", "1k", "1B", "99999999999T"] {
+        for text in ["", "K", "1B", "99999999999T"] {
             assert!(size(text).is_err(), "{text}");
         }
     }

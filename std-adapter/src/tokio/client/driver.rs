@@ -1,7 +1,6 @@
 //! What moves a client connection's bytes: one future for reading, writing and the data of calls.
 
 use std::fmt;
-use std::future::pending;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,7 +23,8 @@ use crate::tokio::ConnectionError;
 /// closed may still be on its way.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long what was sent may take to go out when nobody has the client any more.
+/// How long what was sent may take to go out when nobody has the client any more, and the peer to
+/// close its side after that.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What moves a connection's bytes, until it has ended; then, why it has. Spawn it.
@@ -106,18 +106,16 @@ where
     let mut uploading = pin!(upload(shared, uploads));
     let error = tokio::select! {
         error = &mut reading => return error,
+        () = shared.cut.cancelled() => return ConnectionError::Shutdown,
         result = &mut writing => result.err().unwrap_or(ConnectionError::Shutdown),
         () = &mut uploading => {
-            // Nobody has the client any more. What was sent goes out; what the peer still says must
-            // not keep it from reading that.
+            // Nobody wants more of it. What was sent goes out; what the peer still says is read, so
+            // that it can read that, and a socket is not reset under it.
             shared.out.close();
-            let mut draining = pin!(async {
-                reading.await;
-                pending().await
-            });
+            let both = async { tokio::join!(&mut writing, &mut reading) };
             tokio::select! {
-                _ = &mut writing => {}
-                () = &mut draining => {}
+                _ = both => {}
+                () = shared.cut.cancelled() => {}
                 () = sleep_until(Instant::now() + LINGER) => {}
             }
             return ConnectionError::Shutdown;
@@ -127,6 +125,7 @@ where
     tokio::select! {
         _ = &mut reading => {}
         () = shared.closing.cancelled() => {}
+        () = shared.cut.cancelled() => {}
         () = sleep_until(Instant::now() + PATIENCE) => {}
     }
     error

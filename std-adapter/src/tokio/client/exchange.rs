@@ -32,8 +32,10 @@ pub(super) struct Shared {
     pub(super) room: Arc<Semaphore>,
     /// Uploads, for the driver to run.
     pub(super) uploads: mpsc::UnboundedSender<BoxFuture<'static, ()>>,
-    /// Nobody has the client any more, or it was closed.
+    /// Nobody has the client any more, or it was finished.
     pub(super) closing: CancellationToken,
+    /// It was closed.
+    pub(super) cut: CancellationToken,
 }
 
 /// What changes with frames. Locked for a look-up or one frame's making, never across a wait.
@@ -155,6 +157,7 @@ impl Shared {
             )),
             uploads,
             closing: CancellationToken::new(),
+            cut: CancellationToken::new(),
         }
     }
 
@@ -189,6 +192,26 @@ impl Shared {
         self.room.close();
         for call in calls.values() {
             call.end(Err(call.lost(error)));
+        }
+    }
+
+    /// This end wants no more of the connection: every call is given up.
+    pub(super) fn finish(&self) {
+        let error = ConnectionError::Shutdown;
+        let calls = {
+            let state = &mut *lock(&self.state);
+            state.calls.ended.get_or_insert_with(|| error.clone());
+            let calls: Vec<_> = state.calls.open.drain().collect();
+            for (id, _) in &calls {
+                // What still comes of it is swallowed.
+                state.calls.give_up(*id);
+                state.settle(*id);
+            }
+            calls
+        };
+        self.room.close();
+        for (_, call) in calls {
+            call.end(Err(call.lost(&error)));
         }
     }
 

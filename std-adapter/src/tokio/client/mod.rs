@@ -137,9 +137,18 @@ impl Client {
         self.handle.shared.ended()
     }
 
-    /// Closes the connection: every open call ends with [`ConnectionError::Shutdown`].
+    /// Closes the connection at once: every open call ends with [`ConnectionError::Shutdown`], and
+    /// what waits to be written is lost.
     pub fn close(&self) {
         self.handle.shared.end(&ConnectionError::Shutdown);
+        self.handle.shared.cut.cancel();
+    }
+
+    /// Closes the connection in order, as dropping the last clone does: every open call ends with
+    /// [`ConnectionError::Shutdown`], what was sent goes out, the peer reads the end and may end in
+    /// order, too. That takes a second at most; the [`Driver`] tells when it is done.
+    pub fn finish(&self) {
+        self.handle.shared.finish();
         self.handle.shared.closing.cancel();
     }
 

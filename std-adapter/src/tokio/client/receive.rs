@@ -47,7 +47,7 @@ impl Receiver<'_> {
                     self.shared.meter.bytes_in(len);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(ConnectionError::Read(Arc::new(error))),
+                Err(error) => return Err(ConnectionError::reading(error)),
             }
             let mut input = buffer.bytes();
             if std::mem::take(&mut is_first)

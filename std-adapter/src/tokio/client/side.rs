@@ -113,9 +113,9 @@ impl State {
 /// The text output and the progress of one call, as they come.
 ///
 /// Made by [`Request::side`](super::Request::side). It ends with the call. At most 64 events, or
-/// 64 KiB of them, wait to be read; of an operation only the last update waits. When that is full
-/// the connection stops, as for a [response](super::Response): read both at once. Dropped, what
-/// comes beside is ignored.
+/// 64 KiB of them, wait to be read. When that is full, an update takes the place of an older one of
+/// its operation; all else stops the connection, as a [response](super::Response) does that is not
+/// read: read both at once. Dropped, what comes beside is ignored.
 #[must_use = "what comes beside the response is ignored if this is dropped"]
 pub struct SideEvents(Arc<Mutex<State>>);
 
@@ -140,11 +140,14 @@ impl SideSender {
         let Some(next) = event.take() else {
             return Poll::Ready(());
         };
-        if state.is_abandoned || state.has_ended || state.replace(&next) {
+        if state.is_abandoned || state.has_ended {
             return Poll::Ready(());
         }
         let is_full = state.events.len() >= EVENTS
             || (state.bytes + next.len() > BYTES && !state.events.is_empty());
+        if is_full && state.replace(&next) {
+            return Poll::Ready(());
+        }
         if is_full {
             *event = Some(next);
             state.writer = Some(cx.waker().clone());
@@ -259,14 +262,15 @@ mod tests {
     #[test]
     fn text_waits_for_room_and_progress_takes_the_place_of_older() {
         let (sender, mut events) = queue();
-        for number in 0..10_000 {
-            assert_eq!(now(sender.push(progress("a", number))), Some(()));
-        }
+        assert_eq!(now(sender.push(progress("a", 0))), Some(()));
         for number in 0..EVENTS - 1 {
             assert_eq!(now(sender.push(text(&number.to_string()))), Some(()));
         }
         assert_eq!(now(sender.push(text("too many"))), None);
         assert_eq!(now(sender.push(progress("b", 1))), None);
+        for number in 0..10_000 {
+            assert_eq!(now(sender.push(progress("a", number))), Some(()));
+        }
         assert_eq!(now(sender.push(progress("a", -1))), Some(()));
         let Some(Some(SideEvent::Progress(update))) = now(events.next_event()) else {
             panic!("the progress was first");

@@ -78,7 +78,7 @@ impl Incoming {
             consume_budget().await;
             let len = fill(&mut buffer, io)
                 .await
-                .map_err(|error| ConnectionError::Read(Arc::new(error)))?;
+                .map_err(ConnectionError::reading)?;
             if len == 0 {
                 break;
             }

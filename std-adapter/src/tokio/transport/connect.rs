@@ -6,12 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Connection, program, threads};
 use crate::tokio::Peer;
 use crate::transport::connect::{failed, not_found, share};
-use crate::transport::{Address, socket};
+use crate::transport::{Address, Options, socket};
 
 impl Address {
     /// As [`connect`](Self::connect), on tokio. Dropping the future calls it off.
@@ -22,7 +23,21 @@ impl Address {
     /// # Panics
     /// Outside of a tokio runtime with its I/O and time drivers.
     pub async fn connect_async(&self, timeout: Option<Duration>) -> io::Result<Connection> {
-        let name = self.to_string();
+        let mut options = Options::default();
+        options.timeout = timeout;
+        self.connect_async_with(&options).await
+    }
+
+    /// As [`connect_with`](Self::connect_with), on tokio. Dropping the future calls it off; a serial
+    /// port, or a link, that is being waited for is let go when its time is up.
+    ///
+    /// # Errors
+    /// As for [`connect`](Self::connect).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with its I/O and time drivers.
+    pub async fn connect_async_with(&self, options: &Options) -> io::Result<Connection> {
+        let (timeout, name) = (options.timeout, self.to_string());
         let result = match self {
             Self::Tcp { host, port } => tcp(host, *port, timeout)
                 .await
@@ -31,9 +46,10 @@ impl Address {
                 .await
                 .map(|stream| unix_connection(stream, name)),
             Self::Exec { program, args } => program::connect(program, args, name),
-            Self::Stdio => {
-                let connection = self.connect(timeout)?;
-                return threads::connection(connection);
+            Self::Stdio | Self::Serial { .. } | Self::Pty | Self::Linked { .. } => {
+                let (address, options) = (self.clone(), options.clone());
+                let connecting = spawn_blocking(move || address.connect_with(&options));
+                return threads::connection(connecting.await??);
             }
         };
         result.map_err(|error| failed(self, timeout, &error))

@@ -10,9 +10,9 @@ use super::connect::{tcp_connection, unix_connection};
 use super::{Connection, threads};
 use crate::tokio::Peer;
 use crate::transport::failure::message;
-use crate::transport::listener::Source as BlockingSource;
+use crate::transport::listener::Plain;
 use crate::transport::unix::SocketFile;
-use crate::transport::{self, Address, ListenerHandle};
+use crate::transport::{self, Address, ListenerHandle, Options};
 
 /// Where connections come in, on tokio.
 ///
@@ -49,19 +49,29 @@ impl Address {
     /// # Panics
     /// Outside of a tokio runtime with its I/O driver.
     pub async fn listen_async(&self) -> io::Result<Listener> {
-        let address = self.clone();
+        self.listen_async_with(&Options::default()).await
+    }
+
+    /// As [`listen_with`](Self::listen_with), on tokio.
+    ///
+    /// # Errors
+    /// As for [`listen`](Self::listen).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with its I/O driver.
+    pub async fn listen_async_with(&self, options: &Options) -> io::Result<Listener> {
+        let (address, options) = (self.clone(), options.clone());
         // It may resolve a name.
-        let listener = spawn_blocking(move || address.listen()).await??;
-        let handle = listener.handle();
-        let address = listener.address.clone();
-        let source = match listener.source {
-            BlockingSource::Tcp(listener) => TcpListener::from_std(listener).map(Source::Tcp),
-            BlockingSource::Unix(listener, file) => {
+        let listener = spawn_blocking(move || address.listen_with(&options)).await??;
+        let address = listener.address().clone();
+        let source = match listener.into_plain() {
+            Ok(Plain::Tcp(listener)) => TcpListener::from_std(listener).map(Source::Tcp),
+            Ok(Plain::Unix(listener, file)) => {
                 UnixListener::from_std(listener).map(|listener| Source::Unix(listener, file))
             }
-            source => {
-                let listener = transport::Listener { source, ..listener };
-                Ok(Source::Other(Arc::new(listener), Close(handle)))
+            Err(listener) => {
+                let close = Close(listener.handle());
+                Ok(Source::Other(Arc::new(listener), close))
             }
         };
         Ok(Listener {

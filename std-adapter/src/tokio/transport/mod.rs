@@ -37,6 +37,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
 
 use super::Peer;
 
@@ -60,6 +61,22 @@ pub struct Connection {
     peer: Peer,
     name: String,
     program: Option<Program>,
+    left: Left,
+}
+
+/// Tells when nothing of a connection is left; see [`Connection::left`].
+#[derive(Clone, Debug)]
+pub struct Left(Option<watch::Receiver<()>>);
+
+impl Left {
+    /// Waits until both halves of the connection were dropped and what moved its bytes has ended: a
+    /// program, a link over a line. A process that itself ends before that cuts them short.
+    pub async fn wait(&self) {
+        if let Some(left) = &self.0 {
+            let mut left = left.clone();
+            while left.changed().await.is_ok() {}
+        }
+    }
 }
 
 impl Connection {
@@ -74,6 +91,7 @@ impl Connection {
             peer: Peer::UNKNOWN,
             name,
             program: None,
+            left: Left(None),
         }
     }
 
@@ -92,6 +110,11 @@ impl Connection {
     /// The program that the connection goes to (`exec:`).
     pub fn program(&self) -> Option<&Program> {
         self.program.as_ref()
+    }
+
+    /// What tells when nothing of the connection is left. It does not keep it open.
+    pub fn left(&self) -> Left {
+        self.left.clone()
     }
 
     /// The two halves, which may go to different tasks.

@@ -13,17 +13,14 @@ use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::Connection;
+use super::{Connection, Left};
 use crate::transport::exec::{EXIT_DELAY, ExecLink, Running, spawn};
 
 /// Runs a program and connects to it.
 pub(super) fn connect(program: &str, args: &[String], name: String) -> io::Result<Connection> {
     let (stdin, stdout, link) = spawn(program, args)?;
-    let (alive, ended) = watch::channel(());
-    let program = Program {
-        running: link.running(),
-        ended,
-    };
+    let (alive, left) = watch::channel(());
+    let program = Program(link.running());
     let link = Arc::new(Background(Some((link, alive))));
     let reader = Half {
         pipe: Some(ChildStdout::from_std(stdout)?),
@@ -35,16 +32,13 @@ pub(super) fn connect(program: &str, args: &[String], name: String) -> io::Resul
     };
     let mut connection = Connection::new(reader, writer, name);
     connection.program = Some(program);
+    connection.left = Left(Some(left));
     Ok(connection)
 }
 
 /// The program at the other end of a connection (`exec:`). It does not keep the connection open.
 #[derive(Clone, Debug)]
-pub struct Program {
-    running: Arc<Running>,
-    /// Its sender is dropped when the program was ended and reaped.
-    ended: watch::Receiver<()>,
-}
+pub struct Program(Arc<Running>);
 
 impl Program {
     /// How the program ended, for messages after its end was read; `None` if it goes on. Waits for
@@ -53,7 +47,7 @@ impl Program {
         const PAUSE: Duration = Duration::from_millis(5);
         let deadline = Instant::now() + EXIT_DELAY;
         loop {
-            let status = self.running.exit_status();
+            let status = self.0.exit_status();
             if status.is_some() || Instant::now() >= deadline {
                 return status;
             }
@@ -63,14 +57,7 @@ impl Program {
 
     /// Asks the program to end, and kills it when it does not within a second.
     pub fn end(&self) {
-        self.running.end();
-    }
-
-    /// Waits until both halves of the connection were dropped and the program has ended. A process
-    /// that itself ends before that may leave the program behind.
-    pub async fn wait(&self) {
-        let mut ended = self.ended.clone();
-        while ended.changed().await.is_ok() {}
+        self.0.end();
     }
 }
 

@@ -12,10 +12,10 @@ use std::task::{Context, Poll, ready};
 use std::thread;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::PollSender;
 
-use super::Connection;
+use super::{Connection, Left};
 use crate::transport;
 
 /// Largest chunk, in bytes.
@@ -27,21 +27,15 @@ pub(super) fn connection(connection: transport::Connection) -> io::Result<Connec
     let (mut from, mut to, handle) = connection.into_parts();
     let close = Arc::new(Close(handle));
     let (read, chunks) = mpsc::channel(1);
+    let (alive, left) = watch::channel(());
+    let alive = Arc::new(alive);
+    let reader_alive = Arc::clone(&alive);
     thread::Builder::new()
         .name("hgrpc-read".into())
         .spawn(move || {
-            let mut buffer = vec![0; CHUNK];
-            loop {
-                let result = match from.read(&mut buffer) {
-                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                    Ok(0) => return,
-                    Ok(len) => Ok(buffer.get(..len).unwrap_or_default().to_vec()),
-                    Err(error) => Err(error),
-                };
-                if result.is_err() | read.blocking_send(result).is_err() {
-                    return;
-                }
-            }
+            forward(&mut from, &read);
+            drop(from);
+            drop(reader_alive);
         })?;
     let (written, mut writes) = mpsc::channel::<Vec<u8>>(1);
     let (done, result) = oneshot::channel();
@@ -49,8 +43,6 @@ pub(super) fn connection(connection: transport::Connection) -> io::Result<Connec
     thread::Builder::new()
         .name("hgrpc-write".into())
         .spawn(move || {
-            // Dropped last: what was written is not to be cut.
-            let _close = writer_close;
             let mut result = Ok(());
             while let Some(chunk) = writes.blocking_recv() {
                 result = to.write_all(&chunk).and_then(|()| to.flush());
@@ -58,9 +50,12 @@ pub(super) fn connection(connection: transport::Connection) -> io::Result<Connec
                     break;
                 }
             }
-            // The peer reads the end before anybody is told that all is done.
+            // The peer reads the end before anybody is told that all is done. What was written is
+            // not to be cut by closing.
             drop(to);
             let _ = done.send(result);
+            drop(writer_close);
+            drop(alive);
         })?;
     let reader = ThreadReader {
         chunks,
@@ -72,7 +67,25 @@ pub(super) fn connection(connection: transport::Connection) -> io::Result<Connec
         chunks: PollSender::new(written),
         result: Some(result),
     };
-    Ok(Connection::new(reader, writer, name))
+    let mut connection = Connection::new(reader, writer, name);
+    connection.left = Left(Some(left));
+    Ok(connection)
+}
+
+/// Hands over what is read, until its end or until nobody takes it.
+fn forward(from: &mut dyn Read, to: &mpsc::Sender<io::Result<Vec<u8>>>) {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let result = match from.read(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Ok(0) => return,
+            Ok(len) => Ok(buffer.get(..len).unwrap_or_default().to_vec()),
+            Err(error) => Err(error),
+        };
+        if result.is_err() | to.blocking_send(result).is_err() {
+            return;
+        }
+    }
 }
 
 /// Ends what blocks in the threads, when nobody is left.
@@ -167,6 +180,8 @@ impl AsyncWrite for ThreadWriter {
 
     /// Waits until all was written.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A place that flushing has found would keep the thread waiting.
+        self.chunks.abort_send();
         self.chunks.close();
         self.poll_end(context)
     }

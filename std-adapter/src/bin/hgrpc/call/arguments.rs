@@ -9,8 +9,8 @@ use std::path::Path;
 
 use hgrpc::KeyOrder;
 use hgrpc::cbor::{Args, ArgsWriter, Value};
-use hgrpc_std::blocking::Request;
 use hgrpc_std::diagnostic::{self, ParseError};
+use hgrpc_std::tokio::Request;
 use hgrpc_std::value;
 
 use crate::exit::Failure;
@@ -34,7 +34,7 @@ pub(crate) struct Arguments(Vec<u8>);
 
 impl Arguments {
     /// Gives the arguments to a call.
-    pub(crate) fn add_to(&self, mut request: Request) -> Request {
+    pub(crate) fn add_to<'c>(&self, mut request: Request<'c>) -> Request<'c> {
         for (key, value) in Args::from_cbor(&self.0).unwrap_or_default().iter() {
             let key: Vec<u8> = key.chunks().flatten().copied().collect();
             request = request.cbor(key, value.as_cbor());

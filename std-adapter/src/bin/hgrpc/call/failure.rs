@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hgrpc::cbor::Escaped;
 use hgrpc::{REVISIONS, Revision};
-use hgrpc_std::blocking::{AnswerError, CallError, ConnectionError, Lost};
+use hgrpc_std::tokio::{AnswerError, CallError, ConnectionError, Lost};
 
 use super::answer::Problem;
 use super::data::Count;

@@ -94,6 +94,13 @@ fn connected(server: &Arc<Server>, peer: &Arc<Peer>, connection: Connection) -> 
             }
             return None;
         }
+        // With a link this is how clients go, too.
+        (None, Err(ConnectionError::Link(error))) if peer.was_idle() => {
+            if server.settings.is_verbose {
+                log::about(&peer.name, format_args!("disconnected ({error})"));
+            }
+            return None;
+        }
         (None, Err(error)) => Some(error.to_string()),
     }
     // On standard input and output it is the end of the run, which says it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice, Read, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,8 @@ pub(super) struct Peer {
     /// is being sent.
     calls: Mutex<BTreeMap<u64, Option<String>>>,
     next_call: AtomicU64,
+    /// No call ran when its reading half failed.
+    was_idle: AtomicBool,
     /// Why it was closed from this end.
     closed: OnceLock<String>,
 }
@@ -41,6 +43,7 @@ impl Peer {
             writing: AtomicU64::new(0),
             calls: Mutex::default(),
             next_call: AtomicU64::new(0),
+            was_idle: AtomicBool::new(false),
             closed: OnceLock::new(),
         }
     }
@@ -62,6 +65,11 @@ impl Peer {
     /// Something came or went.
     pub(super) fn touch(&self) {
         self.moved.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Whether no call ran when its reading half failed.
+    pub(super) fn was_idle(&self) -> bool {
+        self.was_idle.load(Ordering::Relaxed)
     }
 
     /// Closes the connection; the reason, if there is any, goes to the log.
@@ -111,6 +119,11 @@ pub(super) struct Timed<T> {
 impl Read for Timed<Reader> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let result = self.inner.read(buffer);
+        if result.is_err() {
+            // Of those without a name, the client may have the answer.
+            let was_idle = self.peer.calls().values().flatten().next().is_none();
+            self.peer.was_idle.store(was_idle, Ordering::Relaxed);
+        }
         self.peer.touch();
         result
     }
