@@ -1,6 +1,6 @@
 //! Builds an argument map in a caller's buffer.
 
-use super::item::skip_value;
+use super::item::Cursor;
 use super::{Args, CborReader, CborWriter, EncodedArgs, Head, MAJOR_MAP, Value};
 use crate::KeyOrder;
 use crate::error::ApiMisuse;
@@ -75,9 +75,9 @@ impl<'b> ArgsWriter<'b> {
         write(&mut writer)?;
         let entry_len = writer.position();
         let value = writer.finish().get(key_len..).unwrap_or_default();
-        match skip_value(value, DEPTH) {
-            Ok(len) if len == value.len() => {}
-            _ => return Err(ApiMisuse::InvalidMessage),
+        let mut cursor = Cursor::new(value);
+        if cursor.value(DEPTH).is_none() || !cursor.rest.is_empty() {
+            return Err(ApiMisuse::InvalidMessage);
         }
         let used = self.used.saturating_add(entry_len);
         if let Some(moved) = self.buffer.get_mut(place..used) {

@@ -27,6 +27,13 @@ impl<P: Protocol> ClientEnd<P> {
         }
     }
 
+    /// A client at the start of another connection.
+    pub fn restart(&mut self, protocol: P) {
+        self.client.restart(protocol);
+        self.reader.restart();
+        self.waits_for = None;
+    }
+
     /// Calls, or handles what has come. `false`: the connection is over.
     pub fn step(&mut self, port: &mut Port, store: &mut Store, buffer: &mut [u8; BUFFER]) -> bool {
         if self.waits_for.is_none() && self.call(port, store).is_err() {
@@ -41,8 +48,17 @@ impl<P: Protocol> ClientEnd<P> {
                 Ok(Some(part)) => {
                     let (table, arena) = store.split();
                     match self.client.handle(part, table, arena) {
-                        Ok(action) => self.act(action),
-                        Err(_) => return false,
+                        Ok(action) => {
+                            #[cfg(feature = "defmt")]
+                            defmt::info!("client: {}", action);
+                            self.act(action);
+                        }
+                        #[allow(unused_variables, reason = "without `defmt`")]
+                        Err(error) => {
+                            #[cfg(feature = "defmt")]
+                            defmt::error!("client: {}", error);
+                            return false;
+                        }
                     }
                 }
                 Err(_) => return false,
