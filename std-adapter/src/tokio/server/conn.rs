@@ -49,7 +49,8 @@ pub(super) struct Reactor {
     stream: OutputStream,
     /// The replies under way, by a number that is never used again.
     replies: HashMap<u64, Running>,
-    handlers: HashMap<u64, AbortHandle>,
+    /// The handlers that run; `None` for one that is being spawned.
+    handlers: HashMap<u64, Option<AbortHandle>>,
     next_reply: u64,
     /// Compressing streams that no reply uses, and how many there are in all.
     idle: Vec<(OutputStream, Box<dyn Encoder>)>,
@@ -271,13 +272,15 @@ impl Conn {
             conn: Arc::clone(self),
             number,
         };
-        // Under the lock, so that its end finds it there.
-        let mut reactor = self.reactor();
+        self.reactor().handlers.insert(number, None);
+        // Not under the lock: a runtime that shuts down drops the task here and now.
         let task = tokio::spawn(async move {
             let _ended = ended;
             handler.await;
         });
-        reactor.handlers.insert(number, task.abort_handle());
+        if let Some(handler) = self.reactor().handlers.get_mut(&number) {
+            *handler = Some(task.abort_handle());
+        }
     }
 
     /// Waits until so many bytes may be held; `None` if that takes too long.
@@ -296,7 +299,7 @@ impl Conn {
         if let Some(running) = reactor.replies.get_mut(&number) {
             running.refusal = Some(failure);
         }
-        if let Some(handler) = reactor.handlers.get(&number) {
+        if let Some(Some(handler)) = reactor.handlers.get(&number) {
             handler.abort();
         }
     }
@@ -305,7 +308,7 @@ impl Conn {
     pub(super) fn stop(&self, number: u64) {
         let mut reactor = self.reactor();
         reactor.forget(number);
-        if let Some(handler) = reactor.handlers.get(&number) {
+        if let Some(Some(handler)) = reactor.handlers.get(&number) {
             handler.abort();
         }
     }
@@ -381,8 +384,8 @@ impl Conn {
     pub(super) fn end(&self, error: ConnectionError) {
         self.gone.0.cancel();
         self.out.end(error);
-        let handlers: Vec<AbortHandle> = self.reactor().handlers.values().cloned().collect();
-        for handler in handlers {
+        let handlers: Vec<_> = self.reactor().handlers.values().cloned().collect();
+        for handler in handlers.into_iter().flatten() {
             handler.abort();
         }
     }
