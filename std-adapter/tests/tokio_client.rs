@@ -473,7 +473,7 @@ async fn a_reconnecting_client_makes_unsent_calls_again() {
     let client = ReconnectingClient::new(&Config::default(), backoff, move |config| {
         let attempt = counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         async move {
-            if attempt % 2 == 0 {
+            if attempt.is_multiple_of(2) {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
             Ok(connect(router(), &config).0)
