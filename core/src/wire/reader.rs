@@ -76,7 +76,7 @@ impl FrameReader {
     ///
     /// # Errors
     /// [`ProtocolError::FrameTooLarge`] as soon as a header announces more than the maximum; the
-    /// payload is not consumed, and the connection cannot go on.
+    /// payload is not consumed, and the connection cannot go on: the same again at every call.
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Part<'a>>, ProtocolError> {
         let is_first = self.held < HEADER_HELD;
         if is_first {
@@ -84,12 +84,13 @@ impl FrameReader {
             if self.held < HEADER_HELD {
                 return Ok(None);
             }
-            let length = FrameHeader::parse(&self.header).length();
-            if length > self.max_frame_size {
-                return Err(ProtocolError::FrameTooLarge);
-            }
-            self.remaining = length;
-        } else if input.is_empty() {
+            self.remaining = FrameHeader::parse(&self.header).length();
+        }
+        // Again at every call, if its owner goes on nevertheless.
+        if self.remaining > self.max_frame_size {
+            return Err(ProtocolError::FrameTooLarge);
+        }
+        if !is_first && input.is_empty() {
             return Ok(None);
         }
         let bytes = self.take(input);
