@@ -76,7 +76,7 @@ impl FrameReader {
     ///
     /// # Errors
     /// [`ProtocolError::FrameTooLarge`] as soon as a header announces more than the maximum; the
-    /// payload is not consumed, and the connection cannot go on: the same again at every call.
+    /// payload is not consumed, and the connection cannot go on.
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Part<'a>>, ProtocolError> {
         let is_first = self.held < HEADER_HELD;
         if is_first {
@@ -84,13 +84,15 @@ impl FrameReader {
             if self.held < HEADER_HELD {
                 return Ok(None);
             }
-            self.remaining = FrameHeader::parse(&self.header).length();
-        }
-        // Again at every call, if its owner goes on nevertheless.
-        if self.remaining > self.max_frame_size {
+            let length = FrameHeader::parse(&self.header).length();
+            if length > self.max_frame_size {
+                return Err(ProtocolError::FrameTooLarge);
+            }
+            self.remaining = length;
+        } else if self.remaining == 0 {
+            // Only a frame that was refused waits without a payload to come.
             return Err(ProtocolError::FrameTooLarge);
-        }
-        if !is_first && input.is_empty() {
+        } else if input.is_empty() {
             return Ok(None);
         }
         let bytes = self.take(input);
