@@ -20,7 +20,7 @@ use hgrpc_std::tokio::{
     Reply, Router, Server, ServerLimits, Stats,
 };
 use peak_alloc::PeakAlloc;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::io::{AsyncWriteExt as _, DuplexStream};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};

@@ -118,7 +118,7 @@ fn connections_and_requests_have_spans_and_unix_peers_are_known() {
     starts("connection peer=user ", "request id=1 command=who");
     starts(
         "connection peer=user ",
-        "message=the command failed failure=user 0",
+        &format!("message=the command failed failure=user {uid}"),
     );
     starts("connection peer=user ", "message=closed");
 }
