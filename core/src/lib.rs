@@ -223,4 +223,4 @@ pub mod wire;
 
 pub use error::{ApiMisuse, ProtocolError};
 pub use limits::{Limits, RefusalReason};
-pub use revision::{KeyOrder, Protocol, R0003, R0005, R0006, REVISIONS, Revision};
+pub use revision::{KeyOrder, Protocol, R0003, R0005, R0006, REVISIONS, Revision, Streaming};

@@ -18,7 +18,7 @@ pub(crate) enum Cuts {
 }
 
 impl Cuts {
-    fn next(&mut self) -> usize {
+    pub(crate) fn next(&mut self) -> usize {
         match self {
             Self::Nowhere => usize::MAX,
             Self::After(len) => *len,

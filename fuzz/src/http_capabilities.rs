@@ -69,7 +69,6 @@ fn upgrade(input: &mut Input<'_>) {
     let has_api = upgrade.split(' ').any(|item| item == API_NAME);
 
     let reply = SERVER.with(|server| exchange(server, request.as_bytes(), usize::MAX));
-    let reply = reply.expect("a whole request is answered");
     assert_eq!((reply.status, reply.is_whole), (200, true));
     let media_type = if is_upgrade {
         CBOR_MEDIA_TYPE
@@ -212,5 +211,13 @@ fn addresses(input: &mut Input<'_>) {
             is_home || !sent.has_header("authorization"),
             "{sent:?} {home:?}"
         );
+    }
+    if connected.is_ok()
+        && bits & 3 != 0
+        && let Some(call) = sent.last()
+    {
+        // The place that the handshake ended at.
+        let is_home = Some(host(&call.authority)) == home;
+        assert_eq!(call.has_header("authorization"), is_home, "{call:?}");
     }
 }

@@ -1,10 +1,10 @@
 //! Mercurial's data formats, and what a server may say of them.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use hgrpc_std::mercurial::{
-    Changeset, Delta, DeltaError, DeltaErrorKind, FileText, Manifest, ManifestEntry, PathFilter,
-    PathPattern, apply, contents,
+    Changeset, Contents, Delta, DeltaError, DeltaErrorKind, FileText, Manifest, ManifestEntry,
+    PathFilter, PathPattern, apply,
 };
 
 use crate::input::Input;
@@ -89,11 +89,15 @@ impl Read for Drops<'_> {
 }
 
 fn file(input: &mut Input<'_>) {
-    let drop = 1 + usize::from(input.byte());
+    let step = 1 + usize::from(input.byte());
     let text = input.rest();
     let parsed = FileText::parse(text);
     let mut streamed = Vec::new();
-    let result = contents(Drops(text, drop)).and_then(|mut c| c.read_to_end(&mut streamed));
+    let mut written = Contents::new(&mut streamed);
+    let result = text
+        .chunks(step)
+        .try_for_each(|bytes| written.write_all(bytes))
+        .and_then(|()| written.finish().map(|_| ()));
     let Ok(file) = parsed else {
         assert!(result.is_err());
         return;

@@ -11,6 +11,8 @@
 //! | [`human`] | frames as lines of text, for tests, tools and logs |
 //! | [`value`] | CBOR values that own their bytes |
 //! | [`diagnostic`] | encoded CBOR in the notation that people read |
+//! | `mercurial` | Mercurial's data formats, commands and repositories (feature `mercurial`) |
+//! | `tokio` | connections on tokio: a server, a client (feature `tokio`) |
 //! | `transport` | addresses, and the connections behind them (Unix, feature `transport`) |
 #![forbid(unsafe_code)]
 
@@ -18,6 +20,7 @@ pub mod blocking;
 pub mod buffer;
 pub mod diagnostic;
 pub mod encoding;
+mod host;
 #[cfg(any(feature = "http", feature = "http-server"))]
 pub mod http;
 pub mod human;
@@ -25,6 +28,8 @@ pub mod human;
 pub mod mercurial;
 pub mod respond;
 pub mod store;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 #[cfg(all(unix, feature = "transport"))]
 pub mod transport;
 pub mod value;

@@ -9,9 +9,9 @@ use hgrpc::server::{Output, OutputStream, Rejection, Responder, ResponseWriter, 
 use hgrpc::{ApiMisuse, Revision};
 
 use super::outgoing::Outgoing;
-use super::sync::{lock, wait};
 use super::{Config, ConnectionError, Failure, Gone, Reply};
 use crate::encoding::{Encoder, encoder};
+use crate::host::sync::{lock, wait};
 use crate::store::GrowableTable;
 
 pub(super) struct Conn {

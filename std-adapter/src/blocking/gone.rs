@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use super::sync::{lock, wait};
+use crate::host::sync::{lock, wait};
 
 type Callback = Box<dyn FnOnce() + Send>;
 

@@ -9,11 +9,11 @@ use hgrpc::server::{Rejection, Responder, Server, ServerAction, ServerConfig};
 use hgrpc::wire::FrameReader;
 use hgrpc::{ApiMisuse, ProtocolError, Revision};
 
-use super::config::Meter;
 use super::conn::{Conn, Reactor};
 use super::outgoing::Outgoing;
 use super::pipe::pipe;
 use super::{Call, Config, ConnectionError, Data, Gone, Reply};
+use crate::host::config::Meter;
 use crate::store::{GrowableArena, GrowableTable};
 
 /// A request that is being read.

@@ -22,9 +22,9 @@ use std::thread::{self, Thread};
 use hgrpc::wire::OutFrame;
 
 use super::ConnectionError;
-use super::config::Meter;
-use super::sync::lock;
 use super::transport::Closer;
+use crate::host::config::Meter;
+use crate::host::sync::lock;
 
 /// Frames up to this many bytes are joined with others.
 const SMALL: usize = 4 * 1024;

@@ -1,7 +1,7 @@
 //! A response that is being written.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
 
@@ -11,8 +11,8 @@ use hgrpc::{ApiMisuse, Revision};
 
 use super::conn::{Coded, Conn};
 use super::outgoing::BATCH;
-use super::refusal::Composed;
-use super::{ConnectionError, Failure, Side};
+use super::{ByteStringWriter, ConnectionError, Failure, Side};
+use crate::host::refusal::Composed;
 
 /// The response to one call.
 ///
@@ -46,6 +46,8 @@ pub struct Reply {
     has_ended: bool,
     /// 0003: all that was written are CBOR values.
     is_cbor: bool,
+    /// Bytes of a byte string of known length that are still to be written.
+    missing: u64,
 }
 
 impl Reply {
@@ -61,6 +63,7 @@ impl Reply {
             has_begun: false,
             has_ended: false,
             is_cbor: false,
+            missing: 0,
         }
     }
 
@@ -118,6 +121,7 @@ impl Reply {
         while !reader.is_empty() {
             reader.next_value().map_err(invalid)?;
         }
+        self.check_complete()?;
         self.is_cbor |= !self.has_begun && self.joined.is_empty();
         self.end_string()?;
         let mut reader = CborReader::new(values);
@@ -127,30 +131,45 @@ impl Reply {
         Ok(())
     }
 
-    /// Adds one byte string of this length, read while it is sent: a value of any size, in constant
-    /// memory.
+    /// Adds a byte string of `len` bytes, which are then written to what is returned: for content
+    /// that is large and whose receiver does not take it in chunks. (What is
+    /// [written](Write) to the reply itself is, in 0006, a byte string in chunks.)
     ///
     /// # Errors
-    /// The source failed or ended early: then the response can only [`fail`](Self::fail), as the
-    /// server's error; the connection has ended.
-    pub fn byte_string(&mut self, len: u64, source: impl Read) -> io::Result<()> {
+    /// The connection has ended.
+    pub fn byte_string(&mut self, len: u64) -> io::Result<ByteStringWriter<'_>> {
+        self.check_complete()?;
         self.is_cbor |= !self.has_begun && self.joined.is_empty();
         self.end_string()?;
         self.piece(Head::new(MAJOR_BYTES, len).as_slice())?;
-        let mut source = source.take(len);
-        let mut buffer = vec![0; self.frame_size()];
-        let mut left = len;
-        while left > 0 {
-            let read = match source.read(&mut buffer) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            self.piece(buffer.get(..read).unwrap_or_default())?;
-            left = left.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX));
-        }
+        self.missing = len;
+        Ok(ByteStringWriter::new(self))
+    }
+
+    pub(super) const fn missing(&self) -> u64 {
+        self.missing
+    }
+
+    /// Content of the byte string that was begun.
+    pub(super) fn add_content(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let Some(missing) = self.missing.checked_sub(len) else {
+            return Err(invalid(ApiMisuse::TooLarge));
+        };
+        self.piece(bytes)?;
+        self.missing = missing;
         Ok(())
+    }
+
+    /// Whether something else may come: not inside of a byte string.
+    fn check_complete(&self) -> io::Result<()> {
+        match self.missing {
+            0 => Ok(()),
+            missing => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("a byte string of the response lacks {missing} bytes"),
+            )),
+        }
     }
 
     fn add_value(&mut self, value: Value<'_>) -> io::Result<()> {
@@ -166,8 +185,9 @@ impl Reply {
     /// # Errors
     /// The connection has ended.
     pub fn finish(mut self) -> io::Result<()> {
-        let result = self.finish_all();
-        if let (Err(error), true) = (&result, self.is_encoder_broken) {
+        let result = self.check_complete().and_then(|()| self.finish_all());
+        let is_incomplete = self.is_encoder_broken || self.missing > 0;
+        if let (Err(error), true) = (&result, is_incomplete) {
             self.fail_with(&Failure::server(error))?;
         } else {
             self.end(result.is_ok());
@@ -253,6 +273,7 @@ impl Reply {
     // --- layer 1: bytes as a byte string of a CBOR sequence (0006) ---
 
     fn add_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.check_complete()?;
         self.is_cbor = false;
         if !self.revision().has_settings() {
             return self.piece(bytes);

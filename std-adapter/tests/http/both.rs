@@ -123,6 +123,20 @@ fn strings_are_read_in_pieces_passed_over_or_gathered() {
     }
 }
 
+/// What a command announced and did not write is an error, not other bytes.
+#[test]
+fn a_byte_string_is_as_long_as_announced() {
+    let served = Served::read_write();
+    for offer in OFFERS {
+        let client = client(&served, offer);
+        let commands = [Command::new("short"), Command::new("echo")];
+        let [mut short, echo] = <[_; 2]>::try_from(client.batch(&commands).unwrap()).unwrap();
+        let result = short.bytes().and_then(|string| string.read_all(100));
+        assert!(matches!(result, Err(Error::Server(_))), "{result:?}");
+        assert!(echo.one_value().is_ok());
+    }
+}
+
 #[test]
 fn a_request_has_data() {
     let served = Served::read_write();

@@ -36,7 +36,7 @@ impl Served {
             .command("pattern", |call, reply| {
                 let len: u64 = call.arg("len")?;
                 if call.arg("definite")? {
-                    reply.cbor(&pattern(len))?;
+                    io::copy(&mut Pattern::new(len), &mut reply.byte_string(len)?)?;
                 } else {
                     io::copy(&mut Pattern::new(len), reply)?;
                 }
@@ -49,6 +49,10 @@ impl Served {
                     reply.flush()?;
                 }
                 Err(Failure::format("cannot do %s because %s", ["this", "that"]))
+            })
+            .command("short", |_, reply| {
+                reply.byte_string(10)?.write_all(b"nine byte")?;
+                Ok(())
             })
             .command("crash", |_, _| Err(Failure::server("boom")))
             .command("data", |call, reply| {
@@ -74,6 +78,7 @@ impl Served {
                 CommandInfo::pull().arg("len", len).arg("definite", flag()),
             ),
             ("fail", CommandInfo::pull().arg("late", flag())),
+            ("short", CommandInfo::pull()),
             ("crash", CommandInfo::pull()),
             ("data", CommandInfo::pull()),
             ("set", CommandInfo::push()),
@@ -120,14 +125,6 @@ impl Drop for Served {
 /// The byte at a place: no run, no period that a frame's length divides.
 fn byte_at(place: u64) -> u8 {
     (place.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
-}
-
-/// A byte string of the pattern, encoded.
-pub(crate) fn pattern(len: u64) -> Vec<u8> {
-    let content: Vec<u8> = (0..len).map(byte_at).collect();
-    Value::Bytes(content)
-        .encode(hgrpc::KeyOrder::Bytewise)
-        .unwrap()
 }
 
 /// So many bytes of the pattern.

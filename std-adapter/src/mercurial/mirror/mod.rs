@@ -27,8 +27,6 @@ mod fetch;
 mod format;
 mod index;
 mod read;
-#[cfg(test)]
-mod tests;
 mod write;
 
 use std::collections::BTreeMap;
@@ -148,16 +146,9 @@ impl Mirror {
                 text,
             )?;
         }
-        for (log, node) in self.index.logs() {
-            let key = self.index.key(log).flatten();
-            let parents = self.index.revision(key, &node).map(|stored| stored.parents);
-            let text = self.text(log, &node);
-            check(
-                "a revision has another hash",
-                &node,
-                parents.unwrap_or_default(),
-                text,
-            )?;
+        for (key, node, parents) in self.index.in_order() {
+            let text = self.texts.text(&self.index, key, &node);
+            check("a revision has another hash", &node, parents, text)?;
         }
         Ok(count)
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::args::Checked;
 use super::select::{number, select};
-use super::send;
+use super::{send, send_text};
 use crate::blocking::{Failure, Reply};
 use crate::mercurial::values::{bytes, count, map, nodes};
 use crate::mercurial::{Node, Phase, Repository, Text};
@@ -53,7 +53,7 @@ pub(super) fn changesetdata(
         entries.extend(text.as_ref().map(|text| following("revision", text.len())));
         send(reply, &map(entries))?;
         if let Some(text) = text {
-            reply.byte_string(text.len(), text)?;
+            send_text(reply, text.len(), text)?;
         }
     }
     let selected: HashSet<_> = selected.into_iter().collect();

@@ -19,7 +19,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::io;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use hgrpc::KeyOrder;
@@ -88,4 +88,11 @@ impl Commands {
 fn send(reply: &mut Reply, value: &Value) -> Result<(), Failure> {
     let encoded = value.encode(KeyOrder::Bytewise).map_err(io::Error::other)?;
     Ok(reply.cbor(&encoded)?)
+}
+
+/// Adds a text as one byte string, without holding it. One that is shorter than was said makes the
+/// response fail at its end.
+fn send_text(reply: &mut Reply, len: u64, text: impl Read) -> Result<(), Failure> {
+    io::copy(&mut text.take(len), &mut reply.byte_string(len)?)?;
+    Ok(())
 }
