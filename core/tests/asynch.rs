@@ -543,6 +543,19 @@ fn futures_are_send_where_the_halves_are() {
     is_send(&client.next_action());
 }
 
+#[test]
+fn what_the_drivers_are_made_of_is_send_and_sync() {
+    fn is_both<T: Send + Sync>() {}
+    is_both::<hgrpc::server::Server<hgrpc::R0005>>();
+    is_both::<hgrpc::client::Client>();
+    is_both::<hgrpc::store::FixedStore<4, 256>>();
+    is_both::<hgrpc::wire::FrameReader>();
+    is_both::<Responder>();
+    is_both::<hgrpc::server::ResponseWriter>();
+    #[cfg(feature = "link")]
+    is_both::<hgrpc::link::Link>();
+}
+
 #[cfg(feature = "link")]
 mod line {
     use hgrpc::io::asynch::{LineError, LinkedLine, ReceiveError};
