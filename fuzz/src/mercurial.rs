@@ -1,10 +1,10 @@
 //! Mercurial's data formats, and what a server may say of them.
 
-use std::io::{self, Read};
+use std::io::Write;
 
 use hgrpc_std::mercurial::{
-    Changeset, Contents, Delta, DeltaError, DeltaErrorKind, FileText, Manifest, ManifestEntry, PathFilter,
-    PathPattern, apply,
+    Changeset, Contents, Delta, DeltaError, DeltaErrorKind, FileText, Manifest, ManifestEntry,
+    PathFilter, PathPattern, apply,
 };
 
 use crate::input::Input;
@@ -83,7 +83,9 @@ fn file(input: &mut Input<'_>) {
     let text = input.rest();
     let parsed = FileText::parse(text);
     let mut streamed = Contents::new(Vec::new());
-    let written = text.chunks(drop).try_for_each(|part| streamed.write_all(part));
+    let written = text
+        .chunks(drop)
+        .try_for_each(|part| streamed.write_all(part));
     let streamed = written.and_then(|()| streamed.finish());
     let Ok(file) = parsed else {
         assert!(streamed.is_err());

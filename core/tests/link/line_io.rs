@@ -86,7 +86,7 @@ fn serve(rx: Rx, tx: Tx, mut console: impl FnMut(&[u8])) -> Vec<LinkError> {
     let mut config = LinkConfig::new(1 << 16);
     // The threads may have to wait for a processor.
     config.patience = 100;
-    let mut line: LinkedLine<_, _, _, 64> =
+    let line: LinkedLine<_, _, _, 64> =
         LinkedLine::new(rx, tx, |text: &[u8]| console(text), config);
     loop {
         let (reader, writer) = match line.connect() {
