@@ -5,5 +5,7 @@ mod client;
 mod commands;
 mod emulator;
 mod host;
+mod large;
+mod log;
 mod refusals;
 mod resets;
