@@ -186,6 +186,7 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `embedded-io-v0_7` | the module `io`: drivers over embedded-io 0.7 |
+//! | `embedded-io-async-v0_7` | the module `io::asynch`: drivers over embedded-io-async 0.7; also the feature above |
 //! | `link` | the module `link`: frames over a raw line, such as a UART |
 //! | `defmt` | `defmt::Format` for every public type |
 //!
@@ -222,4 +223,4 @@ pub mod wire;
 
 pub use error::{ApiMisuse, ProtocolError};
 pub use limits::{Limits, RefusalReason};
-pub use revision::{KeyOrder, Protocol, R0003, R0005, R0006, REVISIONS, Revision};
+pub use revision::{KeyOrder, Protocol, R0003, R0005, R0006, REVISIONS, Revision, Streaming};

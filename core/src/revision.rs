@@ -35,6 +35,18 @@ pub enum KeyOrder {
     Bytewise,
 }
 
+/// Numbers of frame types that are the same in all revisions, or of one revision alone.
+pub(crate) mod number {
+    pub(crate) const COMMAND_REQUEST: u8 = 0x1;
+    pub(crate) const ERROR_RESPONSE: u8 = 0x5;
+    pub(crate) const TEXT_OUTPUT: u8 = 0x6;
+    pub(crate) const PROGRESS: u8 = 0x7;
+    /// 0006.
+    pub(crate) const SENDER_PROTOCOL_SETTINGS: u8 = 0x8;
+    /// 0006.
+    pub(crate) const STREAM_SETTINGS: u8 = 0x9;
+}
+
 impl Revision {
     /// The revision's number as it is written: `0003`, `0005` or `0006`.
     pub const fn name(self) -> &'static str {
@@ -133,6 +145,22 @@ impl Revision {
         }
     }
 
+    /// The number of [`response_kind`](Self::response_kind).
+    pub(crate) const fn response_number(self) -> u8 {
+        match self {
+            Self::R0003 => 0x4,
+            Self::R0005 | Self::R0006 => 0x3,
+        }
+    }
+
+    /// The number of `command-data`.
+    pub(crate) const fn data_number(self) -> u8 {
+        match self {
+            Self::R0003 => 0x3,
+            Self::R0005 | Self::R0006 => 0x2,
+        }
+    }
+
     /// Whether responses open with a status map (0005 and 0006).
     pub const fn has_status_map(self) -> bool {
         !matches!(self, Self::R0003)
@@ -158,8 +186,28 @@ mod sealed {
 /// ([`R0003`], [`R0005`], [`R0006`], for firmware that speaks one revision: the code of the others
 /// is then dropped by the compiler, and the reactor does not store which one it speaks).
 pub trait Protocol: Copy + core::fmt::Debug + sealed::Sealed {
+    /// Whether a server streams all data, whatever its configuration says; see [`Streaming`].
+    const STREAMS: bool = false;
+
     /// The revision.
     fn revision(self) -> Revision;
+}
+
+/// A revision, by value or by type, whose servers stream all data
+/// ([`DataMode::Stream`](crate::server::DataMode::Stream)) by type: the code that collects data is
+/// dropped by the compiler. For clients it says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Streaming<P: Protocol>(pub P);
+
+impl<P: Protocol> sealed::Sealed for Streaming<P> {}
+impl<P: Protocol> Protocol for Streaming<P> {
+    const STREAMS: bool = true;
+
+    #[inline(always)]
+    fn revision(self) -> Revision {
+        self.0.revision()
+    }
 }
 
 impl sealed::Sealed for Revision {}
@@ -201,6 +249,26 @@ mod tests {
         }
         assert_eq!(Revision::R0005.kind_number(FrameKind::BytesResponse), None);
         assert_eq!(Revision::from_name("0004"), None);
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_kinds() {
+        use crate::wire::FrameKind::*;
+        for revision in REVISIONS {
+            for (number, kind) in [
+                (number::COMMAND_REQUEST, CommandRequest),
+                (revision.data_number(), CommandData),
+                (revision.response_number(), revision.response_kind()),
+                (number::ERROR_RESPONSE, ErrorResponse),
+                (number::TEXT_OUTPUT, TextOutput),
+                (number::PROGRESS, Progress),
+            ] {
+                assert_eq!(revision.kind(number), kind);
+            }
+        }
+        let settings = [number::SENDER_PROTOCOL_SETTINGS, number::STREAM_SETTINGS];
+        let kinds = settings.map(|number| Revision::R0006.kind(number));
+        assert_eq!(kinds, [SenderProtocolSettings, StreamSettings]);
     }
 
     #[test]

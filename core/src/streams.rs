@@ -5,39 +5,38 @@ use crate::wire::StreamId;
 /// A set of stream IDs of one parity, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub(crate) struct StreamSet([u32; 4]);
+pub(crate) struct StreamSet([u8; 16]);
 
 impl StreamSet {
-    pub(crate) const EMPTY: Self = Self([0; 4]);
+    pub(crate) const EMPTY: Self = Self([0; 16]);
 
-    /// The word of a stream's bit, and the bit. A stream's number is half its ID.
+    /// The byte of a stream's bit, and the bit. A stream's number is half its ID, seven bits: its
+    /// byte is always there, and the compiler sees that.
     #[inline]
-    fn place(&mut self, id: StreamId) -> (&mut u32, u32) {
-        let [a, b, c, d] = &mut self.0;
+    pub(crate) fn place(&mut self, id: StreamId) -> Option<(&mut u8, u8)> {
         let number = id.value() >> 1;
-        let word = match number >> 5 {
-            0 => a,
-            1 => b,
-            2 => c,
-            _ => d,
-        };
-        (word, 1u32.wrapping_shl(u32::from(number)))
+        let byte = self.0.get_mut(usize::from(number >> 3))?;
+        Some((byte, 1u8.wrapping_shl(u32::from(number))))
     }
 
-    pub(crate) fn contains(self, id: StreamId) -> bool {
-        let mut copy = self;
-        let (word, bit) = copy.place(id);
-        *word & bit != 0
+    pub(crate) fn contains(mut self, id: StreamId) -> bool {
+        self.place(id).is_some_and(|(byte, bit)| *byte & bit != 0)
     }
 
     pub(crate) fn insert(&mut self, id: StreamId) {
-        let (word, bit) = self.place(id);
-        *word |= bit;
+        if let Some((byte, bit)) = self.place(id) {
+            *byte |= bit;
+        }
     }
 
     pub(crate) fn remove(&mut self, id: StreamId) {
-        let (word, bit) = self.place(id);
-        *word &= !bit;
+        if let Some((byte, bit)) = self.place(id) {
+            *byte &= !bit;
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        crate::bytes::clear(&mut self.0);
     }
 
     /// The IDs in the set, ascending; `odd` is the parity that the set stands for.

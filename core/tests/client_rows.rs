@@ -186,6 +186,35 @@ fn streamed_data() {
     }
 }
 
+#[test]
+fn data_goes_on_without_the_request() {
+    for revision in ALL {
+        let mut cli = Cli::new(revision, config(true, false));
+        let (call, _) = cli.call(CallData::Stream).unwrap();
+        assert!(call.into_data().is_none());
+        let (mut call, _) = cli.call(CallData::Bytes(b"ab")).unwrap();
+        assert!(cli.next(&mut call).is_some());
+        let (mut whole, mut stream) = (call, cli.call(CallData::Stream).unwrap().0);
+        while cli.next(&mut stream).is_some() {}
+        let id = stream.request_id();
+        let mut stream = stream.into_data().unwrap();
+        assert_eq!(stream.request_id(), id);
+        assert!(stream.wants_data() && cli.next(&mut stream).is_none());
+        for (chunk, last) in [(&b"ab"[..], false), (b"c", true)] {
+            let mut out = cli.client.output(cli.store.split().0);
+            let sent = bytes(&stream.data_frame(&mut out, chunk, last).unwrap().unwrap());
+            let flags = if last { EOS } else { CONTINUATION };
+            let kind = data_kind(revision);
+            assert_eq!(sent, frame(id.value(), 1, 0, kind, flags, chunk));
+        }
+        while cli.next(&mut whole).is_some() {}
+        for ended in [whole.into_data(), stream.into_data()] {
+            let ended = ended.unwrap();
+            assert!(ended.is_ended() && !ended.wants_data());
+        }
+    }
+}
+
 // D8, K-09
 #[test]
 fn d8_request_ids_wrap_and_skip_those_in_use() {

@@ -34,6 +34,8 @@ pub enum Kind {
     Server,
     /// Steps of one client.
     Client,
+    /// A captured exchange over HTTP.
+    Exchange,
 }
 
 impl Kind {
@@ -90,10 +92,7 @@ fn read(path: &Path) -> Result<VectorFile, String> {
     match file.remove("schema") {
         Some(Value::Number(n)) if n.as_u64() == Some(1) => {}
         Some(Value::String(name)) if name == "captured-exchange/1" => {
-            return Err(
-                "captured exchanges are not replayed yet; give the folders 0003, 0005 and 0006"
-                    .into(),
-            );
+            return captured(path, file);
         }
         other => return Err(format!("unknown schema {other:?}")),
     }
@@ -116,6 +115,23 @@ fn read(path: &Path) -> Result<VectorFile, String> {
         path: path.to_owned(),
         revision,
         kind,
+        cases,
+    })
+}
+
+/// A file of captured exchanges.
+fn captured(path: &Path, mut file: serde_json::Map<String, Value>) -> Result<VectorFile, String> {
+    let Some(Value::Array(cases)) = file.remove("exchanges") else {
+        return Err("`exchanges` is not an array".into());
+    };
+    file.remove("group");
+    if let Some(name) = file.keys().next() {
+        return Err(format!("unknown field {name:?}"));
+    }
+    Ok(VectorFile {
+        path: path.to_owned(),
+        revision: Revision::R0006,
+        kind: Kind::Exchange,
         cases,
     })
 }

@@ -46,6 +46,18 @@ impl core::fmt::Display for ArgsError {
 
 impl core::error::Error for ArgsError {}
 
+/// Arguments as a type of their own: every struct made by [`args!`](crate::args) is one.
+///
+/// A type that borrows nothing is one for every lifetime, so that frameworks can take it as a
+/// handler's parameter.
+pub trait FromArgs<'a>: Sized {
+    /// Takes the arguments that the type names.
+    ///
+    /// # Errors
+    /// The first field that cannot be filled, and why.
+    fn from_args(args: &Args<'a>) -> Result<Self, ArgsError>;
+}
+
 /// A command's arguments: a map from byte strings to any values (messages.md, "Command request").
 ///
 /// A view of the map's encoding. Look-up and iteration walk it: work is linear in its length.
@@ -71,24 +83,30 @@ impl<'a> Args<'a> {
         let mut reader = CborReader::inside(bytes);
         let args = Self::read(&mut reader)?;
         if reader.is_empty() {
-            Ok(args)
+            Ok(Self(args))
         } else {
             Err(CborError::Malformed)
         }
     }
 
+    /// The arguments in a value that is a valid argument map.
+    pub(super) const fn of(value: Value<'a>) -> Self {
+        Self(value)
+    }
+
     /// Takes an argument map off the front of what `reader` has left, in one pass.
-    pub(super) fn read(reader: &mut CborReader<'a>) -> Result<Self, CborError> {
+    pub(super) fn read(reader: &mut CborReader<'a>) -> Result<Value<'a>, CborError> {
         let start = reader.rest();
         let mut items = reader.map()?;
         while reader.has_next(&mut items)? {
-            reader.byte_string()?;
-            reader.next_value()?;
+            match reader.value() {
+                Some(key) if !key.is_byte_string() => return Err(CborError::Malformed),
+                Some(_) if reader.value().is_some() => {}
+                _ => return Err(reader.error()),
+            }
         }
-        let len = start.len().saturating_sub(reader.rest().len());
-        Ok(Self(Value::new_unchecked(
-            start.get(..len).unwrap_or_default(),
-        )))
+        let len = start.len().wrapping_sub(reader.rest().len());
+        Ok(Value::new_unchecked(start.get(..len).unwrap_or_default()))
     }
 
     /// The whole map's encoding, as it was received; an empty map if there was none.
@@ -103,8 +121,9 @@ impl<'a> Args<'a> {
 
     /// The first value with this key.
     pub fn find(&self, key: &[u8]) -> Option<Value<'a>> {
-        self.iter()
-            .find(|(k, _)| *k == *key)
+        self.0
+            .entries()?
+            .find(|(k, _)| k.is_bytes(key))
             .map(|(_, value)| value)
     }
 
@@ -186,7 +205,8 @@ impl core::iter::FusedIterator for ArgsIter<'_> {}
 /// Makes a struct of a command's arguments, with `from_args` to fill it from [`Args`].
 ///
 /// A field is an argument with the field's name as its key, or the key given after it in
-/// parentheses. A field's type is any that implements `minicbor::Decode`. An `Option` is `None` if
+/// parentheses. A field's type is any that implements [`FromValue`](crate::cbor::FromValue) or
+/// `minicbor::Decode`. An `Option` is `None` if
 /// the argument is missing or `null`; a field with a value after `=` has that value if the argument
 /// is missing; any other is required. Arguments that no field names are ignored. A struct may have
 /// one lifetime: that of the bytes which it borrows.
@@ -229,7 +249,7 @@ macro_rules! args {
             $($(#[$fmeta])* $fvis $field: $type,)*
         }
         $crate::args!(@impl [$vis] [$($life)?] $name {
-            $($field ($crate::args!(@key $field $($key)?)) ($($default)?))*
+            $($field ($type) ($crate::args!(@key $field $($key)?)) ($($default)?))*
         });
     };
     (@key $field:ident) => { ::core::stringify!($field) };
@@ -238,23 +258,36 @@ macro_rules! args {
         impl<$life> $name<$life> {
             $crate::args!(@from [$vis] $life $fields);
         }
+        impl<$life> $crate::cbor::FromArgs<$life> for $name<$life> {
+            fn from_args(args: &$crate::cbor::Args<$life>) -> ::core::result::Result<Self, $crate::cbor::ArgsError> {
+                <$name<$life>>::from_args(args)
+            }
+        }
     };
     (@impl [$vis:vis] [] $name:ident $fields:tt) => {
         impl $name {
             $crate::args!(@from [$vis] 'args_of_hgrpc [<'args_of_hgrpc>] $fields);
         }
+        impl<'args_of_hgrpc> $crate::cbor::FromArgs<'args_of_hgrpc> for $name {
+            fn from_args(
+                args: &$crate::cbor::Args<'args_of_hgrpc>,
+            ) -> ::core::result::Result<Self, $crate::cbor::ArgsError> {
+                <$name>::from_args(args)
+            }
+        }
     };
-    (@from [$vis:vis] $life:lifetime $([$($generics:tt)*])? { $($field:ident ($key:expr) ($($default:expr)?))* }) => {
+    (@from [$vis:vis] $life:lifetime $([$($generics:tt)*])? { $($field:ident ($type:ty) ($key:expr) ($($default:expr)?))* }) => {
         /// Takes the arguments that the fields name.
         ///
         /// # Errors
         /// The first field that cannot be filled, and why.
-        #[allow(unused_variables)]
+        #[allow(unused_variables, unused_imports)]
         $vis fn from_args $($($generics)*)? (
             args: &$crate::cbor::Args<$life>,
         ) -> ::core::result::Result<Self, $crate::cbor::ArgsError> {
+            use $crate::cbor::{ByHand as _, ByMinicbor as _};
             ::core::result::Result::Ok(Self {
-                $($field: match $crate::args!(@get args $key, $($default)?) {
+                $($field: match $crate::args!(@get args $type, $key, $($default)?) {
                     ::core::result::Result::Ok(value) => value,
                     ::core::result::Result::Err(why) => {
                         return ::core::result::Result::Err($crate::cbor::ArgsError {
@@ -266,11 +299,12 @@ macro_rules! args {
             })
         }
     };
-    (@get $args:ident $key:expr,) => {
-        $args.value(::core::primitive::str::as_bytes($key))
+    (@get $args:ident $type:ty, $key:expr,) => {
+        (&$crate::cbor::Field::<$type>(::core::marker::PhantomData))
+            .read($args, ::core::primitive::str::as_bytes($key))
     };
-    (@get $args:ident $key:expr, $default:expr) => {
-        match $args.value(::core::primitive::str::as_bytes($key)) {
+    (@get $args:ident $type:ty, $key:expr, $default:expr) => {
+        match $crate::args!(@get $args $type, $key,) {
             ::core::result::Result::Err($crate::cbor::ArgError::Missing) => {
                 ::core::result::Result::Ok($default)
             }

@@ -3,7 +3,7 @@
 
 use crate::bytes::shift_down;
 
-use super::item::{BREAK, MAJOR_BYTES, MAJOR_TEXT, read_head};
+use super::item::{BREAK, MAJOR_BYTES, MAJOR_TEXT, argument_of, read_head};
 
 /// The initial bytes of floats of 16, 32 and 64 bits.
 const HALF: u8 = 0xf9;
@@ -17,7 +17,7 @@ pub(super) fn shorten_floats(bytes: &mut [u8]) -> usize {
     let mut end = bytes.len();
     while let Some(rest) = bytes.get(at..end) {
         let Ok(head) = read_head(rest) else { break };
-        if let Some((short, len)) = shorter(head.initial, head.argument) {
+        if let Some((short, len)) = shorter(head.initial, argument_of(rest, head)) {
             let spare = head.len.saturating_sub(len);
             if let Some(target) = bytes.get_mut(at..end) {
                 target
@@ -34,7 +34,7 @@ pub(super) fn shorten_floats(bytes: &mut [u8]) -> usize {
         at = at.saturating_add(head.len);
         let is_string = matches!(head.major(), MAJOR_BYTES | MAJOR_TEXT);
         if is_string && !head.is_indefinite() && head.initial != BREAK {
-            at = at.saturating_add(usize::try_from(head.argument).unwrap_or(usize::MAX));
+            at = at.saturating_add(head.argument);
         }
     }
     end

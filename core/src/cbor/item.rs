@@ -3,6 +3,8 @@
 //! Specification: messages.md, "CBOR"; RFC 8949, appendix C. Iterative, depth-bounded, and the
 //! same in every build: no Cargo feature changes what is accepted.
 
+use heapless::Vec;
+
 /// Most levels of nesting: containers (arrays, maps) and tags count, the outermost is level 1, and
 /// a 17th is refused (messages.md, "CBOR").
 pub const MAX_NESTING: usize = 16;
@@ -56,7 +58,8 @@ impl core::error::Error for CborError {}
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct ItemHead {
     pub(super) initial: u8,
-    pub(super) argument: u64,
+    /// The argument; `usize::MAX` where it does not fit, as no such length or count fits in memory.
+    pub(super) argument: usize,
     /// Bytes of the head itself, 1 to 9.
     pub(super) len: usize,
 }
@@ -74,19 +77,19 @@ impl ItemHead {
 /// How many argument bytes follow an initial byte; an error for the reserved values 28 to 30, and
 /// for 31 where no indefinite length exists. The break is let through.
 fn argument_len(initial: u8) -> Result<u8, CborError> {
-    match initial & 0x1f {
+    const INDEFINITE: u32 =
+        1 << MAJOR_BYTES | 1 << MAJOR_TEXT | 1 << MAJOR_ARRAY | 1 << MAJOR_MAP | 1 << MAJOR_SIMPLE;
+    let info = initial & 0x1f;
+    match info {
         0..=23 => Ok(0),
-        24 => Ok(1),
-        25 => Ok(2),
-        26 => Ok(4),
-        27 => Ok(8),
-        31 if !matches!(initial >> 5, MAJOR_UNSIGNED | MAJOR_NEGATIVE | MAJOR_TAG) => Ok(0),
+        24..=27 => Ok(1u8.wrapping_shl(u32::from(info & 3))),
+        31 if INDEFINITE.wrapping_shr(u32::from(initial >> 5)) & 1 != 0 => Ok(0),
         _ => Err(CborError::Malformed),
     }
 }
 
 /// Two bytes for a simple value that one byte could hold are not well-formed.
-fn check_simple(initial: u8, argument: u64) -> Result<(), CborError> {
+fn check_simple(initial: u8, argument: usize) -> Result<(), CborError> {
     if initial == 0xf8 && argument < 32 {
         return Err(CborError::Malformed);
     }
@@ -95,76 +98,221 @@ fn check_simple(initial: u8, argument: u64) -> Result<(), CborError> {
 
 /// Reads the head at the front of `bytes`. A break is a head too: initial byte `0xff`.
 pub(super) fn read_head(bytes: &[u8]) -> Result<ItemHead, CborError> {
-    let (&initial, rest) = bytes.split_first().ok_or(CborError::Incomplete)?;
-    let wanted = usize::from(argument_len(initial)?);
-    let mut argument = u64::from(initial & 0x1f);
-    if wanted > 0 {
-        argument = 0;
-        for &byte in rest.get(..wanted).ok_or(CborError::Incomplete)? {
-            argument = (argument << 8) | u64::from(byte);
-        }
-        check_simple(initial, argument)?;
+    let mut cursor = Cursor::new(bytes);
+    if !cursor.head() {
+        return Err(cursor.error);
     }
     Ok(ItemHead {
-        initial,
-        argument,
-        len: wanted.wrapping_add(1),
+        initial: cursor.initial,
+        argument: cursor.argument,
+        len: bytes.len().wrapping_sub(cursor.rest.len()),
     })
 }
 
-/// Open levels with an indefinite length are marked by counts that no definite one is given.
-const ARRAY_OPEN: usize = usize::MAX;
-const MAP_AT_KEY: usize = usize::MAX - 1;
-const MAP_AT_VALUE: usize = usize::MAX - 2;
+/// Bytes, and the last head that was taken off them.
+///
+/// Its methods return little, and leave the rest here: what does not fit a register or two is
+/// expensive to return.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub(super) struct Cursor<'a> {
+    pub(super) rest: &'a [u8],
+    pub(super) argument: usize,
+    pub(super) initial: u8,
+    /// Why there was nothing to take.
+    pub(super) error: CborError,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            rest: bytes,
+            argument: 0,
+            initial: 0,
+            error: CborError::Incomplete,
+        }
+    }
+
+    /// Takes a head. `false`: there is none, see `error`.
+    #[inline(never)]
+    pub(super) fn head(&mut self) -> bool {
+        self.error = CborError::Incomplete;
+        let Some((&initial, mut rest)) = self.rest.split_first() else {
+            return false;
+        };
+        let Ok(mut wanted) = argument_len(initial) else {
+            self.error = CborError::Malformed;
+            return false;
+        };
+        let mut argument = usize::from(initial & 0x1f);
+        if wanted > 0 {
+            argument = 0;
+        }
+        while wanted > 0 {
+            let Some((&byte, after)) = rest.split_first() else {
+                return false;
+            };
+            rest = after;
+            argument = if argument > usize::MAX >> 8 {
+                usize::MAX
+            } else {
+                (argument << 8) | usize::from(byte)
+            };
+            wanted = wanted.wrapping_sub(1);
+        }
+        if check_simple(initial, argument).is_err() {
+            self.error = CborError::Malformed;
+            return false;
+        }
+        self.rest = rest;
+        self.initial = initial;
+        self.argument = argument;
+        true
+    }
+
+    /// Takes the content of a string whose head was taken.
+    pub(super) fn content(&mut self) -> Option<&'a [u8]> {
+        let (content, rest) = self.rest.split_at_checked(self.argument)?;
+        self.rest = rest;
+        Some(content)
+    }
+
+    /// Takes a whole value, which lies inside of `depth` levels. `None`: there is none, see
+    /// `error`; nothing is taken.
+    #[inline(never)]
+    pub(super) fn value(&mut self, depth: u8) -> Option<&'a [u8]> {
+        let start = self.rest;
+        if !self.head() {
+            return None;
+        }
+        // Most values are scalars and short strings: those need no levels.
+        let is_whole = match self.initial {
+            0x40..=0x5b | 0x60..=0x7b => self.content().is_some(),
+            0x00..=0x3f | 0xe0..=0xfe => true,
+            _ => false,
+        };
+        if !is_whole {
+            self.rest = start;
+            return self.nested(depth);
+        }
+        start.get(..start.len().wrapping_sub(self.rest.len()))
+    }
+
+    /// [`value`](Self::value) for every kind of value.
+    #[inline(never)]
+    fn nested(&mut self, depth: u8) -> Option<&'a [u8]> {
+        let start = self.rest;
+        let mut levels = Levels::inside(depth);
+        loop {
+            match self.rest.first() {
+                Some(&initial) if levels.check(initial).is_err() => {
+                    self.error = CborError::Malformed;
+                    break;
+                }
+                _ => {}
+            }
+            if !self.head() {
+                break;
+            }
+            let mut step = levels.step(self.initial, self.argument);
+            if let Ok(Step::Content) = step {
+                if self.content().is_none() {
+                    self.error = CborError::Incomplete;
+                    break;
+                }
+                step = Ok(levels.string_done());
+            }
+            match step {
+                Ok(Step::Done) => {
+                    let len = start.len().wrapping_sub(self.rest.len());
+                    return start.get(..len);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    self.error = error;
+                    break;
+                }
+            }
+        }
+        self.rest = start;
+        None
+    }
+}
+
+/// The argument of the head that these bytes begin with, whole: for numbers, not for lengths.
+pub(super) fn argument_of(bytes: &[u8], head: ItemHead) -> u64 {
+    let argument = bytes.get(1..head.len).unwrap_or_default();
+    if argument.is_empty() {
+        return u64::from(head.initial & 0x1f);
+    }
+    argument
+        .iter()
+        .fold(0, |value, byte| (value << 8) | u64::from(*byte))
+}
+
+/// Open levels with an indefinite length are marked by counts that no definite one is given. Each
+/// item flips the lowest bit: a map is at a key or at a value; of an array, both mean the same.
+const MAP_AT_KEY: usize = usize::MAX;
+const MAP_AT_VALUE: usize = usize::MAX - 1;
+const ARRAY_OPEN: usize = usize::MAX - 2;
 /// Where a count does not fit, the bytes do not fit in memory either.
-const MOST_ITEMS: usize = usize::MAX - 3;
+const MOST_ITEMS: usize = usize::MAX - 4;
 
 /// What a head means for the value around it.
+#[derive(Clone, Copy)]
 enum Step {
     /// The value goes on.
     More,
     /// The value ends with this head.
     Done,
-    /// So many bytes of a string follow; then [`Levels::string_done`].
-    Content(u64),
+    /// A string's content follows, as many bytes as the head's argument says; then
+    /// [`Levels::string_done`].
+    Content,
 }
 
 /// The levels that are open inside of one value.
 #[derive(Clone, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Levels {
     /// Items still to come per open level.
-    counts: [usize; MAX_NESTING],
-    depth: u8,
+    counts: Vec<usize, MAX_NESTING>,
+    /// How many may be open.
     limit: u8,
-    /// Major type of the indefinite string that is open; 0 if none is.
+    /// Initial byte of the indefinite string that is open; 0 if none is.
     chunked: u8,
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Levels {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "Levels({=[?]}, {=u8})",
+            self.counts.as_slice(),
+            self.chunked
+        );
+    }
 }
 
 impl Levels {
     /// None open, for a value that lies inside of `outer` levels.
     const fn inside(outer: u8) -> Self {
         Self {
-            counts: [0; MAX_NESTING],
-            depth: 0,
+            counts: Vec::new(),
             // `MAX_NESTING`, checked below.
             limit: 16u8.saturating_sub(outer),
             chunked: 0,
         }
     }
 
-    /// The innermost level, if any is open.
-    fn top(&mut self) -> Option<&mut usize> {
-        self.counts.get_mut(usize::from(self.depth.checked_sub(1)?))
-    }
-
     /// Whether an item may begin so here. The rest of its head need not have come.
     fn check(&mut self, initial: u8) -> Result<(), CborError> {
-        let is_allowed = if self.chunked != 0 {
-            // Only definite strings of the same type, and the break.
-            initial == BREAK || (initial >> 5 == self.chunked && initial & 0x1f != 31)
+        let is_allowed = if initial == BREAK {
+            let top = self.counts.last().copied().unwrap_or(0);
+            // In a string in chunks, or at the start of an item of indefinite length.
+            self.chunked != 0 || (top > MOST_ITEMS && top != MAP_AT_VALUE)
         } else {
-            initial != BREAK || matches!(self.top(), Some(&mut (ARRAY_OPEN | MAP_AT_KEY)))
+            // A chunk is a definite string of the same type: another byte with the same major type.
+            self.chunked == 0 || matches!(initial ^ self.chunked, 1..=0x1f)
         };
         if is_allowed {
             Ok(())
@@ -174,41 +322,38 @@ impl Levels {
     }
 
     /// Acts on a whole head.
-    fn step(&mut self, initial: u8, argument: u64) -> Result<Step, CborError> {
+    fn step(&mut self, initial: u8, argument: usize) -> Result<Step, CborError> {
         let is_indefinite = initial & 0x1f == 31;
-        let items = usize::try_from(argument).unwrap_or(usize::MAX);
         let major = initial >> 5;
         let count = match major {
             MAJOR_BYTES | MAJOR_TEXT if is_indefinite => {
-                self.chunked = major;
+                self.chunked = initial;
                 return Ok(Step::More);
             }
-            MAJOR_BYTES | MAJOR_TEXT => return Ok(Step::Content(argument)),
+            MAJOR_BYTES | MAJOR_TEXT => return Ok(Step::Content),
             MAJOR_ARRAY if is_indefinite => ARRAY_OPEN,
             MAJOR_MAP if is_indefinite => MAP_AT_KEY,
-            MAJOR_ARRAY => items.min(MOST_ITEMS),
-            MAJOR_MAP => items.saturating_mul(2).min(MOST_ITEMS),
+            MAJOR_ARRAY => argument.min(MOST_ITEMS),
+            MAJOR_MAP => argument.min(MOST_ITEMS / 2).wrapping_mul(2),
             MAJOR_TAG => 1,
             _ => {
-                if initial != BREAK {
-                } else if self.chunked != 0 {
+                if initial == BREAK {
+                    if self.chunked == 0 {
+                        self.counts.pop();
+                    }
                     self.chunked = 0;
-                } else {
-                    self.depth = self.depth.saturating_sub(1);
                 }
                 return Ok(self.item_done());
             }
         };
-        if self.depth >= self.limit {
+        if self.counts.len() >= usize::from(self.limit) {
             return Err(CborError::NestedTooDeep);
         }
         if count == 0 {
             return Ok(self.item_done());
         }
-        self.depth = self.depth.saturating_add(1);
-        if let Some(top) = self.top() {
-            *top = count;
-        }
+        // There is room: no limit is above the capacity.
+        let _ = self.counts.push(count);
         Ok(Step::More)
     }
 
@@ -223,18 +368,16 @@ impl Levels {
 
     /// Counts an item as complete, with the levels that end with it.
     fn item_done(&mut self) -> Step {
-        while let Some(top) = self.top() {
-            match *top {
-                ARRAY_OPEN => {}
-                MAP_AT_KEY => *top = MAP_AT_VALUE,
-                MAP_AT_VALUE => *top = MAP_AT_KEY,
-                1 => {
-                    self.depth = self.depth.saturating_sub(1);
-                    continue;
-                }
-                more => *top = more.saturating_sub(1),
+        while let Some(top) = self.counts.last_mut() {
+            if *top > MOST_ITEMS {
+                *top ^= 1;
+                return Step::More;
             }
-            return Step::More;
+            *top = top.wrapping_sub(1);
+            if *top > 0 {
+                return Step::More;
+            }
+            self.counts.pop();
         }
         Step::Done
     }
@@ -257,7 +400,7 @@ pub struct ValueScanner {
     missing: u8,
     started: bool,
     argument: u64,
-    /// Bytes of a string still to pass over.
+    /// Bytes of a string still to pass over: a stream may be longer than memory.
     skip: u64,
 }
 
@@ -325,11 +468,12 @@ impl ValueScanner {
                     };
                 }
                 if self.missing == 0 {
-                    check_simple(self.initial, self.argument)?;
-                    step = self.levels.step(self.initial, self.argument)?;
-                    if let Step::Content(content) = step {
-                        self.skip = content;
-                        if content == 0 {
+                    let argument = usize::try_from(self.argument).unwrap_or(usize::MAX);
+                    check_simple(self.initial, argument)?;
+                    step = self.levels.step(self.initial, argument)?;
+                    if let Step::Content = step {
+                        self.skip = self.argument;
+                        if self.skip == 0 {
                             step = self.levels.string_done();
                         }
                     }
@@ -343,46 +487,6 @@ impl ValueScanner {
     }
 }
 
-/// What is left after a string's content.
-fn after_content(rest: &[u8], content: u64) -> Result<&[u8], CborError> {
-    usize::try_from(content)
-        .ok()
-        .and_then(|content| rest.get(content..))
-        .ok_or(CborError::Incomplete)
-}
-
-/// The length of the value at the front of `bytes`, which lies inside of `depth` levels.
-pub(super) fn skip_value(bytes: &[u8], depth: u8) -> Result<usize, CborError> {
-    let head = read_head(bytes)?;
-    let rest = bytes.get(head.len..).unwrap_or_default();
-    // Most values are scalars and short strings: those need no levels.
-    let rest = match head.major() {
-        MAJOR_UNSIGNED | MAJOR_NEGATIVE => rest,
-        MAJOR_SIMPLE if head.initial != BREAK => rest,
-        MAJOR_BYTES | MAJOR_TEXT if !head.is_indefinite() => after_content(rest, head.argument)?,
-        _ => skip_nested(bytes, depth)?,
-    };
-    Ok(bytes.len().wrapping_sub(rest.len()))
-}
-
-/// What is left after the value at the front of `rest`.
-fn skip_nested(mut rest: &[u8], depth: u8) -> Result<&[u8], CborError> {
-    let mut levels = Levels::inside(depth);
-    loop {
-        levels.check(*rest.first().ok_or(CborError::Incomplete)?)?;
-        let head = read_head(rest)?;
-        rest = rest.get(head.len..).unwrap_or_default();
-        let mut step = levels.step(head.initial, head.argument)?;
-        if let Step::Content(content) = step {
-            rest = after_content(rest, content)?;
-            step = levels.string_done();
-        }
-        if let Step::Done = step {
-            return Ok(rest);
-        }
-    }
-}
-
 /// The length of the one well-formed value, of any kind, at the front of `bytes`.
 ///
 /// Work is linear in that length. To follow a value that comes in many parts, use
@@ -391,7 +495,8 @@ fn skip_nested(mut rest: &[u8], depth: u8) -> Result<&[u8], CborError> {
 /// # Errors
 /// [`CborError::Incomplete`] when more input is needed; otherwise why there is no value.
 pub fn value_len(bytes: &[u8]) -> Result<usize, CborError> {
-    skip_value(bytes, 0)
+    let mut cursor = Cursor::new(bytes);
+    cursor.value(0).map(<[u8]>::len).ok_or(cursor.error)
 }
 
 #[cfg(test)]

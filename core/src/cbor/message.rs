@@ -166,6 +166,13 @@ impl<'a> MessageArgs<'a> {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Atoms<'a>(Value<'a>);
 
+impl Default for Atoms<'_> {
+    /// No atoms.
+    fn default() -> Self {
+        Self(Value::new_unchecked(&[0x80]))
+    }
+}
+
 impl<'a> Atoms<'a> {
     /// Decodes the payload of a `text-output` frame. Work is linear in the bytes.
     ///

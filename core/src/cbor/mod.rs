@@ -4,7 +4,8 @@
 //!
 //! What is received is read by a small reader of our own: iterative, bounded to [`MAX_NESTING`]
 //! levels, the same in every build. Everything read is a view of the input. minicbor's traits are
-//! for single typed values: [`Value::decode`], [`Args::value`], [`CborWriter::value`].
+//! for single typed values: [`Value::decode`], [`Args::value`], [`CborWriter::value`]; the usual
+//! types of [`args!`](crate::args) are read without it ([`FromValue`]).
 
 #![cfg_attr(
     test,
@@ -22,6 +23,7 @@ mod args;
 mod args_writer;
 mod error_message;
 mod float;
+mod from_value;
 mod item;
 mod message;
 mod pieces;
@@ -38,9 +40,12 @@ mod utf8;
 mod value;
 mod write;
 
-pub use args::{ArgError, Args, ArgsError, ArgsIter};
+pub use args::{ArgError, Args, ArgsError, ArgsIter, FromArgs};
 pub use args_writer::ArgsWriter;
 pub use error_message::ErrorMessage;
+pub use from_value::FromValue;
+#[doc(hidden)]
+pub use from_value::{ByHand, ByMinicbor, Field};
 pub use item::{
     CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_SIMPLE, MAJOR_TAG,
     MAJOR_TEXT, MAJOR_UNSIGNED, MAX_NESTING, ValueScanner, value_len,

@@ -58,7 +58,7 @@ impl<'a> Iterator for Pieces<'a> {
                 && matches!(head.major(), MAJOR_BYTES | MAJOR_TEXT)
                 && !head.is_indefinite()
             {
-                self.content = usize::try_from(head.argument).ok()?;
+                self.content = head.argument;
             }
         }
         let (piece, rest) = self.rest.split_at_checked(len)?;

@@ -1,6 +1,6 @@
 //! Takes values off the front of borrowed bytes.
 
-use super::item::{BREAK, CborError, MAJOR_ARRAY, MAJOR_MAP, read_head, skip_value};
+use super::item::{BREAK, CborError, Cursor, MAJOR_ARRAY, MAJOR_MAP};
 use super::{ByteString, Value};
 
 /// Reads CBOR values, one after the other, from borrowed bytes (messages.md, "CBOR").
@@ -10,7 +10,7 @@ use super::{ByteString, Value};
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CborReader<'a> {
-    rest: &'a [u8],
+    cursor: Cursor<'a>,
     depth: u8,
 }
 
@@ -18,15 +18,18 @@ pub struct CborReader<'a> {
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Items {
-    left: u64,
-    is_indefinite: bool,
+    /// [`INDEFINITE`] for an indefinite length.
+    left: usize,
 }
+
+/// More items than memory holds: that many of a definite length are counted as one less.
+const INDEFINITE: usize = usize::MAX;
 
 impl<'a> CborReader<'a> {
     /// A reader of these bytes.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self {
-            rest: bytes,
+            cursor: Cursor::new(bytes),
             depth: 0,
         }
     }
@@ -34,28 +37,31 @@ impl<'a> CborReader<'a> {
     /// A reader of bytes that will lie, or have lain, inside of one map.
     pub(super) const fn inside(bytes: &'a [u8]) -> Self {
         Self {
-            rest: bytes,
+            cursor: Cursor::new(bytes),
             depth: 1,
         }
     }
 
     /// What has not been read yet.
     pub const fn rest(&self) -> &'a [u8] {
-        self.rest
+        self.cursor.rest
     }
 
     /// Whether everything has been read.
     pub const fn is_empty(&self) -> bool {
-        self.rest.is_empty()
+        self.cursor.rest.is_empty()
     }
 
-    fn take(&mut self, len: usize) -> Result<&'a [u8], CborError> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(len)
-            .ok_or(CborError::Incomplete)?;
-        self.rest = rest;
-        Ok(taken)
+    /// [`next_value`](Self::next_value), which returns more than fits registers.
+    #[inline]
+    pub(super) fn value(&mut self) -> Option<Value<'a>> {
+        self.cursor.value(self.depth).map(Value::new_unchecked)
+    }
+
+    /// Why there was nothing to take.
+    #[inline]
+    pub(super) const fn error(&self) -> CborError {
+        self.cursor.error
     }
 
     /// Takes exactly one well-formed value of any kind. Work is linear in its length.
@@ -63,8 +69,7 @@ impl<'a> CborReader<'a> {
     /// # Errors
     /// Why there is no value; nothing is taken then.
     pub fn next_value(&mut self) -> Result<Value<'a>, CborError> {
-        let len = skip_value(self.rest, self.depth)?;
-        self.take(len).map(Value::new_unchecked)
+        self.value().ok_or(self.error())
     }
 
     /// Takes one byte string, definite or in chunks.
@@ -76,19 +81,24 @@ impl<'a> CborReader<'a> {
     }
 
     fn enter(&mut self, major: u8) -> Result<Items, CborError> {
-        let head = read_head(self.rest)?;
-        if head.major() != major {
+        let mut cursor = self.cursor;
+        if !cursor.head() {
+            return Err(cursor.error);
+        }
+        if cursor.initial >> 5 != major {
             return Err(CborError::Malformed);
         }
         if usize::from(self.depth) >= super::MAX_NESTING {
             return Err(CborError::NestedTooDeep);
         }
-        self.take(head.len)?;
-        self.depth = self.depth.saturating_add(1);
-        Ok(Items {
-            left: head.argument,
-            is_indefinite: head.is_indefinite(),
-        })
+        self.cursor = cursor;
+        self.depth = self.depth.wrapping_add(1);
+        let left = if cursor.initial & 0x1f == 31 {
+            INDEFINITE
+        } else {
+            cursor.argument.min(INDEFINITE - 1)
+        };
+        Ok(Items { left })
     }
 
     /// Enters an array: its items are read next, each after [`has_next`](Self::has_next).
@@ -133,17 +143,17 @@ impl<'a> CborReader<'a> {
     /// # Errors
     /// [`CborError::Incomplete`] at the end of the bytes inside an indefinite length.
     pub fn has_next(&mut self, items: &mut Items) -> Result<bool, CborError> {
-        if items.is_indefinite {
-            match self.rest.split_first() {
+        if items.left == INDEFINITE {
+            match self.cursor.rest.split_first() {
                 None => return Err(CborError::Incomplete),
-                Some((&BREAK, rest)) => self.rest = rest,
+                Some((&BREAK, rest)) => self.cursor.rest = rest,
                 Some(_) => return Ok(true),
             }
-        } else if let Some(left) = items.left.checked_sub(1) {
-            items.left = left;
+        } else if items.left > 0 {
+            items.left = items.left.wrapping_sub(1);
             return Ok(true);
         }
-        self.depth = self.depth.saturating_sub(1);
+        self.depth = self.depth.wrapping_sub(1);
         Ok(false)
     }
 }

@@ -65,23 +65,25 @@ impl<'a> CommandRequest<'a> {
     pub fn decode(bytes: &'a [u8], revision: Revision) -> Result<Self, RequestError> {
         let mut reader = CborReader::new(bytes);
         let mut items = reader.map()?;
-        let (mut name, mut args, mut redirect) = (None, None, None);
+        let [mut name, mut args, mut redirect] = [None; 3];
         while reader.has_next(&mut items)? {
-            let key = reader.next_value()?.as_bytes();
-            let is = |known: &[u8]| key.is_some_and(|key| key == *known);
-            let is_repeated = if is(b"name") {
-                name.replace(reader.byte_string()?).is_some()
-            } else if is(b"args") {
-                args.replace(Args::read(&mut reader)?).is_some()
-            } else if revision.has_settings() && is(b"redirect") {
-                let map = RedirectTargets::from_value(reader.next_value()?)
-                    .ok_or(RequestError::Malformed)?;
-                redirect.replace(map).is_some()
+            let key = reader.value().ok_or(reader.error())?;
+            let is_args = key.is_bytes(b"args");
+            let value = if is_args {
+                Args::read(&mut reader)?
             } else {
-                reader.next_value()?;
-                false
+                reader.value().ok_or(reader.error())?
             };
-            if is_repeated {
+            let (slot, is_right) = if is_args {
+                (&mut args, true)
+            } else if key.is_bytes(b"name") {
+                (&mut name, value.is_byte_string())
+            } else if revision.has_settings() && key.is_bytes(b"redirect") {
+                (&mut redirect, value.is_map())
+            } else {
+                continue;
+            };
+            if !is_right || slot.replace(value).is_some() {
                 return Err(RequestError::Malformed);
             }
         }
@@ -89,9 +91,11 @@ impl<'a> CommandRequest<'a> {
             return Err(RequestError::Malformed);
         }
         Ok(Self {
-            name: name.ok_or(RequestError::MissingName)?,
-            args: args.unwrap_or_default(),
-            redirect,
+            name: name
+                .and_then(|name: Value<'a>| name.as_bytes())
+                .ok_or(RequestError::MissingName)?,
+            args: args.map_or(Args::EMPTY, Args::of),
+            redirect: redirect.map(RedirectTargets),
         })
     }
 }

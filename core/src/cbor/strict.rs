@@ -110,7 +110,7 @@ pub fn check_strict(bytes: &[u8]) -> Result<StrictValues, StrictError> {
             Err(_) => return Err(StrictError::Malformed),
         };
         rest = rest.get(head.len..).unwrap_or_default();
-        let argument = usize::try_from(head.argument).unwrap_or(usize::MAX);
+        let argument = head.argument;
         let opened = match head.major() {
             MAJOR_BYTES if head.is_indefinite() => {
                 in_chunks = true;

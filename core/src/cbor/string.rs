@@ -1,7 +1,7 @@
 //! Strings, definite or in chunks, without gathering them.
 
 use super::Value;
-use super::item::{BREAK, MAJOR_BYTES, MAJOR_TEXT, read_head};
+use super::item::{BREAK, Cursor, MAJOR_BYTES, MAJOR_TEXT};
 use super::utf8::{self, Utf8Decoder};
 
 /// Where a string's bytes are.
@@ -38,20 +38,62 @@ impl<'a> Iterator for Chunks<'a> {
             if !slice.is_empty() {
                 return Some(slice);
             }
-            let head = read_head(self.encoded).ok()?;
-            if head.initial == BREAK {
-                self.encoded = &[];
+            let mut cursor = Cursor::new(core::mem::take(&mut self.encoded));
+            if !cursor.head() || cursor.initial == BREAK {
                 return None;
             }
-            let (_, rest) = self.encoded.split_at_checked(head.len)?;
-            let (chunk, rest) = rest.split_at_checked(usize::try_from(head.argument).ok()?)?;
-            self.slice = chunk;
-            self.encoded = rest;
+            self.slice = cursor.content()?;
+            self.encoded = cursor.rest;
         }
     }
 }
 
 impl core::iter::FusedIterator for Chunks<'_> {}
+
+impl<'a> Chunks<'a> {
+    /// The pieces of a string of this major type. Nothing is encoded where its length is definite.
+    fn of(value: Value<'a>, major: u8) -> Option<Self> {
+        let mut cursor = Cursor::new(value.as_cbor());
+        if !cursor.head() || cursor.initial >> 5 != major {
+            return None;
+        }
+        let is_indefinite = cursor.initial & 0x1f == 31;
+        let (slice, encoded): (_, &[u8]) = if is_indefinite {
+            (&[][..], cursor.rest)
+        } else {
+            (cursor.rest, &[])
+        };
+        Some(Self { slice, encoded })
+    }
+
+    fn eq_slice(self, mut other: &[u8]) -> bool {
+        // Byte by byte: `memcmp` is larger than this, and keys are short.
+        for chunk in self {
+            for byte in chunk {
+                match other.split_first() {
+                    Some((first, rest)) if first == byte => other = rest,
+                    _ => return false,
+                }
+            }
+        }
+        other.is_empty()
+    }
+}
+
+impl<'a> Value<'a> {
+    /// Whether the value is a byte string with this content. Less code than a comparison with what
+    /// [`as_bytes`](Self::as_bytes) gives.
+    #[inline(never)]
+    pub(super) fn is_bytes(self, content: &[u8]) -> bool {
+        // A short string of definite length needs no reading.
+        let chunks = match self.as_cbor().split_first() {
+            Some((0x40..=0x57, slice)) if slice.len() != content.len() => None,
+            Some((0x40..=0x57, slice)) => Some(ByteString::from_slice(slice).chunks()),
+            _ => Chunks::of(self, MAJOR_BYTES),
+        };
+        chunks.is_some_and(|chunks| chunks.eq_slice(content))
+    }
+}
 
 impl<'a> ByteString<'a> {
     /// The byte string of these bytes.
@@ -65,18 +107,11 @@ impl<'a> ByteString<'a> {
 
     /// The content of a string of this major type.
     fn with_major(value: Value<'a>, major: u8) -> Option<Self> {
-        let head = read_head(value.as_cbor()).ok()?;
-        let (_, rest) = value.as_cbor().split_at_checked(head.len)?;
-        if head.major() != major {
-            return None;
+        let mut chunks = Chunks::of(value, major)?;
+        if chunks.encoded.is_empty() {
+            return Some(Self::from_slice(chunks.slice));
         }
-        if !head.is_indefinite() {
-            return Some(Self::from_slice(rest));
-        }
-        let mut chunks = Chunks {
-            slice: &[],
-            encoded: rest,
-        };
+        let rest = chunks.encoded;
         let first = chunks.next().unwrap_or_default();
         Some(Self(if chunks.next().is_some() {
             Repr::Chunked(rest)
@@ -130,15 +165,8 @@ impl<'a> ByteString<'a> {
         Some(len)
     }
 
-    fn eq_slice(&self, mut other: &[u8]) -> bool {
-        for chunk in self.chunks() {
-            // Not `strip_prefix`, which keeps a panic path where it is not inlined.
-            match other.split_at_checked(chunk.len()) {
-                Some((front, rest)) if front == chunk => other = rest,
-                _ => return false,
-            }
-        }
-        other.is_empty()
+    fn eq_slice(&self, other: &[u8]) -> bool {
+        self.chunks().eq_slice(other)
     }
 
     /// Whether the content is UTF-8 as a whole.
@@ -251,7 +279,7 @@ impl<'a> Text<'a> {
         let text = ByteString::with_major(value, MAJOR_TEXT)?;
         // In a text string, no character may be cut by a chunk's end (RFC 8949, 3.2.3).
         text.chunks()
-            .all(|chunk| core::str::from_utf8(chunk).is_ok())
+            .all(|chunk| ByteString::from_slice(chunk).is_utf8())
             .then_some(Self(text))
     }
 

@@ -1,8 +1,8 @@
 //! One well-formed value, as its encoding.
 
 use super::item::{
-    CborError, ItemHead, MAJOR_ARRAY, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_UNSIGNED, read_head,
-    value_len,
+    CborError, ItemHead, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_UNSIGNED,
+    argument_of, read_head, value_len,
 };
 use super::reader::Items;
 use super::{ArgError, ByteString, CborReader, Text};
@@ -74,13 +74,19 @@ impl<'a> Value<'a> {
     /// The value as an unsigned integer, whatever the length of its encoding.
     pub fn as_u64(&self) -> Option<u64> {
         let head = self.head()?;
-        (head.major() == MAJOR_UNSIGNED).then_some(head.argument)
+        (head.major() == MAJOR_UNSIGNED).then_some(argument_of(self.0, head))
+    }
+
+    /// [`as_u64`](Self::as_u64) for numbers that fit, in less code: no arithmetic of 64 bits.
+    pub(super) fn as_u16(&self) -> Option<u16> {
+        let head = self.head().filter(|head| head.major() == MAJOR_UNSIGNED)?;
+        head.argument.try_into().ok()
     }
 
     /// The value as an integer that fits; `None` for larger ones too.
     pub fn as_i64(&self) -> Option<i64> {
         let head = self.head()?;
-        let argument = i64::try_from(head.argument).ok()?;
+        let argument = i64::try_from(argument_of(self.0, head)).ok()?;
         match head.major() {
             MAJOR_UNSIGNED => Some(argument),
             // −1 − argument, the bitwise complement.
@@ -101,6 +107,11 @@ impl<'a> Value<'a> {
     /// Whether the value is `null`.
     pub const fn is_null(&self) -> bool {
         matches!(self.0, [0xf6])
+    }
+
+    /// Whether the value is a byte string.
+    pub(super) fn is_byte_string(&self) -> bool {
+        self.major() == Some(MAJOR_BYTES)
     }
 
     /// Whether the value is a map.
@@ -167,7 +178,7 @@ impl<'a> Iterator for Elements<'a> {
 
     fn next(&mut self) -> Option<Value<'a>> {
         if self.reader.has_next(&mut self.items).ok()? {
-            self.reader.next_value().ok()
+            self.reader.value()
         } else {
             // Nothing more: an iterator may be asked again.
             self.reader = CborReader::new(&[]);
@@ -189,8 +200,8 @@ impl<'a> Iterator for Entries<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.reader.has_next(&mut self.items).ok()? {
-            let key = self.reader.next_value().ok()?;
-            Some((key, self.reader.next_value().ok()?))
+            let key = self.reader.value()?;
+            Some((key, self.reader.value()?))
         } else {
             self.reader = CborReader::new(&[]);
             None

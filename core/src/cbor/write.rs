@@ -7,6 +7,7 @@ use super::item::{
     MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_TEXT, MAJOR_UNSIGNED,
 };
 use super::{Args, ByteString, CborError};
+use crate::bytes::copy;
 use crate::error::ApiMisuse;
 
 /// The head of an item in its shortest form, 1 to 9 bytes inline.
@@ -37,8 +38,29 @@ impl Head {
     }
 
     /// The head of something that has `len` bytes or items.
-    pub(super) fn of_len(major: u8, len: usize) -> Self {
-        Self::new(major, u64::try_from(len).unwrap_or(u64::MAX))
+    pub(crate) fn of_len(major: u8, len: usize) -> Self {
+        match u32::try_from(len) {
+            Ok(short) => Self::short(major, short),
+            Err(_) => Self::new(major, u64::try_from(len).unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// [`new`](Self::new) without arithmetic of 64 bits.
+    fn short(major: u8, value: u32) -> Self {
+        // Bytes of the argument, and what the initial byte says of them.
+        let (width, info) = match value {
+            0..24 => (0, value),
+            24..=0xff => (1, 24),
+            0x100..=0xffff => (2, 25),
+            _ => (4, 26),
+        };
+        let [.., info] = info.to_be_bytes();
+        let spare = 32u32.wrapping_sub(8u32.wrapping_mul(u32::from(width)));
+        let [a, b, c, d] = value.checked_shl(spare).unwrap_or_default().to_be_bytes();
+        Self {
+            bytes: [(major << 5) | info, a, b, c, d, 0, 0, 0, 0],
+            len: 1u8.wrapping_add(width),
+        }
     }
 
     /// The head's bytes.
@@ -81,11 +103,7 @@ impl<'b> CborWriter<'b> {
             .buffer
             .get_mut(self.used..end)
             .ok_or(ApiMisuse::TooLarge)?;
-        // Not `copy_from_slice`: its length check would stay in the program as a panic.
-        target
-            .iter_mut()
-            .zip(bytes)
-            .for_each(|(to, from)| *to = *from);
+        copy(target, bytes);
         self.used = end;
         Ok(())
     }
@@ -294,6 +312,19 @@ impl defmt::Format for RequestPieces<'_> {
     }
 }
 
+impl RequestPieces<'static> {
+    /// Nothing.
+    pub(crate) const EMPTY: Self = Self {
+        start: &[],
+        args: &[],
+        name_head: [0; 14],
+        name_head_len: 0,
+        name: &[],
+        redirect_key: &[],
+        redirect: &[],
+    };
+}
+
 impl<'a> RequestPieces<'a> {
     /// The request for the command `name`. `redirect` is an encoded map; it is left out if empty,
     /// and so is `args`.
@@ -430,6 +461,17 @@ mod tests {
             prop_assert_eq!(request.name, &name[..]);
             prop_assert_eq!(request.args.as_cbor(), args.as_cbor());
             prop_assert_eq!(request.redirect.map(|r| r.as_cbor()), redirect);
+        }
+    }
+
+    #[test]
+    fn short_heads_are_heads() {
+        for value in [0, 23, 24, 0xff, 0x100, 0xffff, 0x1_0000, u32::MAX] {
+            let [short, new] = [
+                Head::short(MAJOR_MAP, value),
+                Head::new(MAJOR_MAP, value.into()),
+            ];
+            assert_eq!(short.as_slice(), new.as_slice());
         }
     }
 

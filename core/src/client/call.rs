@@ -3,10 +3,11 @@
 
 use super::{Announcement, Client};
 use crate::cbor::{ContentEncoding, EncodedArgs, RequestPieces};
+use crate::revision::number;
 use crate::store::{Entry, Phase, Table};
 use crate::wire::{
-    CommandDataFlags, CommandRequestFlags, FrameHeader, FrameKind, MAX_LENGTH, MAX_SLICES,
-    OutFrame, RequestId, SettingsFlags, StreamFlags, StreamId, TypeFlags,
+    CommandDataFlags, CommandRequestFlags, FrameHeader, MAX_LENGTH, MAX_SLICES, OutFrame,
+    RequestId, SettingsFlags, StreamFlags, StreamId, TypeFlags,
 };
 use crate::{ApiMisuse, Protocol, Revision};
 
@@ -120,17 +121,17 @@ impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
     fn frame<'b>(
         &mut self,
         id: RequestId,
-        kind: FrameKind,
+        number: u8,
         flags: TypeFlags,
         slices: [&'b [u8]; MAX_SLICES],
     ) -> OutFrame<'b> {
+        // They lie in memory, so that their sum is a number.
         let length = slices
             .iter()
-            .fold(0usize, |sum, s| sum.saturating_add(s.len()));
+            .fold(0usize, |sum, s| sum.wrapping_add(s.len()));
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let stream_flags = StreamFlags::NONE.with(StreamFlags::BEGIN, !self.client.has_begun);
         self.client.has_begun = true;
-        let number = self.client.revision().kind_number(kind).unwrap_or(0);
         OutFrame::new(
             FrameHeader::new(length, id, STREAM, stream_flags, number, flags),
             slices,
@@ -146,7 +147,7 @@ impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
         let slices = settings_slices(self.client.config.announcement?);
         Some(self.frame(
             id,
-            FrameKind::SenderProtocolSettings,
+            number::SENDER_PROTOCOL_SETTINGS,
             SettingsFlags::EOS.into(),
             slices,
         ))
@@ -233,6 +234,30 @@ impl<'a> Call<'a> {
     /// Whether [`data_frame`](Self::data_frame) is what comes next.
     pub const fn wants_data(&self) -> bool {
         matches!((self.stage, self.data), (Stage::Data, CallData::Stream))
+    }
+
+    /// The call without what it borrowed, once its request's frames were taken: what is left is
+    /// data that is [handed in](Self::data_frame) as it comes. So a driver need not keep the request
+    /// for as long as its data flows.
+    ///
+    /// `None`: frames of the request, or data that was given whole, are still to be taken.
+    pub fn into_data(self) -> Option<Call<'static>> {
+        let data = match (self.stage, self.data) {
+            (Stage::Request, _) | (Stage::Data, CallData::None | CallData::Bytes(_)) => {
+                return None;
+            }
+            (Stage::Data, CallData::Stream) => CallData::Stream,
+            (Stage::Ended, _) => CallData::None,
+        };
+        Some(Call {
+            request_id: self.request_id,
+            order: self.order,
+            pieces: RequestPieces::EMPTY,
+            data,
+            taken: self.taken,
+            data_taken: 0,
+            stage: self.stage,
+        })
     }
 
     /// The table's entry, as long as it is this call's.
@@ -324,7 +349,7 @@ impl<'a> Call<'a> {
         let slices = cut(self.pieces.slices(), start, end);
         out.frame(
             self.request_id,
-            FrameKind::CommandRequest,
+            number::COMMAND_REQUEST,
             flags.into(),
             slices,
         )
@@ -382,7 +407,7 @@ impl<'a> Call<'a> {
         let slices = [bytes, &[], &[], &[], &[], &[]];
         out.frame(
             self.request_id,
-            FrameKind::CommandData,
+            out.client.revision().data_number(),
             flags.into(),
             slices,
         )

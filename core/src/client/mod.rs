@@ -200,6 +200,19 @@ impl<P: Protocol> Client<P> {
         }
     }
 
+    /// Begins anew, for the next connection; the store beside it is to be
+    /// [cleared](crate::store::FixedStore::clear), and calls of before are to be dropped.
+    pub fn restart(&mut self, protocol: P) {
+        self.protocol = protocol;
+        self.is_spent = false;
+        self.has_begun = false;
+        self.has_settings = false;
+        self.pending = 0;
+        self.next_id = RequestId::new(1);
+        self.incoming.clear();
+        self.frame.task = receive::Task::Skip(None);
+    }
+
     /// Bytes of memory that the reactor takes.
     pub const SIZE: usize = core::mem::size_of::<Self>();
 

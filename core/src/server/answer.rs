@@ -1,12 +1,13 @@
 //! Responses that are known as a whole, as sources of frames (messages.md, "Responses";
 //! revision-0006.md, 7).
 
+use super::output::{Draft, Payload, length_of};
 use super::text::{self, FailureKind, compose_refusal};
-use super::writer::Next;
-use super::{Output, Push, Rejection, Responder, ResponseWriter, Server};
+use super::writer::{Next, Phase};
+use super::{Output, Rejection, Responder, ResponseWriter, Server};
 use crate::cbor::{Head, MessageArgs, Pieces, STATUS_OK, Value};
 use crate::store::Table;
-use crate::wire::{ErrorFlags, FrameKind, OutFrame, RequestId, ResponseFlags};
+use crate::wire::{ErrorFlags, OutFrame, RequestId, ResponseFlags};
 use crate::{ApiMisuse, Protocol};
 
 /// A value of a response (0006), as CBOR.
@@ -93,9 +94,7 @@ impl<'a> Failure<'a> {
 pub struct Answer<'a> {
     writer: ResponseWriter,
     body: Body<'a>,
-    /// Bytes bodies of 0003 and 0005: bytes taken.
-    taken: usize,
-    /// 0006: pieces that were not begun, and the one that is being pushed.
+    /// Pieces that were not begun, and the one that is being sent.
     pieces: BodyPieces<'a>,
     piece: Option<&'a [u8]>,
 }
@@ -124,7 +123,6 @@ impl<P: Protocol> Server<P> {
         let writer = self.begin_with(table, responder, needs)?;
         Ok(Answer {
             writer,
-            taken: 0,
             pieces: body.pieces(),
             body,
             piece: None,
@@ -205,78 +203,110 @@ impl<'a> Answer<'a> {
         if self.is_ended() {
             return Ok(None);
         }
-        let has_pieces = out.server.revision().has_settings();
-        match self.body {
-            Body::Failure(ref mut failure) => self.writer.fail(out, scratch, &[], failure),
-            Body::Bytes(bytes) if !has_pieces => self.next_chunk(out, bytes, ResponseFlags::NONE),
-            Body::Cbor(bytes) if !has_pieces => {
-                let flags = ResponseFlags::CBOR;
-                let is_flagged = !out.server.revision().has_status_map();
-                self.next_chunk(out, bytes, ResponseFlags::NONE.with(flags, is_flagged))
-            }
-            Body::Redirect(status) => match self.writer.redirect(out, status)? {
-                Some(frame) => Ok(Some(frame)),
-                None => self.writer.finish_encoded(out, scratch, &[]),
-            },
-            Body::Bytes(_) | Body::Cbor(_) | Body::Objects(_) => self.next_of_pieces(out, scratch),
+        if !out.server.revision().has_settings() {
+            return self.plain_frame(out);
         }
+        let id = self.request_id();
+        let mut payload: Payload<'b> = [&[]; _];
+        let draft = self.draft(out, scratch, &mut payload)?;
+        Ok(draft.map(|draft| out.seal(id, draft, payload)))
     }
 
-    /// messages.md, "Responses", 0003 and 0005: one frame if it fits, else chunks, in 0005 with the
-    /// status map in a frame of its own.
-    fn next_chunk<'b, T: Table + ?Sized, P: Protocol>(
-        &'b mut self,
-        out: &mut Output<'_, T, P>,
-        bytes: &'a [u8],
-        flags: ResponseFlags,
-    ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
-        out.check(self.writer.responder())?;
-        let frame_size = out.frame_size();
-        let mut status: &'static [u8] = &[];
-        if out.server.revision().has_status_map() && !self.writer.has_begun() {
-            status = STATUS_OK;
-        }
-        let rest = bytes.get(self.taken..).unwrap_or(&[]);
-        let is_last = rest.len().saturating_add(status.len()) <= frame_size;
-        let chunk = match (is_last, status.is_empty()) {
-            (true, _) => rest,
-            (false, true) => rest.get(..frame_size).unwrap_or(rest),
-            (false, false) => &[],
-        };
-        self.taken = self.taken.saturating_add(chunk.len());
-        let end = if is_last {
-            ResponseFlags::EOS
-        } else {
-            ResponseFlags::CONTINUATION
-        };
-        Ok(Some(self.writer.whole_frame(
-            out,
-            (flags | end).into(),
-            is_last,
-            status,
-            chunk,
-        )))
-    }
-
-    fn next_of_pieces<'b, T: Table + ?Sized, P: Protocol>(
+    /// The next frame of 0006, but for being made.
+    fn draft<'b, T: Table + ?Sized, P: Protocol>(
         &'b mut self,
         out: &mut Output<'_, T, P>,
         scratch: &'b mut [u8],
+        payload: &mut Payload<'b>,
+    ) -> Result<Option<Draft>, ApiMisuse> {
+        match self.body {
+            Body::Failure(ref mut failure) => {
+                self.writer.fail_draft(out, scratch, &[], failure, payload)
+            }
+            Body::Redirect(status) => match self.writer.redirect_draft(out, status, payload)? {
+                Some(draft) => Ok(Some(draft)),
+                None => self.writer.finish_draft(out, false, scratch, &[], payload),
+            },
+            _ => self.joined_draft(out, scratch, payload),
+        }
+    }
+
+    /// messages.md, "Responses", 0003 and 0005. Bytes: one frame if they fit, else chunks, in 0005
+    /// with the status map in a frame of its own. Objects: a frame for each piece.
+    #[inline(always)]
+    fn plain_frame<'b, T: Table + ?Sized, P: Protocol>(
+        &'b mut self,
+        out: &mut Output<'_, T, P>,
     ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
+        out.check(self.writer.responder())?;
+        let id = self.request_id();
+        let revision = out.server.revision();
+        let frame_size = out.frame_size();
+        let writer = &mut self.writer;
+        let (is_bytes, is_cbor) = match self.body {
+            Body::Failure(ref mut failure) => {
+                let (draft, payload) = failure.compose(revision, frame_size, false)?;
+                writer.phase = Phase::Ended;
+                return Ok(Some(out.seal(id, draft, payload)));
+            }
+            Body::Bytes(_) => (true, false),
+            Body::Cbor(_) => (true, !revision.has_status_map()),
+            Body::Objects(_) | Body::Redirect(_) => (false, false),
+        };
+        let rest = loop {
+            let piece = self.piece.unwrap_or_default();
+            match piece.get(writer.sent..) {
+                Some(rest) if !rest.is_empty() => break rest,
+                _ => {
+                    writer.sent = 0;
+                    self.piece = self.pieces.next();
+                    if self.piece.is_none() {
+                        break &[];
+                    }
+                }
+            }
+        };
+        let has_status = revision.has_status_map() && writer.phase == Phase::Start;
+        let status: &[u8] = if has_status { STATUS_OK } else { &[] };
+        let room = frame_size.saturating_sub(status.len());
+        let is_end = if is_bytes {
+            rest.len() <= room
+        } else {
+            rest.is_empty() && !has_status
+        };
+        let chunk = if is_end || !has_status {
+            rest.get(..frame_size).unwrap_or(rest)
+        } else {
+            &[]
+        };
+        writer.sent = writer.sent.saturating_add(chunk.len());
+        writer.phase = if is_end { Phase::Ended } else { Phase::Body };
+        let mut draft = Draft::data(revision, is_end, false);
+        if is_cbor {
+            draft.flags = draft.flags.union(ResponseFlags::CBOR.into());
+        }
+        let payload = [status, chunk, &[], &[], &[], &[]];
+        Ok(Some(out.seal(id, draft, payload)))
+    }
+
+    /// 0006: small pieces are joined.
+    fn joined_draft<'b, T: Table + ?Sized, P: Protocol>(
+        &'b mut self,
+        out: &mut Output<'_, T, P>,
+        scratch: &'b mut [u8],
+        payload: &mut Payload<'b>,
+    ) -> Result<Option<Draft>, ApiMisuse> {
         let (next, piece) = loop {
             let Some(piece) = self.piece.or_else(|| self.pieces.next()) else {
-                return self.writer.finish(out, scratch);
+                return self.writer.finish_draft(out, true, scratch, &[], payload);
             };
             self.piece = Some(piece);
-            match self.writer.advance(out, Some(STATUS_OK), scratch, piece)? {
+            match self.writer.advance(out, true, scratch, piece)? {
                 Next::Taken => self.piece = None,
                 next => break (next, piece),
             }
         };
-        Ok(match self.writer.make(out, next, scratch, piece) {
-            Push::Frame(frame) => Some(frame),
-            Push::Taken => None,
-        })
+        Ok(self.writer.draft(out, next, scratch, piece, payload))
     }
 }
 
@@ -375,21 +405,12 @@ impl RejectionAnswer {
         let digits = decimal(self.rejection.limit, &mut self.digits);
         let parts = [self.rejection.reason.name().as_bytes(), b", limit ", digits];
         let revision = out.server.revision();
-        let (flags, slices) = compose_refusal(revision, parts, &mut self.head);
-        let length = slices
-            .iter()
-            .fold(0usize, |sum, s| sum.saturating_add(s.len()));
-        if length > out.frame_size() {
+        let (draft, payload) = compose_refusal(revision, parts, &mut self.head);
+        if length_of(&payload) > out.frame_size() {
             return Err(ApiMisuse::TooLarge);
         }
         self.is_ended = true;
-        Ok(Some(out.frame(
-            self.rejection.request_id,
-            FrameKind::ErrorResponse,
-            flags,
-            false,
-            slices,
-        )))
+        Ok(Some(out.seal(self.rejection.request_id, draft, payload)))
     }
 }
 

@@ -36,8 +36,8 @@ pub use writer::{Push, ResponseWriter};
 use crate::cbor::EncodingSet;
 use crate::store::{Entry, Phase, Table};
 use crate::streams::StreamSet;
-use crate::wire::{RequestId, StreamId, TypeFlags};
-use crate::{Limits, Protocol, Revision};
+use crate::wire::{MAX_LENGTH, RequestId, StreamId, TypeFlags};
+use crate::{Limits, Protocol, RefusalReason, Revision};
 
 /// How a request's data reaches its command (server.md, "Streaming"; deviations.md, D12).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,6 +133,9 @@ struct CurrentFrame {
     task: receive::Task,
     /// Bytes of it were handled already.
     is_begun: bool,
+    /// Why its request is refused, if it is, and the limit's value.
+    reason: RefusalReason,
+    limit: u32,
 }
 
 /// The server reactor: it is told of frames and answers each with one action. It does no I/O,
@@ -175,7 +178,13 @@ enum Opening {
 
 impl<P: Protocol> Server<P> {
     /// A server at the start of a connection.
-    pub const fn new(protocol: P, config: ServerConfig) -> Self {
+    pub const fn new(protocol: P, mut config: ServerConfig) -> Self {
+        // What the header's field can hold.
+        config.send_frame_size = match config.send_frame_size {
+            0 => 1,
+            MAX_LENGTH.. => MAX_LENGTH,
+            size => size,
+        };
         Self {
             protocol,
             config,
@@ -191,11 +200,32 @@ impl<P: Protocol> Server<P> {
                 flags: TypeFlags::NONE,
                 task: receive::Task::Skip,
                 is_begun: false,
+                reason: RefusalReason::TooManyRequests,
+                limit: 0,
             },
             peer_encodings: EncodingSet::IDENTITY,
             peer_is_hgrpc: false,
             settings_frames: 0,
         }
+    }
+
+    /// Begins anew, for the next connection; the store beside it is to be
+    /// [cleared](crate::store::FixedStore::clear), and output streams are to be dropped.
+    ///
+    /// Less code than making another server. Requests are numbered on, so that responders of
+    /// before are stale.
+    pub fn restart(&mut self, protocol: P) {
+        self.protocol = protocol;
+        self.errored = false;
+        self.opening = Opening::Initial;
+        self.receiving = 0;
+        self.incoming.clear();
+        self.outgoing.clear();
+        self.last_output = StreamId::new(0);
+        self.frame.task = receive::Task::Skip;
+        self.peer_encodings = EncodingSet::IDENTITY;
+        self.peer_is_hgrpc = false;
+        self.settings_frames = 0;
     }
 
     /// Bytes of memory that the reactor takes.
@@ -207,7 +237,17 @@ impl<P: Protocol> Server<P> {
         self.protocol.revision()
     }
 
-    /// How the server was made.
+    /// Whether data may ever be collected: not if the protocol is a type that streams it.
+    fn may_collect(&self) -> bool {
+        !P::STREAMS
+    }
+
+    /// Whether data is collected.
+    fn collects(&self) -> bool {
+        self.may_collect() && self.config.data_mode == DataMode::Collect
+    }
+
+    /// How the server was made; the frame size is one that a header can hold.
     pub const fn config(&self) -> &ServerConfig {
         &self.config
     }

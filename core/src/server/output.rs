@@ -4,10 +4,61 @@ use super::{Responder, Server};
 use crate::cbor::ContentEncoding;
 use crate::store::{Phase, Table};
 use crate::wire::{
-    FrameHeader, FrameKind, MAX_LENGTH, MAX_SLICES, OutFrame, RequestId, StreamFlags, StreamId,
-    TypeFlags,
+    FrameHeader, MAX_SLICES, OutFrame, RequestId, ResponseFlags, StreamFlags, StreamId, TypeFlags,
 };
-use crate::{ApiMisuse, Protocol};
+use crate::{ApiMisuse, Protocol, Revision};
+
+/// The payload of a frame that is being made.
+pub(super) type Payload<'b> = [&'b [u8]; MAX_SLICES];
+
+/// A frame that is being made, but for its payload. Few bytes, where a whole frame is many: frames
+/// are made in one place, [`Output::seal`].
+#[derive(Clone, Copy)]
+pub(super) struct Draft {
+    /// The type's number.
+    pub(super) number: u8,
+    pub(super) flags: TypeFlags,
+    pub(super) is_encoded: bool,
+    /// Whether the response ends with it.
+    pub(super) is_end: bool,
+}
+
+impl Draft {
+    /// A frame beside responses: never encoded, and no end.
+    pub(super) const fn aside(number: u8, flags: TypeFlags) -> Self {
+        Self {
+            number,
+            flags,
+            is_encoded: false,
+            is_end: false,
+        }
+    }
+
+    /// The same frame as the end of its response.
+    pub(super) const fn ending(self) -> Self {
+        Self {
+            is_end: true,
+            ..self
+        }
+    }
+
+    /// A frame of a response. In 0006 all but an empty one at the end are `encoded`, since settings
+    /// were sent.
+    #[inline]
+    pub(super) fn data(revision: Revision, is_end: bool, is_empty: bool) -> Self {
+        let flags = if is_end {
+            ResponseFlags::EOS
+        } else {
+            ResponseFlags::CONTINUATION
+        };
+        Self {
+            number: revision.response_number(),
+            flags: flags.into(),
+            is_encoded: revision.has_settings() && !(is_end && is_empty),
+            is_end,
+        }
+    }
+}
 
 /// A stream that the server writes on. Made by [`Server::open_stream`].
 ///
@@ -27,6 +78,9 @@ pub struct OutputStream {
 }
 
 impl OutputStream {
+    /// Bytes of memory that the stream takes.
+    pub const SIZE: usize = core::mem::size_of::<Self>();
+
     /// The stream's ID.
     pub const fn id(&self) -> StreamId {
         self.id
@@ -108,10 +162,9 @@ impl<P: Protocol> Server<P> {
         Ok(())
     }
 
-    /// Largest payload of a frame that is sent: what the header's field can hold at most.
+    /// Largest payload of a frame that is sent.
     pub(super) fn frame_size(&self) -> usize {
-        let size = self.config.send_frame_size.clamp(1, MAX_LENGTH);
-        usize::try_from(size).unwrap_or(usize::MAX)
+        usize::try_from(self.config.send_frame_size).unwrap_or(usize::MAX)
     }
 
     /// Puts the server, its table and one of its streams together, for frames to be made.
@@ -177,35 +230,60 @@ impl<T: Table + ?Sized, P: Protocol> Output<'_, T, P> {
 
     /// The request's last response frame is being taken (server.md, "A response is ready" and
     /// "Streaming": what of its data has not come yet is swallowed).
-    pub(super) fn complete(&mut self, id: RequestId) {
+    fn complete(&mut self, id: RequestId) {
         if self.stream.occupied_by == Some(id) {
             self.stream.occupied_by = None;
         }
         match self.table.find_mut(id) {
             Some(entry) if entry.phase == Phase::Streaming => {
                 entry.phase = Phase::Draining;
-                self.server.receiving = self.server.receiving.saturating_sub(1);
+                self.server.receiving = self.server.receiving.wrapping_sub(1);
             }
             _ => self.table.remove(id),
         }
     }
 
-    /// Makes a frame of these slices; it counts as sent.
-    pub(super) fn frame<'b>(
+    /// Makes a frame of this payload; it counts as sent.
+    ///
+    /// Inlined, so that the frame is made where it is returned: a copy of one is a call of `memcpy`.
+    #[inline(always)]
+    pub(super) fn seal<'b>(
         &mut self,
         id: RequestId,
-        kind: FrameKind,
-        flags: TypeFlags,
-        is_encoded: bool,
-        slices: [&'b [u8]; MAX_SLICES],
+        draft: Draft,
+        payload: Payload<'b>,
     ) -> OutFrame<'b> {
-        let length = slices
-            .iter()
-            .fold(0usize, |sum, s| sum.saturating_add(s.len()));
-        let number = self.server.revision().kind_number(kind).unwrap_or(0);
-        let length = u32::try_from(length).unwrap_or(u32::MAX);
-        let stream_flags = self.stream.take_flags(is_encoded);
-        let header = FrameHeader::new(length, id, self.stream.id, stream_flags, number, flags);
-        OutFrame::new(header, slices)
+        let header = self.header(id, draft, length_of(&payload));
+        OutFrame::new(header, payload)
     }
+
+    #[inline(never)]
+    fn header(&mut self, id: RequestId, draft: Draft, length: usize) -> FrameHeader {
+        if draft.is_end {
+            self.complete(id);
+        }
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        let stream_flags = self.stream.take_flags(draft.is_encoded);
+        FrameHeader::new(
+            length,
+            id,
+            self.stream.id,
+            stream_flags,
+            draft.number,
+            draft.flags,
+        )
+    }
+}
+
+/// Bytes of a payload.
+#[inline(always)]
+pub(super) fn length_of(payload: &Payload<'_>) -> usize {
+    // They lie in memory, so that their sum is a number.
+    let [a, b, c, d, e, f] = payload;
+    a.len()
+        .wrapping_add(b.len())
+        .wrapping_add(c.len())
+        .wrapping_add(d.len())
+        .wrapping_add(e.len())
+        .wrapping_add(f.len())
 }

@@ -1,12 +1,12 @@
 //! What a frame does to a server (server.md, "A frame arrives"; revision-0006.md, 5.1 to 5.7).
 //! The numbers of rows are those of the table in server.md.
 
-use super::DataMode;
-use super::{Command, CurrentFrame, Opening, Rejection, Responder, Server, ServerAction, Verdict};
+use super::{Command, Opening, Rejection, Responder, Server, ServerAction, Verdict};
 use crate::cbor::{CommandRequest, MAX_NESTING, RequestError, SenderSettings};
+use crate::revision::number;
 use crate::store::{Arena, Entry, Key, Phase, Table};
 use crate::wire::{
-    CommandDataFlags, CommandRequestFlags, FrameHeader, FrameKind, Part, SettingsFlags, StreamFlags,
+    CommandDataFlags, CommandRequestFlags, FrameHeader, Part, SettingsFlags, StreamFlags,
 };
 use crate::{Limits, Protocol, ProtocolError, RefusalReason};
 
@@ -19,7 +19,7 @@ pub(super) enum Task {
     /// Nothing: the frame has had its action.
     Answered,
     /// Nothing, but the request is refused first.
-    Refuse(RefusalReason, u32),
+    Refuse,
     /// It is a piece of a request.
     Request,
     /// It is a piece of data that is collected.
@@ -66,17 +66,14 @@ impl<P: Protocol> Server<P> {
         table: &mut T,
         arena: &mut A,
     ) -> Result<Verdict, ProtocolError> {
-        self.frame = CurrentFrame {
-            request_id: header.request_id(),
-            flags: header.flags(),
-            task: Task::Skip,
-            is_begun: false,
-        };
+        self.frame.request_id = header.request_id();
+        self.frame.flags = header.flags();
+        self.frame.is_begun = false;
         match self.judge(header, table, arena) {
             Ok(task) => {
                 self.frame.task = task;
                 Ok(match task {
-                    Task::Skip | Task::Answered | Task::Refuse(..) => Verdict::Skip,
+                    Task::Skip | Task::Answered | Task::Refuse => Verdict::Skip,
                     Task::Request | Task::Collect | Task::Settings => Verdict::Gather,
                     Task::Stream => Verdict::Deliver,
                 })
@@ -91,258 +88,195 @@ impl<P: Protocol> Server<P> {
         error
     }
 
+    /// Rows 1 to 4.
+    fn judge_stream(&mut self, header: &FrameHeader) -> Result<(), ProtocolError> {
+        let stream = header.stream_id();
+        let flags = header.stream_flags();
+        if !stream.is_odd() {
+            return Err(ProtocolError::StreamParity); // row 1
+        }
+        if let Some((open, bit)) = self.incoming.place(stream) {
+            if !flags.contains(StreamFlags::BEGIN) && *open & bit == 0 {
+                return Err(ProtocolError::StreamNotBegun); // row 2
+            }
+            *open |= bit;
+            if flags.contains(StreamFlags::ENCODED) {
+                return Err(ProtocolError::EncodingUnsupported); // row 3
+            }
+            if flags.contains(StreamFlags::END) {
+                *open &= !bit;
+            }
+        }
+        if self.errored {
+            return Err(ProtocolError::AlreadyErrored); // row 4
+        }
+        Ok(())
+    }
+
     fn judge<T: Table + ?Sized, A: Arena + ?Sized>(
         &mut self,
         header: &FrameHeader,
         table: &mut T,
         arena: &mut A,
     ) -> Result<Task, ProtocolError> {
-        let stream = header.stream_id();
-        let stream_flags = header.stream_flags();
-        if !stream.is_odd() {
-            return Err(ProtocolError::StreamParity); // row 1
-        }
-        if !self.incoming.contains(stream) {
-            if !stream_flags.contains(StreamFlags::BEGIN) {
-                return Err(ProtocolError::StreamNotBegun); // row 2
-            }
-            self.incoming.insert(stream);
-        }
-        if stream_flags.contains(StreamFlags::ENCODED) {
-            return Err(ProtocolError::EncodingUnsupported); // row 3
-        }
-        if stream_flags.contains(StreamFlags::END) {
-            self.incoming.remove(stream);
-        }
-        if self.errored {
-            return Err(ProtocolError::AlreadyErrored); // row 4
-        }
-        let kind = header.kind(self.revision());
+        self.judge_stream(header)?;
+        let kind = header.kind_number();
+        let is_request = kind == number::COMMAND_REQUEST;
         if self.revision().has_settings() && self.opening != Opening::Done {
-            match (self.opening, kind) {
-                (_, FrameKind::SenderProtocolSettings) => {
+            match self.opening {
+                _ if kind == number::SENDER_PROTOCOL_SETTINGS => {
                     return self.judge_settings(header, arena);
                 }
-                (Opening::Settings, _) => return Err(ProtocolError::ExpectedSettings),
-                (_, FrameKind::CommandRequest) => self.opening = Opening::Done,
+                Opening::Settings => return Err(ProtocolError::ExpectedSettings),
+                _ if is_request => self.opening = Opening::Done,
                 _ => return Err(ProtocolError::UnexpectedInitialFrame),
             }
         }
         let id = header.request_id();
-        let entry = table.find(id).copied();
         let flags = CommandRequestFlags::from(header.flags());
-        let is_request = kind == FrameKind::CommandRequest;
         let is_new = is_request && flags.contains(CommandRequestFlags::NEW);
+        let continues = flags.contains(CommandRequestFlags::CONTINUATION);
+        let has_data = flags.contains(CommandRequestFlags::HAVE_DATA);
+        let entry = table.find(id);
         if let Some(swallowed) = entry.filter(|e| e.is_swallowed() && !is_new) {
-            if is_last_of(swallowed, kind, header) {
+            if self.is_last_of(swallowed, header) {
                 table.remove(id);
             }
             return Ok(Task::Skip); // row 4a
         }
+        let mut task = Task::Request;
         if self.receiving == 0 || is_new {
-            return self.judge_new(header, kind, entry, table, arena); // row 5
-        }
-        if is_request && !flags.contains(CommandRequestFlags::CONTINUATION) {
-            return Err(ProtocolError::NeitherNewNorContinuation); // row 6
-        }
-        let Some(entry) = entry else {
-            return Err(ProtocolError::RequestNotReceiving); // row 8
-        };
-        if entry.phase == Phase::Active {
-            return Err(ProtocolError::RequestStillActive); // row 7
-        }
-        match kind {
-            FrameKind::CommandRequest => {
+            // *New request* in server.md; revision-0006.md, 5.4.
+            if !is_request {
+                return Err(ProtocolError::ExpectedCommandRequest);
+            }
+            if is_new && continues {
+                return Err(ProtocolError::NewAndContinuation);
+            }
+            if !is_new && !continues {
+                return Err(ProtocolError::NeitherNewNorContinuation);
+            }
+            match entry {
+                Some(e) if e.is_receiving() => return Err(ProtocolError::RequestAlreadyReceiving),
+                Some(e) if e.is_active() => return Err(ProtocolError::RequestAlreadyActive),
+                _ if !is_new => return Err(ProtocolError::ExpectedNewRequest),
+                // A refused or draining request ends where a new one begins with its ID.
+                _ => table.remove(id),
+            }
+            let entry = Entry {
+                order: self.next_order,
+                phase: Phase::Receiving,
+                has_data,
+                ..Entry::VACANT
+            };
+            self.next_order = self.next_order.wrapping_add(1);
+            self.receiving = self.receiving.wrapping_add(1);
+            if table.insert(id, entry).is_err() {
+                let limit = length_of(table.capacity());
+                return self.refuse(
+                    header,
+                    entry,
+                    RefusalReason::TooManyRequests,
+                    limit,
+                    table,
+                    arena,
+                );
+            }
+        } else {
+            if is_request && !continues {
+                return Err(ProtocolError::NeitherNewNorContinuation); // row 6
+            }
+            let Some(entry) = entry else {
+                return Err(ProtocolError::RequestNotReceiving); // row 8
+            };
+            if entry.phase == Phase::Active {
+                return Err(ProtocolError::RequestStillActive); // row 7
+            }
+            if is_request {
                 if entry.phase != Phase::Receiving {
                     return Err(ProtocolError::RequestFramesDone); // row 9
                 }
-                if entry.has_data != flags.contains(CommandRequestFlags::HAVE_DATA) {
+                if entry.has_data != has_data {
                     return Err(ProtocolError::ExpectDataMismatch); // row 10
                 }
-                self.admit_request(header, table, arena) // row 11
+            } else {
+                task = self.judge_data(header, entry)?;
             }
-            FrameKind::CommandData => self.judge_data(header, entry, table, arena),
-            _ => Err(ProtocolError::UnexpectedFrameType), // row 16
         }
+        self.admit(header, task, table, arena) // rows 11, 15 and 15a
     }
 
-    /// *New request* in server.md; revision-0006.md, 5.4.
-    fn judge_new<T: Table + ?Sized, A: Arena + ?Sized>(
-        &mut self,
-        header: &FrameHeader,
-        kind: FrameKind,
-        entry: Option<Entry>,
-        table: &mut T,
-        arena: &mut A,
-    ) -> Result<Task, ProtocolError> {
-        if kind != FrameKind::CommandRequest {
-            return Err(ProtocolError::ExpectedCommandRequest);
+    /// Rows 12 to 16; revision-0006.md, 5.5 step 4 and 5.6.
+    fn judge_data(&self, header: &FrameHeader, entry: &Entry) -> Result<Task, ProtocolError> {
+        if header.kind_number() != self.revision().data_number() {
+            return Err(ProtocolError::UnexpectedFrameType); // row 16
         }
-        let flags = CommandRequestFlags::from(header.flags());
-        let is_new = flags.contains(CommandRequestFlags::NEW);
-        match (is_new, flags.contains(CommandRequestFlags::CONTINUATION)) {
-            (true, true) => return Err(ProtocolError::NewAndContinuation),
-            (false, false) => return Err(ProtocolError::NeitherNewNorContinuation),
-            _ => {}
-        }
-        match entry {
-            Some(e) if e.is_receiving() => return Err(ProtocolError::RequestAlreadyReceiving),
-            Some(e) if e.is_active() => return Err(ProtocolError::RequestAlreadyActive),
-            _ if !is_new => return Err(ProtocolError::ExpectedNewRequest),
-            // A refused or draining request ends where a new one begins with its ID.
-            Some(_) => table.remove(header.request_id()),
-            None => {}
-        }
-        let entry = Entry {
-            order: self.next_order,
-            request_len: 0,
-            frames: 0,
-            phase: Phase::Receiving,
-            has_data: flags.contains(CommandRequestFlags::HAVE_DATA),
-        };
-        self.next_order = self.next_order.wrapping_add(1);
-        if table.insert(header.request_id(), entry).is_err() {
-            let limit = u32::try_from(table.capacity()).unwrap_or(u32::MAX);
-            return self.refuse(
-                header,
-                entry,
-                RefusalReason::TooManyRequests,
-                limit,
-                table,
-                arena,
-            );
-        }
-        self.receiving = self.receiving.saturating_add(1);
-        self.admit_request(header, table, arena)
-    }
-
-    /// Lets a request frame in, or refuses its request for its size.
-    fn admit_request<T: Table + ?Sized, A: Arena + ?Sized>(
-        &mut self,
-        header: &FrameHeader,
-        table: &mut T,
-        arena: &mut A,
-    ) -> Result<Task, ProtocolError> {
-        let Limits {
-            request_size,
-            request_frames,
-            ..
-        } = self.config.limits;
-        self.admit(
-            header,
-            RefusalReason::RequestTooLarge,
-            request_size,
-            request_frames,
-            table,
-            arena,
-        )?
-        .map_or(Ok(Task::Request), Ok)
-    }
-
-    /// Rows 12 to 15a; revision-0006.md, 5.5 step 4 and 5.6.
-    fn judge_data<T: Table + ?Sized, A: Arena + ?Sized>(
-        &mut self,
-        header: &FrameHeader,
-        entry: Entry,
-        table: &mut T,
-        arena: &mut A,
-    ) -> Result<Task, ProtocolError> {
-        let flags = CommandDataFlags::from(header.flags());
         if !entry.has_data {
             return Err(ProtocolError::UnexpectedCommandData); // row 12
         }
+        let flags = CommandDataFlags::from(header.flags());
         if flags.bits() & (CommandDataFlags::CONTINUATION | CommandDataFlags::EOS).bits() == 0 {
             return Err(ProtocolError::CommandDataWithoutFlags); // row 13
         }
-        if entry.phase == Phase::Receiving {
-            return Err(ProtocolError::RequestFramesUnfinished); // row 14; deviations.md, D16
+        match entry.phase {
+            // row 14; deviations.md, D16
+            Phase::Receiving => Err(ProtocolError::RequestFramesUnfinished),
+            Phase::ReceivingData if self.may_collect() => Ok(Task::Collect),
+            _ => Ok(Task::Stream),
         }
-        let Limits {
-            data_size,
-            request_frames,
-            ..
-        } = self.config.limits;
-        let (task, limit) = match entry.phase {
-            Phase::Streaming => (Task::Stream, u32::MAX),
-            _ => (Task::Collect, data_size),
-        };
-        self.admit(
-            header,
-            RefusalReason::DataTooLarge,
-            limit,
-            request_frames,
-            table,
-            arena,
-        )?
-        .map_or(Ok(task), Ok) // rows 15 and 15a
     }
 
-    /// Counts a frame against the limits. `None`: it may come in.
+    /// Counts a frame against the limits, and lets it in or refuses its request.
     ///
     /// Whether a frame fits is decided by its header alone, whatever part of it is already there:
     /// the same bytes get the same answer however they are cut.
     fn admit<T: Table + ?Sized, A: Arena + ?Sized>(
         &mut self,
         header: &FrameHeader,
-        reason: RefusalReason,
-        limit: u32,
-        frames_limit: u16,
+        task: Task,
         table: &mut T,
         arena: &mut A,
-    ) -> Result<Option<Task>, ProtocolError> {
+    ) -> Result<Task, ProtocolError> {
         let id = header.request_id();
         let key = Key::request(id);
         let Some(entry) = table.find_mut(id) else {
-            return Ok(None);
+            return Ok(task);
         };
+        let Limits {
+            request_frames,
+            request_size,
+            data_size,
+            ..
+        } = self.config.limits;
         // A full or an ending data frame brings the request nearer to its end.
         let is_empty = header.length() == 0 && !is_data_end(header.flags().into());
         if entry.phase == Phase::Receiving || is_empty {
             entry.frames = entry.frames.saturating_add(1);
         }
         let entry = *entry;
-        if entry.frames > frames_limit {
-            let limit = u32::from(frames_limit);
-            return self.refuse_open(
-                header,
-                entry,
-                RefusalReason::TooManyFrames,
-                limit,
-                table,
-                arena,
-            );
+        let (mut reason, mut limit) = (RefusalReason::TooManyFrames, u32::from(request_frames));
+        if entry.frames <= request_frames {
+            if task == Task::Stream {
+                return Ok(task);
+            }
+            (reason, limit) = if task == Task::Request {
+                (RefusalReason::RequestTooLarge, request_size)
+            } else {
+                (RefusalReason::DataTooLarge, data_size)
+            };
+            let chunk = arena.find(key);
+            let held = length(chunk.unwrap_or_default());
+            let room = length_of(arena.room(key));
+            // Where there is no room at all, not even an empty chunk may fit.
+            let is_full = room == 0 && chunk.is_none();
+            // Bytes of this kind that there is place for: by the limit, and by the arena.
+            let counted = held.saturating_sub(entry.request_len);
+            if !is_full && header.length() <= limit.saturating_sub(counted).min(room) {
+                return Ok(task);
+            }
+            limit = limit.min(counted.saturating_add(room));
         }
-        if entry.phase == Phase::Streaming {
-            return Ok(None);
-        }
-        let chunk = arena.find(key);
-        let held = length(chunk.unwrap_or(&[]));
-        let room = u32::try_from(arena.room(key)).unwrap_or(u32::MAX);
-        // Where there is no room at all, not even an empty chunk may fit.
-        let is_full = room == 0 && chunk.is_none();
-        // Bytes of this kind that there is place for: by the limit, and by the arena.
-        let counted = held.saturating_sub(entry.request_len);
-        if is_full || header.length() > limit.saturating_sub(counted).min(room) {
-            let limit = limit.min(counted.saturating_add(room));
-            return self.refuse_open(header, entry, reason, limit, table, arena);
-        }
-        Ok(None)
-    }
-
-    /// Refuses a request that is being received.
-    fn refuse_open<T: Table + ?Sized, A: Arena + ?Sized>(
-        &mut self,
-        header: &FrameHeader,
-        entry: Entry,
-        reason: RefusalReason,
-        limit: u32,
-        table: &mut T,
-        arena: &mut A,
-    ) -> Result<Option<Task>, ProtocolError> {
-        table.remove(header.request_id());
-        self.receiving = self.receiving.saturating_sub(1);
         self.refuse(header, entry, reason, limit, table, arena)
-            .map(Some)
     }
 
     /// server.md, "Refusals": remembers the request if frames of it are still to come.
@@ -356,17 +290,30 @@ impl<P: Protocol> Server<P> {
         arena: &mut A,
     ) -> Result<Task, ProtocolError> {
         let id = header.request_id();
+        table.remove(id);
+        self.receiving = self.receiving.wrapping_sub(1);
         arena.remove(Key::request(id));
         let refused = Entry {
             phase: Phase::Refused,
             ..entry
         };
-        if !is_last_of(refused, header.kind(self.revision()), header) {
-            table
-                .insert(id, refused)
-                .map_err(|_| ProtocolError::TooManyRefused)?;
+        if !self.is_last_of(&refused, header) && table.insert(id, refused).is_err() {
+            return Err(ProtocolError::TooManyRefused);
         }
-        Ok(Task::Refuse(reason, limit))
+        self.frame.reason = reason;
+        self.frame.limit = limit;
+        Ok(Task::Refuse)
+    }
+
+    /// Whether this frame is the last of a request that is swallowed (server.md, "Refusals").
+    fn is_last_of(&self, entry: &Entry, header: &FrameHeader) -> bool {
+        let kind = header.kind_number();
+        if entry.has_data {
+            kind == self.revision().data_number() && is_data_end(header.flags().into())
+        } else {
+            let flags = CommandRequestFlags::from(header.flags());
+            kind == number::COMMAND_REQUEST && !flags.contains(CommandRequestFlags::MORE)
+        }
     }
 
     /// revision-0006.md, 5.3, steps (a) and (b), and the local limits.
@@ -418,33 +365,39 @@ impl<P: Protocol> Server<P> {
         let is_whole = is_last && !self.frame.is_begun;
         self.frame.is_begun = true;
         match self.frame.task {
-            Task::Skip => Ok(self.wait(is_last)),
-            Task::Answered => Ok(ServerAction::Noop),
-            Task::Refuse(reason, limit) => {
+            Task::Skip => {}
+            Task::Answered => return Ok(ServerAction::Noop),
+            Task::Refuse => {
                 self.frame.task = Task::Answered;
-                let request_id = self.frame.request_id;
-                Ok(ServerAction::RejectRequest(Rejection {
-                    request_id,
-                    reason,
-                    limit,
-                }))
+                return Ok(ServerAction::RejectRequest(Rejection {
+                    request_id: self.frame.request_id,
+                    reason: self.frame.reason,
+                    limit: self.frame.limit,
+                }));
             }
-            Task::Request => self.request_part(bytes, is_last, is_whole, table, arena),
-            Task::Collect => self.collect_part(bytes, is_last, is_whole, table, arena),
-            Task::Stream => Ok(self.stream_part(bytes, is_last, table)),
-            // Not reached, and so the settings' code is dropped, where the revision is a type that has none.
-            Task::Settings if !self.revision().has_settings() => Ok(self.wait(is_last)),
-            Task::Settings => self.settings_part(bytes, is_last, is_whole, arena),
+            Task::Request => return self.request_part(bytes, is_last, is_whole, table, arena),
+            Task::Stream => return self.stream_part(bytes, is_last, table),
+            // Never reached, and so their code is dropped, where the protocol is a type that has
+            // none of it.
+            Task::Collect if self.may_collect() => {
+                return self.collect_part(bytes, is_last, is_whole, table, arena);
+            }
+            Task::Settings if self.revision().has_settings() => {
+                return self.settings_part(bytes, is_last, is_whole, arena);
+            }
+            Task::Collect | Task::Settings => {}
         }
+        self.wait(is_last)
     }
 
     /// The answer to a part that completes nothing. After an error no frame is wanted.
-    fn wait<'a>(&self, is_last: bool) -> ServerAction<'a> {
-        if is_last && !self.errored {
+    #[inline(never)]
+    fn wait<'a>(&self, is_last: bool) -> Result<ServerAction<'a>, ProtocolError> {
+        Ok(if is_last && !self.errored {
             ServerAction::WantFrame(self.state())
         } else {
             ServerAction::Noop
-        }
+        })
     }
 
     fn request_part<'a, T: Table + ?Sized, A: Arena + ?Sized>(
@@ -458,28 +411,28 @@ impl<P: Protocol> Server<P> {
         let id = self.frame.request_id;
         let key = Key::request(id);
         let Some(entry) = table.find_mut(id) else {
-            return Ok(self.wait(is_last));
+            return self.wait(is_last);
         };
         let flags = CommandRequestFlags::from(self.frame.flags);
         let is_done = is_last && !flags.contains(CommandRequestFlags::MORE);
-        let collects = entry.has_data && self.config.data_mode == DataMode::Collect;
-        if is_whole && is_done && !collects && arena.find(key).is_none() {
+        let collects = entry.has_data && self.collects();
+        let request = if is_whole && is_done && !collects && arena.find(key).is_none() {
             // Nothing of the request was gathered: its bytes never leave the input buffer.
-            return self.dispatch(bytes, None, table);
-        }
-        if arena.append(key, bytes).is_err() {
-            // Admitted by its header, so the store broke its laws.
-            return Err(self.fail(ProtocolError::MalformedRequest));
-        }
-        if !is_done {
-            return Ok(self.wait(is_last));
-        }
-        if collects {
-            entry.phase = Phase::ReceivingData;
-            entry.request_len = length(arena.find(key).unwrap_or(&[]));
-            return Ok(self.wait(is_last));
-        }
-        let request = arena.take(key);
+            bytes
+        } else {
+            if arena.append(key, bytes).is_err() {
+                // Admitted by its header, so the store broke its laws.
+                return Err(self.fail(ProtocolError::MalformedRequest));
+            }
+            if is_done && collects {
+                entry.phase = Phase::ReceivingData;
+                entry.request_len = length(arena.find(key).unwrap_or_default());
+            }
+            if !is_done || collects {
+                return self.wait(is_last);
+            }
+            arena.take(key)
+        };
         self.dispatch(request, None, table)
     }
 
@@ -494,7 +447,7 @@ impl<P: Protocol> Server<P> {
         let id = self.frame.request_id;
         let key = Key::request(id);
         let Some(request_len) = table.find(id).map(|e| e.request_len) else {
-            return Ok(self.wait(is_last));
+            return self.wait(is_last);
         };
         let is_end = is_last && is_data_end(self.frame.flags.into());
         if is_whole && is_end && length(arena.find(key).unwrap_or(&[])) == request_len {
@@ -506,7 +459,7 @@ impl<P: Protocol> Server<P> {
             return Err(self.fail(ProtocolError::MalformedRequest));
         }
         if !is_end {
-            return Ok(self.wait(is_last));
+            return self.wait(is_last);
         }
         let gathered = arena.take(key);
         let request_len = usize::try_from(request_len).unwrap_or(usize::MAX);
@@ -521,7 +474,7 @@ impl<P: Protocol> Server<P> {
         bytes: &'a [u8],
         is_last: bool,
         table: &mut T,
-    ) -> ServerAction<'a> {
+    ) -> Result<ServerAction<'a>, ProtocolError> {
         let request_id = self.frame.request_id;
         let is_end = is_last && is_data_end(self.frame.flags.into());
         // The request may have been answered while the frame came in parts.
@@ -533,17 +486,17 @@ impl<P: Protocol> Server<P> {
                 table.remove(request_id);
             } else if let Some(entry) = table.find_mut(request_id) {
                 entry.phase = Phase::Active;
-                self.receiving = self.receiving.saturating_sub(1);
+                self.receiving = self.receiving.wrapping_sub(1);
             }
         }
         if is_draining || (bytes.is_empty() && !is_end) {
             return self.wait(is_last);
         }
-        ServerAction::CommandData {
+        Ok(ServerAction::CommandData {
             request_id,
             bytes,
             is_last: is_end,
-        }
+        })
     }
 
     /// revision-0006.md, 5.3, steps (c) to (f).
@@ -570,7 +523,7 @@ impl<P: Protocol> Server<P> {
             if let Err(error) = SenderSettings::continue_ok(gathered) {
                 return Err(self.fail(error));
             }
-            return Ok(self.wait(is_last));
+            return self.wait(is_last);
         }
         let settings = SenderSettings::finish(gathered);
         arena.remove(Key::SETTINGS);
@@ -579,7 +532,7 @@ impl<P: Protocol> Server<P> {
                 self.peer_encodings = settings.encodings;
                 self.peer_is_hgrpc = settings.is_hgrpc;
                 self.opening = Opening::Done;
-                Ok(self.wait(is_last))
+                self.wait(is_last)
             }
             Err(error) => Err(self.fail(error)),
         }
@@ -597,7 +550,7 @@ impl<P: Protocol> Server<P> {
     ) -> Result<ServerAction<'a>, ProtocolError> {
         let id = self.frame.request_id;
         let Some(entry) = table.find_mut(id) else {
-            return Ok(self.wait(true));
+            return self.wait(true);
         };
         let data_follows = entry.has_data && data.is_none();
         let error = match CommandRequest::decode(request, self.protocol.revision()) {
@@ -610,7 +563,7 @@ impl<P: Protocol> Server<P> {
                     entry.phase = Phase::Streaming;
                 } else {
                     entry.phase = Phase::Active;
-                    self.receiving = self.receiving.saturating_sub(1);
+                    self.receiving = self.receiving.wrapping_sub(1);
                 }
                 let responder = Responder::new(id, entry.order);
                 return Ok(ServerAction::RunCommand(Command {
@@ -629,7 +582,7 @@ impl<P: Protocol> Server<P> {
             ..*entry
         };
         table.remove(id);
-        self.receiving = self.receiving.saturating_sub(1);
+        self.receiving = self.receiving.wrapping_sub(1);
         Err(self.fail(match error {
             RequestError::MissingName => ProtocolError::MissingName,
             RequestError::Malformed => ProtocolError::MalformedRequest,
@@ -645,18 +598,6 @@ impl<P: Protocol> Server<P> {
                 }));
             }
         }))
-    }
-}
-
-/// Whether this frame is the last of a request that is swallowed (server.md, "Refusals").
-fn is_last_of(entry: Entry, kind: FrameKind, header: &FrameHeader) -> bool {
-    match kind {
-        FrameKind::CommandData => entry.has_data && is_data_end(header.flags().into()),
-        FrameKind::CommandRequest => {
-            let flags = CommandRequestFlags::from(header.flags());
-            !entry.has_data && !flags.contains(CommandRequestFlags::MORE)
-        }
-        _ => false,
     }
 }
 

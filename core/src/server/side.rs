@@ -1,9 +1,11 @@
 //! Text output and progress beside a response (messages.md, "Text output" and "Progress").
 
+use super::output::Draft;
 use super::{Output, Responder, Server};
 use crate::cbor::{Atom, Progress, encode_atoms};
+use crate::revision::number;
 use crate::store::Table;
-use crate::wire::{FrameKind, OutFrame, RequestId, TypeFlags};
+use crate::wire::{OutFrame, RequestId, TypeFlags};
 use crate::{ApiMisuse, Protocol};
 
 /// A frame of text output or progress, encoded in memory that the caller lent.
@@ -13,7 +15,7 @@ use crate::{ApiMisuse, Protocol};
 pub struct SideFrame<'a> {
     request_id: RequestId,
     order: u32,
-    kind: FrameKind,
+    number: u8,
     payload: &'a [u8],
     is_taken: bool,
 }
@@ -32,7 +34,7 @@ impl<P: Protocol> Server<P> {
         buffer: &'b mut [u8],
     ) -> Result<SideFrame<'b>, ApiMisuse> {
         let len = encode_atoms(atoms, self.revision().key_order(), buffer)?;
-        self.side_frame(responder, FrameKind::TextOutput, buffer, len)
+        self.side_frame(responder, number::TEXT_OUTPUT, buffer, len)
     }
 
     /// One update of one operation, beside the response to `responder`'s request.
@@ -46,13 +48,13 @@ impl<P: Protocol> Server<P> {
         buffer: &'b mut [u8],
     ) -> Result<SideFrame<'b>, ApiMisuse> {
         let len = progress.encode(self.revision(), buffer)?;
-        self.side_frame(responder, FrameKind::Progress, buffer, len)
+        self.side_frame(responder, number::PROGRESS, buffer, len)
     }
 
     fn side_frame<'b>(
         &self,
         responder: &Responder,
-        kind: FrameKind,
+        number: u8,
         buffer: &'b [u8],
         len: usize,
     ) -> Result<SideFrame<'b>, ApiMisuse> {
@@ -67,7 +69,7 @@ impl<P: Protocol> Server<P> {
         Ok(SideFrame {
             request_id,
             order,
-            kind,
+            number,
             payload,
             is_taken: false,
         })
@@ -101,13 +103,8 @@ impl<'a> SideFrame<'a> {
         }
         self.check(out)?;
         self.is_taken = true;
-        let slices = [self.payload, &[], &[], &[], &[], &[]];
-        Ok(Some(out.frame(
-            self.request_id,
-            self.kind,
-            TypeFlags::NONE,
-            false,
-            slices,
-        )))
+        let draft = Draft::aside(self.number, TypeFlags::NONE);
+        let payload = [self.payload, &[], &[], &[], &[], &[]];
+        Ok(Some(out.seal(self.request_id, draft, payload)))
     }
 }

@@ -2,12 +2,11 @@
 //! revision-0006.md, 2.4 and 7.4). Nothing is copied, so no message needs a buffer.
 
 use super::Failure;
+use super::output::{Draft, Payload};
 use crate::cbor::{Head, MAJOR_BYTES};
-use crate::wire::{ErrorFlags, FrameKind, MAX_SLICES, ResponseFlags, TypeFlags};
+use crate::revision::number;
+use crate::wire::{ErrorFlags, TypeFlags};
 use crate::{ApiMisuse, Revision};
-
-/// A frame's type, flags and payload.
-type Composed<'b> = (FrameKind, TypeFlags, [&'b [u8]; MAX_SLICES]);
 
 /// Which error a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,63 +20,60 @@ pub(super) enum FailureKind {
     Raw(ErrorFlags),
 }
 
-impl Failure<'_> {
+/// What stands around the message's head, the message and the arguments, in key order.
+type Around = [&'static [u8]; 3];
+
+/// 0005 has the message before its arguments (shorter keys first).
+const STATUS_0005: Around = [b"\xa2Eerror\xa1Gmessage\x81\xa1Cmsg", b"", b"FstatusEerror"];
+const STATUS_0005_ARGS: Around = [
+    b"\xa2Eerror\xa1Gmessage\x81\xa2Cmsg",
+    b"Dargs",
+    b"FstatusEerror",
+];
+/// 0006 has it after them.
+const STATUS_0006: Around = [b"\xa2Eerror\xa1Gmessage", b"", b"FstatusEerror"];
+const STATUS_0006_ARGS: Around = [b"\xa2Eerror\xa2Dargs", b"Gmessage", b"FstatusEerror"];
+const COMMAND: Around = [b"\xa2Gmessage\x81\xa1Cmsg", b"", b"DtypeGcommand"];
+const COMMAND_ARGS: Around = [b"\xa2Gmessage\x81\xa2Dargs", b"Cmsg", b"DtypeGcommand"];
+const SERVER: Around = [b"\xa2Gmessage\x81\xa1Cmsg", b"", b"DtypeFserver"];
+const SERVER_ARGS: Around = [b"\xa2Gmessage\x81\xa2Dargs", b"Cmsg", b"DtypeFserver"];
+
+impl<'a> Failure<'a> {
     /// The frame that reports this failure; refused if it does not fit (deviations.md, D3).
-    pub(super) fn compose(
-        &mut self,
+    #[inline]
+    pub(super) fn compose<'b>(
+        &'b mut self,
         revision: Revision,
         frame_size: usize,
         has_begun: bool,
-    ) -> Result<Composed<'_>, ApiMisuse> {
-        let is_status =
-            self.kind == FailureKind::Command && !has_begun && revision.has_status_map();
+    ) -> Result<(Draft, Payload<'b>), ApiMisuse> {
+        let is_command = self.kind == FailureKind::Command;
+        let is_status = is_command && !has_begun && revision.has_status_map();
         let args = self.args.as_cbor();
         let has_args = !args.is_empty();
-        // What stands around the arguments, the message's head and the message, in key order.
-        // 0005 has the message before its arguments (shorter keys first), 0006 after them.
-        let [before, between, after]: [&'static [u8]; 3] = match (revision, is_status) {
-            (Revision::R0003, _) | (Revision::R0005, false) => {
-                if has_args {
-                    return Err(ApiMisuse::NotInThisRevision);
-                }
-                [b"", b"", b""]
-            }
-            (Revision::R0005, true) if has_args => [
-                b"\xa2Eerror\xa1Gmessage\x81\xa2Cmsg",
-                b"Dargs",
-                b"FstatusEerror",
-            ],
-            (Revision::R0005, true) => {
-                [b"\xa2Eerror\xa1Gmessage\x81\xa1Cmsg", b"", b"FstatusEerror"]
-            }
-            (_, true) if has_args => [b"\xa2Eerror\xa2Dargs", b"Gmessage", b"FstatusEerror"],
-            (_, true) => [b"\xa2Eerror\xa1Gmessage", b"", b"FstatusEerror"],
-            (_, false) => {
-                let after: &[u8] = match self.kind {
-                    FailureKind::Command => b"DtypeGcommand",
-                    _ => b"DtypeFserver",
-                };
-                if has_args {
-                    [b"\xa2Gmessage\x81\xa2Dargs", b"Cmsg", after]
-                } else {
-                    [b"\xa2Gmessage\x81\xa1Cmsg", b"", after]
-                }
+        let around: &'static Around = if !is_status && !revision.has_settings() {
+            return self.compose_raw(frame_size);
+        } else {
+            match (revision.has_settings(), is_status, has_args) {
+                (false, _, false) => &STATUS_0005,
+                (false, _, true) => &STATUS_0005_ARGS,
+                (true, true, false) => &STATUS_0006,
+                (true, true, true) => &STATUS_0006_ARGS,
+                (true, false, false) if is_command => &COMMAND,
+                (true, false, true) if is_command => &COMMAND_ARGS,
+                (true, false, false) => &SERVER,
+                (true, false, true) => &SERVER_ARGS,
             }
         };
-        let is_raw = before.is_empty();
-        if !is_raw && self.message.iter().any(|byte| *byte >= 0x80) {
+        if self.message.iter().any(|byte| *byte >= 0x80) {
             return Err(ApiMisuse::InvalidMessage);
         }
         // At most five bytes of head: messages of 4 GiB do not fit a frame.
-        let around = before
-            .len()
-            .saturating_add(between.len())
-            .saturating_add(after.len());
-        let overhead = if is_raw {
-            0
-        } else {
-            around.saturating_add(args.len()).saturating_add(5)
-        };
+        let overhead = around
+            .iter()
+            .fold(args.len().saturating_add(5), |sum, part| {
+                sum.saturating_add(part.len())
+            });
         let room = frame_size.saturating_sub(overhead);
         let mut message = self.message;
         if message.len() > room {
@@ -86,58 +82,65 @@ impl Failure<'_> {
             }
             message = message.get(..room).unwrap_or(message);
         }
-        let (kind, flags) = match self.kind {
-            _ if is_status => (FrameKind::CommandResponse, ResponseFlags::EOS.into()),
-            _ if !is_raw => (FrameKind::ErrorResponse, TypeFlags::NONE),
-            FailureKind::Raw(flags) => (FrameKind::ErrorResponse, flags.into()),
-            _ => (FrameKind::ErrorResponse, ErrorFlags::APPLICATION.into()),
-        };
-        if is_raw {
-            return Ok((kind, flags, [message, &[], &[], &[], &[], &[]]));
-        }
-        self.head = bytes_head(message.len());
+        self.head = Head::of_len(MAJOR_BYTES, message.len());
         let head = self.head.as_slice();
-        let slices = if revision.has_settings() {
+        let [before, between, after] = *around;
+        let payload = if revision.has_settings() {
             [before, args, between, head, message, after]
         } else {
             [before, head, message, between, args, after]
         };
-        Ok((kind, flags, slices))
+        let draft = if is_status {
+            Draft::data(revision, true, true)
+        } else {
+            Draft::aside(number::ERROR_RESPONSE, TypeFlags::NONE).ending()
+        };
+        Ok((draft, payload))
+    }
+
+    /// An error response of 0003 and 0005: the message as it is, and flags.
+    #[inline]
+    fn compose_raw(&self, frame_size: usize) -> Result<(Draft, Payload<'_>), ApiMisuse> {
+        if !self.args.as_cbor().is_empty() {
+            return Err(ApiMisuse::NotInThisRevision);
+        }
+        if self.message.len() > frame_size {
+            return Err(ApiMisuse::TooLarge);
+        }
+        let flags = match self.kind {
+            FailureKind::Raw(flags) => flags,
+            _ => ErrorFlags::APPLICATION,
+        };
+        let draft = Draft::aside(number::ERROR_RESPONSE, flags.into()).ending();
+        Ok((draft, [self.message, &[], &[], &[], &[], &[]]))
     }
 }
 
 /// An error response of type `server` (0006) or with the flag `application`, whose message is
 /// these parts together.
+#[inline]
 pub(super) fn compose_refusal<'b>(
     revision: Revision,
     parts: [&'b [u8]; 3],
     head: &'b mut Head,
-) -> (TypeFlags, [&'b [u8]; MAX_SLICES]) {
+) -> (Draft, Payload<'b>) {
     let [a, b, c] = parts;
     if !revision.has_settings() {
-        return (ErrorFlags::APPLICATION.into(), [a, b, c, &[], &[], &[]]);
+        let flags = ErrorFlags::APPLICATION.into();
+        let draft = Draft::aside(number::ERROR_RESPONSE, flags);
+        return (draft, [a, b, c, &[], &[], &[]]);
     }
-    *head = bytes_head(a.len().saturating_add(b.len()).saturating_add(c.len()));
+    let len = a.len().saturating_add(b.len()).saturating_add(c.len());
+    *head = Head::of_len(MAJOR_BYTES, len);
+    let [before, _, after] = SERVER;
     (
-        TypeFlags::NONE,
-        [
-            b"\xa2Gmessage\x81\xa1Cmsg",
-            head.as_slice(),
-            a,
-            b,
-            c,
-            b"DtypeFserver",
-        ],
+        Draft::aside(number::ERROR_RESPONSE, TypeFlags::NONE),
+        [before, head.as_slice(), a, b, c, after],
     )
 }
 
 /// A head that is not yet known.
 pub(super) const NO_HEAD: Head = Head::new(MAJOR_BYTES, 0);
-
-/// The head of a byte string of this length.
-fn bytes_head(len: usize) -> Head {
-    Head::new(MAJOR_BYTES, u64::try_from(len).unwrap_or(u64::MAX))
-}
 
 #[cfg(test)]
 mod tests {
@@ -146,14 +149,16 @@ mod tests {
 
     use super::*;
     use crate::cbor::{ErrorMessage, MessageArgs, Status};
+    use crate::wire::FrameKind;
 
     fn payload(
         failure: &mut Failure<'_>,
         revision: Revision,
         has_begun: bool,
     ) -> (FrameKind, std::vec::Vec<u8>) {
-        let (kind, _, slices) = failure.compose(revision, 0x8000, has_begun).unwrap();
-        (kind, slices.concat())
+        let (draft, slices) = failure.compose(revision, 0x8000, has_begun).unwrap();
+        assert!(draft.is_end);
+        (revision.kind(draft.number), slices.concat())
     }
 
     #[test]
@@ -227,26 +232,20 @@ mod tests {
         let mut buffer = [0; 32];
         let args = MessageArgs::encode(&[b"x"], &mut buffer).unwrap();
         let mut with_args = Failure::command(b"%s").with_args(args);
-        assert_eq!(
-            with_args.compose(Revision::R0003, 64, false).unwrap_err(),
-            ApiMisuse::NotInThisRevision
-        );
-        assert_eq!(
-            with_args.compose(Revision::R0005, 64, true).unwrap_err(),
-            ApiMisuse::NotInThisRevision
-        );
+        let refused = |failure: &mut Failure<'_>, revision, has_begun| {
+            failure.compose(revision, 64, has_begun).err()
+        };
+        let no_args = Some(ApiMisuse::NotInThisRevision);
+        assert_eq!(refused(&mut with_args, Revision::R0003, false), no_args);
+        assert_eq!(refused(&mut with_args, Revision::R0005, true), no_args);
         let mut not_ascii = Failure::server("é".as_bytes());
-        assert_eq!(
-            not_ascii.compose(Revision::R0006, 64, false).unwrap_err(),
-            ApiMisuse::InvalidMessage
-        );
-        assert!(not_ascii.compose(Revision::R0005, 64, false).is_ok());
+        let invalid = Some(ApiMisuse::InvalidMessage);
+        assert_eq!(refused(&mut not_ascii, Revision::R0006, false), invalid);
+        assert_eq!(refused(&mut not_ascii, Revision::R0005, false), None);
         let mut long = Failure::server(&[b'x'; 65]);
-        assert_eq!(
-            long.compose(Revision::R0005, 64, false).unwrap_err(),
-            ApiMisuse::TooLarge
-        );
-        let (_, _, cut) = long.compose(Revision::R0006, 64, false).unwrap();
+        let too_large = Some(ApiMisuse::TooLarge);
+        assert_eq!(refused(&mut long, Revision::R0005, false), too_large);
+        let (_, cut) = long.compose(Revision::R0006, 64, false).unwrap();
         assert!(cut.concat().len() <= 64);
     }
 }

@@ -1,10 +1,11 @@
 //! A response that is written as it comes (messages.md, "Responses"; revision-0006.md, 7.1 to 7.4).
 
+use super::output::{Draft, Payload};
 use super::{Failure, Output, Responder};
-
 use crate::cbor::STATUS_OK;
+use crate::revision::number;
 use crate::store::Table;
-use crate::wire::{FrameKind, OutFrame, RequestId, ResponseFlags, SettingsFlags, TypeFlags};
+use crate::wire::{OutFrame, RequestId, SettingsFlags};
 use crate::{ApiMisuse, Protocol};
 
 /// What became of a piece that was pushed.
@@ -35,16 +36,16 @@ pub enum Push<'b> {
 #[must_use = "a response that is not finished keeps its request open"]
 pub struct ResponseWriter {
     responder: Responder,
-    phase: Phase,
+    pub(super) phase: Phase,
     /// Bytes joined in the scratch memory.
     joined: usize,
     /// Bytes of the current piece that were sent directly.
-    sent: usize,
+    pub(super) sent: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-enum Phase {
+pub(super) enum Phase {
     /// Nothing was sent: a command error may still be a status map.
     Start,
     /// 0006: the stream's settings are out, or were already.
@@ -61,10 +62,12 @@ enum Phase {
 
 /// What comes next of a piece; decided before anything is borrowed, so that it can be looped over.
 pub(super) enum Next {
-    /// It was taken, or joined.
+    /// Nothing: it was taken, or joined.
     Taken,
-    /// A frame before the first piece.
-    Opening(OutFrame<'static>),
+    /// The stream's settings, before the first piece.
+    Settings,
+    /// The status map, before the first piece.
+    Status,
     /// What was joined goes out first.
     Joined,
     /// So many of its bytes go out as they are.
@@ -125,65 +128,75 @@ impl ResponseWriter {
         out: &mut Output<'_, T, P>,
     ) -> Result<Option<OutFrame<'static>>, ApiMisuse> {
         self.claim(out)?;
-        Ok(self.opening_frame(out, Some(STATUS_OK)))
+        let next = self.opening(out, true);
+        Ok(self.frame(out, next, &[], &[]))
     }
 
-    /// revision-0006.md, 7.1, steps 1 and 2. `status` is the status map as it goes on the wire;
-    /// `None` if the owner pushes it.
-    fn opening_frame<T: Table + ?Sized, P: Protocol>(
+    /// revision-0006.md, 7.1, steps 1 and 2. Without `with_status` the owner pushes the status map.
+    fn opening<T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut Output<'_, T, P>,
-        status: Option<&'static [u8]>,
-    ) -> Option<OutFrame<'static>> {
+        with_status: bool,
+    ) -> Next {
         let revision = out.server.revision();
         if self.phase == Phase::Start {
             self.phase = Phase::Status;
             if revision.has_settings() && !out.stream.has_settings {
                 out.stream.has_settings = true;
-                let payload = out.stream.encoding().stream_settings();
-                let flags = SettingsFlags::EOS.into();
-                let slices = [payload, &[], &[], &[], &[], &[]];
-                return Some(out.frame(
-                    self.request_id(),
-                    FrameKind::StreamSettings,
-                    flags,
-                    false,
-                    slices,
-                ));
+                return Next::Settings;
             }
         }
         if self.phase == Phase::Status {
             self.phase = Phase::Body;
-            if let Some(status) = status.filter(|s| revision.has_status_map() && !s.is_empty()) {
-                return Some(self.data_frame(out, status, false));
+            if with_status && revision.has_status_map() {
+                return Next::Status;
             }
         }
-        None
+        Next::Taken
     }
 
-    /// A response frame of these bytes. In 0006 all but an empty one are `encoded`, since settings
-    /// were sent.
-    fn data_frame<'b, T: Table + ?Sized, P: Protocol>(
-        &self,
+    /// Makes the frame that comes next, if one does.
+    fn frame<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
         out: &mut Output<'_, T, P>,
-        bytes: &'b [u8],
-        is_last: bool,
-    ) -> OutFrame<'b> {
-        let revision = out.server.revision();
-        let flags = if is_last {
-            ResponseFlags::EOS
-        } else {
-            ResponseFlags::CONTINUATION
+        next: Next,
+        scratch: &'b [u8],
+        piece: &'b [u8],
+    ) -> Option<OutFrame<'b>> {
+        let mut payload: Payload<'b> = [&[]; _];
+        let draft = self.draft(out, next, scratch, piece, &mut payload)?;
+        Some(out.seal(self.request_id(), draft, payload))
+    }
+
+    /// The frame that comes next, if one does, but for being made.
+    pub(super) fn draft<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &Output<'_, T, P>,
+        next: Next,
+        scratch: &'b [u8],
+        piece: &'b [u8],
+        payload: &mut Payload<'b>,
+    ) -> Option<Draft> {
+        let [first, ..] = payload;
+        let mut draft = Draft::data(out.server.revision(), false, false);
+        *first = match next {
+            Next::Taken => return None,
+            Next::Settings => {
+                draft = Draft::aside(number::STREAM_SETTINGS, SettingsFlags::EOS.into());
+                out.stream.encoding().stream_settings()
+            }
+            Next::Status => STATUS_OK,
+            Next::Joined => {
+                let len = core::mem::take(&mut self.joined);
+                scratch.get(..len).unwrap_or(scratch)
+            }
+            Next::Directly(len) => {
+                let rest = piece.get(self.sent..).unwrap_or_default();
+                self.sent = self.sent.saturating_add(len);
+                rest.get(..len).unwrap_or(rest)
+            }
         };
-        let is_encoded = revision.has_settings() && !(is_last && bytes.is_empty());
-        let slices = [bytes, &[], &[], &[], &[], &[]];
-        out.frame(
-            self.request_id(),
-            revision.response_kind(),
-            flags.into(),
-            is_encoded,
-            slices,
-        )
+        Some(draft)
     }
 
     /// Writes a piece of the response. See [`Push`].
@@ -198,7 +211,7 @@ impl ResponseWriter {
         scratch: &'b mut [u8],
         piece: &'b [u8],
     ) -> Result<Push<'b>, ApiMisuse> {
-        self.push_with(out, Some(STATUS_OK), scratch, piece)
+        self.push_with(out, true, scratch, piece)
     }
 
     /// Writes a piece that the owner has encoded, on a stream with an encoding. The first one is
@@ -216,35 +229,45 @@ impl ResponseWriter {
             // The first piece is the status map: a frame of its own, left out if empty.
             self.claim(out)?;
             self.phase = Phase::Status;
-            let rest = piece.get(self.sent..).unwrap_or(&[]);
+            let rest = piece.get(self.sent..).unwrap_or_default();
             if rest.is_empty() {
                 self.sent = 0;
                 self.phase = Phase::Body;
                 return Ok(Push::Taken);
             }
-            let bytes = rest.get(..out.frame_size()).unwrap_or(rest);
-            self.sent = self.sent.saturating_add(bytes.len());
-            return Ok(Push::Frame(self.data_frame(out, bytes, false)));
+            let next = Next::Directly(rest.len().min(out.frame_size()));
+            return Ok(self.pushed(out, next, scratch, piece));
         }
-        self.push_with(out, None, scratch, piece)
+        self.push_with(out, false, scratch, piece)
     }
 
     fn push_with<'b, T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut Output<'_, T, P>,
-        status: Option<&'static [u8]>,
+        with_status: bool,
         scratch: &'b mut [u8],
         piece: &'b [u8],
     ) -> Result<Push<'b>, ApiMisuse> {
-        let next = self.advance(out, status, scratch, piece)?;
-        Ok(self.make(out, next, scratch, piece))
+        let next = self.advance(out, with_status, scratch, piece)?;
+        Ok(self.pushed(out, next, scratch, piece))
+    }
+
+    fn pushed<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        next: Next,
+        scratch: &'b [u8],
+        piece: &'b [u8],
+    ) -> Push<'b> {
+        self.frame(out, next, scratch, piece)
+            .map_or(Push::Taken, Push::Frame)
     }
 
     /// The first half of a push: takes the piece, or says what must go out first.
     pub(super) fn advance<T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut Output<'_, T, P>,
-        status: Option<&'static [u8]>,
+        with_status: bool,
         scratch: &mut [u8],
         piece: &[u8],
     ) -> Result<Next, ApiMisuse> {
@@ -252,10 +275,11 @@ impl ResponseWriter {
         if matches!(self.phase, Phase::Redirected | Phase::Flushing) {
             return Err(ApiMisuse::OutOfOrder);
         }
-        if let Some(frame) = self.opening_frame(out, status) {
-            return Ok(Next::Opening(frame));
+        let opening = self.opening(out, with_status);
+        if !matches!(opening, Next::Taken) {
+            return Ok(opening);
         }
-        let rest = piece.get(self.sent..).unwrap_or(&[]);
+        let rest = piece.get(self.sent..).unwrap_or_default();
         if rest.is_empty() {
             self.sent = 0;
             return Ok(Next::Taken);
@@ -264,31 +288,10 @@ impl ResponseWriter {
         let room = if joins { scratch.len() } else { 0 };
         let next = self.fate(rest.len(), out.frame_size(), room);
         if let Next::Taken = next {
-            let free = scratch.get_mut(self.joined..).unwrap_or(&mut []);
-            free.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            crate::bytes::copy(scratch.get_mut(self.joined..).unwrap_or_default(), rest);
             self.joined = self.joined.saturating_add(rest.len());
         }
         Ok(next)
-    }
-
-    /// The second half of a push: makes the frame.
-    pub(super) fn make<'b, T: Table + ?Sized, P: Protocol>(
-        &mut self,
-        out: &mut Output<'_, T, P>,
-        next: Next,
-        scratch: &'b [u8],
-        piece: &'b [u8],
-    ) -> Push<'b> {
-        match next {
-            Next::Taken => Push::Taken,
-            Next::Opening(frame) => Push::Frame(frame),
-            Next::Joined => Push::Frame(self.joined_frame(out, scratch)),
-            Next::Directly(len) => {
-                let rest = piece.get(self.sent..).unwrap_or(&[]);
-                self.sent = self.sent.saturating_add(len);
-                Push::Frame(self.data_frame(out, rest.get(..len).unwrap_or(rest), false))
-            }
-        }
     }
 
     /// The coalescer, revision-0006.md, 7.2; `scratch` is the length of its memory.
@@ -304,16 +307,6 @@ impl ResponseWriter {
         }
     }
 
-    fn joined_frame<'b, T: Table + ?Sized, P: Protocol>(
-        &mut self,
-        out: &mut Output<'_, T, P>,
-        scratch: &'b [u8],
-    ) -> OutFrame<'b> {
-        let bytes = scratch.get(..self.joined).unwrap_or(scratch);
-        self.joined = 0;
-        self.data_frame(out, bytes, false)
-    }
-
     /// Ends the response: call until `None`. What was joined goes out, then the end, which in all
     /// revisions is an empty frame with `eos`.
     ///
@@ -324,7 +317,7 @@ impl ResponseWriter {
         out: &mut Output<'_, T, P>,
         scratch: &'b [u8],
     ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
-        self.finish_with(out, Some(STATUS_OK), scratch, &[])
+        self.finish_with(out, true, scratch, &[])
     }
 
     /// Ends a response on an encoded stream: `flushed` is what flushing the encoder gave, the same
@@ -338,41 +331,70 @@ impl ResponseWriter {
         scratch: &'b [u8],
         flushed: &'b [u8],
     ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
-        self.finish_with(out, None, scratch, flushed)
+        self.finish_with(out, false, scratch, flushed)
     }
 
     fn finish_with<'b, T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut Output<'_, T, P>,
-        status: Option<&'static [u8]>,
+        with_status: bool,
         scratch: &'b [u8],
         flushed: &'b [u8],
     ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
+        let mut payload: Payload<'b> = [&[]; _];
+        let draft = self.finish_draft(out, with_status, scratch, flushed, &mut payload)?;
+        Ok(draft.map(|draft| out.seal(self.request_id(), draft, payload)))
+    }
+
+    pub(super) fn finish_draft<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        with_status: bool,
+        scratch: &'b [u8],
+        flushed: &'b [u8],
+        payload: &mut Payload<'b>,
+    ) -> Result<Option<Draft>, ApiMisuse> {
         if self.phase == Phase::Ended {
             return Ok(None);
         }
         self.claim(out)?;
-        if let Some(frame) = self.opening_frame(out, status) {
-            return Ok(Some(frame));
+        let mut next = self.opening(out, with_status);
+        if let Next::Taken = next {
+            if self.phase != Phase::Flushing && self.sent > 0 {
+                return Err(ApiMisuse::OutOfOrder);
+            }
+            next = self.flush(out, flushed);
         }
-        if self.phase != Phase::Flushing && self.sent > 0 {
-            return Err(ApiMisuse::OutOfOrder);
+        if let Next::Taken = next {
+            self.phase = Phase::Ended;
+            let rest = flushed.get(self.sent..).unwrap_or_default();
+            let [first, ..] = payload;
+            *first = rest;
+            return Ok(Some(Draft::data(
+                out.server.revision(),
+                true,
+                rest.is_empty(),
+            )));
         }
+        Ok(self.draft(out, next, scratch, flushed, payload))
+    }
+
+    /// What goes out before the last frame: what was joined, then what of `flushed` does not fit it.
+    fn flush<T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &Output<'_, T, P>,
+        flushed: &[u8],
+    ) -> Next {
         if self.joined > 0 {
-            return Ok(Some(self.joined_frame(out, scratch)));
+            return Next::Joined;
         }
         self.phase = Phase::Flushing;
-        let rest = flushed.get(self.sent..).unwrap_or(&[]);
         let frame_size = out.frame_size();
-        if rest.len() > frame_size {
-            self.sent = self.sent.saturating_add(frame_size);
-            let bytes = rest.get(..frame_size).unwrap_or(rest);
-            return Ok(Some(self.data_frame(out, bytes, false)));
+        if flushed.len().saturating_sub(self.sent) > frame_size {
+            Next::Directly(frame_size)
+        } else {
+            Next::Taken
         }
-        self.phase = Phase::Ended;
-        let frame = self.data_frame(out, rest, true);
-        out.complete(self.request_id());
-        Ok(Some(frame))
     }
 
     /// Ends the response because the command failed: call until `None`.
@@ -392,6 +414,19 @@ impl ResponseWriter {
         flushed: &'b [u8],
         failure: &'b mut Failure<'_>,
     ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
+        let mut payload: Payload<'b> = [&[]; _];
+        let draft = self.fail_draft(out, scratch, flushed, failure, &mut payload)?;
+        Ok(draft.map(|draft| out.seal(self.request_id(), draft, payload)))
+    }
+
+    pub(super) fn fail_draft<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        scratch: &'b [u8],
+        flushed: &'b [u8],
+        failure: &'b mut Failure<'_>,
+        payload: &mut Payload<'b>,
+    ) -> Result<Option<Draft>, ApiMisuse> {
         if self.phase == Phase::Ended {
             return Ok(None);
         }
@@ -405,24 +440,20 @@ impl ResponseWriter {
                 }
                 self.sent = 0;
             }
-            if self.joined > 0 {
-                return Ok(Some(self.joined_frame(out, scratch)));
+            let mut next = self.flush(out, flushed);
+            let left = flushed.len().saturating_sub(self.sent);
+            if left > 0 && matches!(next, Next::Taken) {
+                next = Next::Directly(left);
             }
-            self.phase = Phase::Flushing;
-            let rest = flushed.get(self.sent..).unwrap_or(&[]);
-            if !rest.is_empty() {
-                let bytes = rest.get(..out.frame_size()).unwrap_or(rest);
-                self.sent = self.sent.saturating_add(bytes.len());
-                return Ok(Some(self.data_frame(out, bytes, false)));
+            if let Some(draft) = self.draft(out, next, scratch, flushed, payload) {
+                return Ok(Some(draft));
             }
         }
-        let (kind, flags, slices) =
-            failure.compose(out.server.revision(), out.frame_size(), has_begun)?;
+        let revision = out.server.revision();
+        let (draft, slices) = failure.compose(revision, out.frame_size(), has_begun)?;
+        *payload = slices;
         self.phase = Phase::Ended;
-        let id = self.request_id();
-        let frame = out.frame(id, kind, flags, false, slices);
-        out.complete(id);
-        Ok(Some(frame))
+        Ok(Some(draft))
     }
 
     /// Writes a redirect (0006; revision-0006.md, 7.5): settings, then the status map in a frame of
@@ -438,6 +469,17 @@ impl ResponseWriter {
         out: &mut Output<'_, T, P>,
         status: &'b [u8],
     ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
+        let mut payload: Payload<'b> = [&[]; _];
+        let draft = self.redirect_draft(out, status, &mut payload)?;
+        Ok(draft.map(|draft| out.seal(self.request_id(), draft, payload)))
+    }
+
+    pub(super) fn redirect_draft<'b, T: Table + ?Sized, P: Protocol>(
+        &mut self,
+        out: &mut Output<'_, T, P>,
+        status: &'b [u8],
+        payload: &mut Payload<'b>,
+    ) -> Result<Option<Draft>, ApiMisuse> {
         self.claim(out)?;
         if !out.server.revision().has_settings() {
             return Err(ApiMisuse::NotInThisRevision);
@@ -449,39 +491,16 @@ impl ResponseWriter {
             Phase::Redirected => return Ok(None),
             Phase::Body | Phase::Flushing | Phase::Ended => return Err(ApiMisuse::OutOfOrder),
             Phase::Start if !out.stream.has_settings => {
-                // It is for `opening_frame` to leave the status to come.
-                return Ok(self.opening_frame(out, None));
+                // It is for `opening` to leave the status to come.
+                let next = self.opening(out, false);
+                return Ok(self.draft(out, next, &[], &[], payload));
             }
             Phase::Start | Phase::Status => {}
         }
         self.phase = Phase::Redirected;
-        let id = self.request_id();
-        let kind = out.server.revision().response_kind();
-        let flags = ResponseFlags::CONTINUATION.into();
-        let slices = [status, &[], &[], &[], &[], &[]];
-        Ok(Some(out.frame(id, kind, flags, true, slices)))
-    }
-
-    /// A response frame of these slices that is also the response's end; for answers that are
-    /// known as a whole.
-    pub(super) fn whole_frame<'b, T: Table + ?Sized, P: Protocol>(
-        &mut self,
-        out: &mut Output<'_, T, P>,
-        flags: TypeFlags,
-        is_last: bool,
-        first: &'b [u8],
-        second: &'b [u8],
-    ) -> OutFrame<'b> {
-        let id = self.request_id();
-        let kind = out.server.revision().response_kind();
-        let frame = out.frame(id, kind, flags, false, [first, second, &[], &[], &[], &[]]);
-        if is_last {
-            self.phase = Phase::Ended;
-            out.complete(id);
-        } else {
-            self.phase = Phase::Body;
-        }
-        frame
+        let [first, ..] = payload;
+        *first = status;
+        Ok(Some(Draft::data(out.server.revision(), false, false)))
     }
 
     pub(super) fn is_ended(&self) -> bool {

@@ -1,26 +1,36 @@
 //! Storage in fixed memory: heapless maps and one shared run of bytes.
+//!
+//! No slot is ever moved: a request that ends leaves its slot behind, empty, and the next one takes
+//! it over. Moving would bring `memmove` into a small program, which is larger than all of this.
 
-use heapless::{Vec, linear_map::LinearMap};
+use core::cell::Cell;
 
-use super::{Arena, ArenaFull, Entry, Key, Table, TableFull};
-use crate::bytes::{shift_down, shift_up};
+use heapless::LinearMap;
+use heapless::linear_map::LinearMapView;
+
+use super::{Arena, ArenaFull, Entry, Key, Phase, Table, TableFull};
+use crate::bytes::{copy, shift_down, shift_up};
 use crate::wire::RequestId;
+
+/// Requests by ID. The key is a cell, for the slot that is taken over.
+type Slots = LinearMapView<Cell<RequestId>, Entry>;
 
 /// A table of at most `REQUESTS` requests, and of as many refused ones beside them.
 #[derive(Debug, Default)]
 pub struct FixedTable<const REQUESTS: usize> {
-    requests: LinearMap<RequestId, Entry, REQUESTS>,
-    refused: LinearMap<RequestId, Entry, REQUESTS>,
+    requests: LinearMap<Cell<RequestId>, Entry, REQUESTS>,
+    refused: LinearMap<Cell<RequestId>, Entry, REQUESTS>,
 }
 
 #[cfg(feature = "defmt")]
 impl<const REQUESTS: usize> defmt::Format for FixedTable<REQUESTS> {
     fn format(&self, f: defmt::Formatter<'_>) {
+        let taken = |slots: &Slots| slots.values().filter(|entry| !entry.is_vacant()).count();
         defmt::write!(
             f,
             "FixedTable({=usize} and {=usize} refused of {=usize})",
-            self.requests.len(),
-            self.refused.len(),
+            taken(&self.requests),
+            taken(&self.refused),
             REQUESTS
         );
     }
@@ -34,42 +44,55 @@ impl<const REQUESTS: usize> FixedTable<REQUESTS> {
             refused: LinearMap::new(),
         }
     }
+
+    /// Bytes of memory that the table takes.
+    pub const SIZE: usize = core::mem::size_of::<Self>();
+}
+
+/// The request's entry, if it has one.
+fn find_mut(slots: &mut Slots, id: RequestId) -> Option<&mut Entry> {
+    slots
+        .iter_mut()
+        .find(|(key, entry)| key.get() == id && !entry.is_vacant())
+        .map(|(_, entry)| entry)
 }
 
 impl<const REQUESTS: usize> Table for FixedTable<REQUESTS> {
     fn find(&self, id: RequestId) -> Option<&Entry> {
-        self.requests.get(&id).or_else(|| self.refused.get(&id))
+        self.requests
+            .iter()
+            .chain(self.refused.iter())
+            .find(|(key, entry)| key.get() == id && !entry.is_vacant())
+            .map(|(_, entry)| entry)
     }
 
     fn find_mut(&mut self, id: RequestId) -> Option<&mut Entry> {
-        self.requests
-            .get_mut(&id)
-            .or_else(|| self.refused.get_mut(&id))
+        find_mut(&mut self.requests, id).or_else(|| find_mut(&mut self.refused, id))
     }
 
     fn insert(&mut self, id: RequestId, entry: Entry) -> Result<(), TableFull> {
-        let (map, other) = if entry.is_refused() {
+        let (slots, other): (&mut Slots, &mut Slots) = if entry.is_refused() {
             (&mut self.refused, &mut self.requests)
         } else {
             (&mut self.requests, &mut self.refused)
         };
-        map.insert(id, entry).map_err(|_| TableFull)?;
-        forget(other, id);
+        insert(slots, id, &entry)?;
+        remove(other, id);
         Ok(())
     }
 
     fn remove(&mut self, id: RequestId) {
-        forget(&mut self.requests, id);
-        forget(&mut self.refused, id);
+        remove(&mut self.requests, id);
+        remove(&mut self.refused, id);
     }
 
     fn next_after(&self, order: Option<u32>) -> Option<(RequestId, Entry)> {
         self.requests
             .iter()
             .chain(self.refused.iter())
-            .filter(|(_, e)| order.is_none_or(|o| e.order() > o))
+            .filter(|(_, e)| !e.is_vacant() && order.is_none_or(|o| e.order() > o))
             .min_by_key(|(_, e)| e.order())
-            .map(|(id, e)| (*id, *e))
+            .map(|(id, e)| (id.get(), *e))
     }
 
     fn capacity(&self) -> usize {
@@ -77,10 +100,23 @@ impl<const REQUESTS: usize> Table for FixedTable<REQUESTS> {
     }
 }
 
-/// `LinearMap::remove` keeps a panic path in the program, its entry does not.
-fn forget<const N: usize>(map: &mut LinearMap<RequestId, Entry, N>, id: RequestId) {
-    if let heapless::linear_map::Entry::Occupied(entry) = map.entry(id) {
-        let _ = entry.remove();
+/// Puts an entry in the request's own slot, a vacant one, or a new one.
+fn insert(slots: &mut Slots, id: RequestId, entry: &Entry) -> Result<(), TableFull> {
+    remove(slots, id);
+    if let Some((key, slot)) = slots.iter_mut().find(|(_, slot)| slot.is_vacant()) {
+        key.set(id);
+        *slot = *entry;
+        return Ok(());
+    }
+    match slots.insert(Cell::new(id), *entry) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(TableFull),
+    }
+}
+
+fn remove(slots: &mut Slots, id: RequestId) {
+    if let Some(entry) = find_mut(slots, id) {
+        entry.phase = Phase::Vacant;
     }
 }
 
@@ -90,12 +126,26 @@ fn forget<const N: usize>(map: &mut LinearMap<RequestId, Entry, N>, id: RequestI
 ///   bytes   [ key 5 ... | key 9 ...... | key 7 . |        free        ]
 ///   chunks  [ (5, 3)    , (9, 6)       , (7, 1)  ]
 /// ```
-/// Chunks lie one behind another in the order in which they were begun. Appending to one moves
-/// those behind it; work is bounded by `BYTES`.
-#[derive(Debug, Default)]
+/// Chunks lie one behind another. Appending to one moves those behind it; work is bounded by
+/// `BYTES`.
+#[derive(Debug)]
 pub struct FixedArena<const CHUNKS: usize, const BYTES: usize> {
-    bytes: Vec<u8, BYTES>,
-    chunks: Vec<(Key, usize), CHUNKS>,
+    bytes: [u8; BYTES],
+    chunks: [Chunk; CHUNKS],
+}
+
+/// A key and how many bytes it has; [`Key::FREE`] has none.
+#[derive(Clone, Copy, Debug)]
+struct Chunk {
+    key: Key,
+    len: usize,
+}
+
+impl Chunk {
+    const FREE: Self = Self {
+        key: Key::FREE,
+        len: 0,
+    };
 }
 
 #[cfg(feature = "defmt")]
@@ -104,9 +154,15 @@ impl<const CHUNKS: usize, const BYTES: usize> defmt::Format for FixedArena<CHUNK
         defmt::write!(
             f,
             "FixedArena({=usize} of {=usize} bytes)",
-            self.bytes.len(),
+            locate(&self.chunks, Key::NONE).0,
             BYTES
         );
+    }
+}
+
+impl<const CHUNKS: usize, const BYTES: usize> Default for FixedArena<CHUNKS, BYTES> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -114,93 +170,102 @@ impl<const CHUNKS: usize, const BYTES: usize> FixedArena<CHUNKS, BYTES> {
     /// An empty arena.
     pub const fn new() -> Self {
         Self {
-            bytes: Vec::new(),
-            chunks: Vec::new(),
+            bytes: [0; BYTES],
+            chunks: [Chunk::FREE; CHUNKS],
         }
     }
+
+    /// Bytes of memory that the arena takes.
+    pub const SIZE: usize = core::mem::size_of::<Self>();
 
     /// Bytes that are held now, with those that were taken last and are still there.
     pub fn held(&self) -> usize {
-        self.bytes.len()
+        locate(&self.chunks, Key::NONE).0
     }
+}
 
-    /// Where a key's bytes start, and how many there are.
-    fn locate(&self, key: Key) -> Option<(usize, usize)> {
-        let mut start = 0usize;
-        for (k, len) in &self.chunks {
-            if *k == key {
-                return Some((start, *len));
-            }
-            start = start.saturating_add(*len);
+/// Where a key's bytes begin, and the chunk's place in the list. If there is no such chunk: the
+/// bytes in use, and a place behind the list.
+#[inline(never)]
+fn locate(chunks: &[Chunk], key: Key) -> (usize, usize) {
+    let (mut start, mut place) = (0usize, 0usize);
+    for chunk in chunks {
+        if chunk.key == key {
+            break;
         }
-        None
+        start = start.wrapping_add(chunk.len);
+        place = place.wrapping_add(1);
     }
+    (start, place)
+}
 
-    /// Bytes of the chunk that was taken and is still there.
-    fn taken(&self) -> usize {
-        self.locate(Key::TAKEN).map_or(0, |(_, len)| len)
+/// [`Arena::append`] for arenas of any size.
+fn append(all: &mut [u8], chunks: &mut [Chunk], key: Key, bytes: &[u8]) -> Result<(), ArenaFull> {
+    remove_chunk(all, chunks, Key::TAKEN);
+    let (used, end) = locate(chunks, Key::NONE);
+    let (mut start, mut place) = locate(chunks, key);
+    if place == end {
+        (start, place) = locate(chunks, Key::FREE);
+    }
+    let chunk = chunks.get_mut(place).ok_or(ArenaFull)?;
+    let end = used.wrapping_add(bytes.len());
+    let start = start.wrapping_add(chunk.len);
+    let behind = all.get_mut(start..end).ok_or(ArenaFull)?;
+    // Others lie behind: they make a gap of the new bytes' length.
+    shift_up(behind, bytes.len());
+    copy(behind, bytes);
+    chunk.key = key;
+    chunk.len = chunk.len.wrapping_add(bytes.len());
+    Ok(())
+}
+
+fn remove_chunk(all: &mut [u8], chunks: &mut [Chunk], key: Key) {
+    let (used, _) = locate(chunks, Key::NONE);
+    let (start, place) = locate(chunks, key);
+    if let Some(chunk) = chunks.get_mut(place) {
+        shift_down(all.get_mut(start..used).unwrap_or_default(), chunk.len);
+        *chunk = Chunk::FREE;
     }
 }
 
 impl<const CHUNKS: usize, const BYTES: usize> Arena for FixedArena<CHUNKS, BYTES> {
     fn room(&self, key: Key) -> usize {
-        let taken = self.locate(Key::TAKEN).is_some();
-        if self.locate(key).is_none() && self.chunks.is_full() && !taken {
-            return 0;
+        let (mut used, mut has_place) = (0usize, false);
+        for chunk in &self.chunks {
+            let is_taken = chunk.key == Key::TAKEN;
+            has_place |= is_taken || chunk.key == Key::FREE || chunk.key == key;
+            if !is_taken {
+                used = used.wrapping_add(chunk.len);
+            }
         }
-        BYTES
-            .saturating_sub(self.bytes.len())
-            .saturating_add(self.taken())
+        if has_place {
+            BYTES.wrapping_sub(used)
+        } else {
+            0
+        }
     }
 
     fn append(&mut self, key: Key, bytes: &[u8]) -> Result<(), ArenaFull> {
-        self.remove(Key::TAKEN);
-        if bytes.len() > BYTES.saturating_sub(self.bytes.len()) {
-            return Err(ArenaFull);
-        }
-        let (start, len) = match self.locate(key) {
-            Some(place) => place,
-            None => {
-                self.chunks.push((key, 0)).map_err(|_| ArenaFull)?;
-                (self.bytes.len(), 0)
-            }
-        };
-        let old_end = self.bytes.len();
-        self.bytes.extend_from_slice(bytes).map_err(|_| ArenaFull)?;
-        let end = start.saturating_add(len);
-        if end < old_end {
-            // Others lie behind: make a gap of the new bytes' length, then fill it.
-            shift_up(self.bytes.get_mut(end..).unwrap_or(&mut []), bytes.len());
-            let gap = self.bytes.get_mut(end..).unwrap_or(&mut []);
-            gap.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        }
-        if let Some((_, len)) = self.chunks.iter_mut().find(|(k, _)| *k == key) {
-            *len = len.saturating_add(bytes.len());
-        }
-        Ok(())
+        append(&mut self.bytes, &mut self.chunks, key, bytes)
     }
 
     fn find(&self, key: Key) -> Option<&[u8]> {
-        let (start, len) = self.locate(key)?;
-        self.bytes.get(start..start.saturating_add(len))
+        let (start, place) = locate(&self.chunks, key);
+        let chunk = self.chunks.get(place)?;
+        self.bytes.get(start..)?.get(..chunk.len)
     }
 
     fn take(&mut self, key: Key) -> &[u8] {
         self.remove(Key::TAKEN);
-        match self.chunks.iter_mut().find(|(k, _)| *k == key) {
-            Some((k, _)) => *k = Key::TAKEN,
-            None => return &[],
+        let (_, place) = locate(&self.chunks, key);
+        if let Some(chunk) = self.chunks.get_mut(place) {
+            chunk.key = Key::TAKEN;
         }
-        self.find(Key::TAKEN).unwrap_or(&[])
+        self.find(Key::TAKEN).unwrap_or_default()
     }
 
     fn remove(&mut self, key: Key) {
-        let Some((start, len)) = self.locate(key) else {
-            return;
-        };
-        shift_down(self.bytes.get_mut(start..).unwrap_or(&mut []), len);
-        self.bytes.truncate(self.bytes.len().saturating_sub(len));
-        self.chunks.retain(|(k, _)| *k != key);
+        remove_chunk(&mut self.bytes, &mut self.chunks, key);
     }
 
     fn capacity(&self) -> usize {
@@ -229,6 +294,19 @@ impl<const REQUESTS: usize, const BYTES: usize> FixedStore<REQUESTS, BYTES> {
     /// Bytes of memory that the store takes.
     pub const SIZE: usize = core::mem::size_of::<Self>();
 
+    /// Forgets everything, for a connection that begins anew. In less code than a new store.
+    pub fn clear(&mut self) {
+        let Self { table, arena } = self;
+        for slots in [&mut table.requests, &mut table.refused] {
+            for (_, entry) in slots.iter_mut() {
+                entry.phase = Phase::Vacant;
+            }
+        }
+        for chunk in &mut arena.chunks {
+            *chunk = Chunk::FREE;
+        }
+    }
+
     /// Both halves.
     pub fn split(&mut self) -> (&mut FixedTable<REQUESTS>, &mut FixedArena<REQUESTS, BYTES>) {
         (&mut self.table, &mut self.arena)
@@ -244,6 +322,27 @@ mod tests {
     fn a_fixed_table_keeps_the_laws() {
         laws::check_table(&mut FixedTable::<4>::new()).unwrap();
         laws::check_table(&mut FixedTable::<1>::new()).unwrap();
+    }
+
+    #[test]
+    fn a_cleared_store_is_a_new_one() {
+        let mut store = FixedStore::<2, 16>::new();
+        for _ in 0..3 {
+            let (table, arena) = store.split();
+            laws::check_table(table).unwrap();
+            laws::check_arena(arena).unwrap();
+            for (id, phase) in [(1, Phase::Active), (3, Phase::Refused)] {
+                let id = RequestId::new(id);
+                let entry = Entry {
+                    phase,
+                    ..Entry::VACANT
+                };
+                table.insert(id, entry).unwrap();
+                arena.append(Key::request(id), b"bytes").unwrap();
+            }
+            arena.take(Key::request(RequestId::new(1)));
+            store.clear();
+        }
     }
 
     #[test]

@@ -40,10 +40,24 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// A slot that stands empty, in stores that keep slots.
+    pub(crate) const VACANT: Self = Self {
+        order: 0,
+        request_len: 0,
+        frames: 0,
+        phase: Phase::Vacant,
+        has_data: false,
+    };
+
     /// Whether the request was refused and is only remembered to swallow its frames. Such entries
     /// have room of their own in a table.
     pub const fn is_refused(&self) -> bool {
         matches!(self.phase, Phase::Refused)
+    }
+
+    /// Whether the slot stands empty, in stores that keep slots.
+    pub(crate) const fn is_vacant(&self) -> bool {
+        matches!(self.phase, Phase::Vacant)
     }
 
     /// The place of the entry in the opening order.
@@ -53,9 +67,14 @@ impl Entry {
 }
 
 /// What phase a request is in, on either end.
+///
+/// A word: with a byte, an entry in an `Option` is copied in pieces that are not aligned.
+#[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(crate) enum Phase {
+    /// Not a request: a slot of a store that stands empty.
+    Vacant,
     /// Server: request frames are still to come.
     Receiving,
     /// Server: request frames are complete, data is still to come; the command has not run.
@@ -122,21 +141,27 @@ pub trait Table {
 pub struct Key(u32);
 
 impl Key {
+    /// No key: a place that stands empty, in stores that keep places.
+    pub(crate) const FREE: Self = Self(0);
+
+    /// The key of nothing.
+    pub(crate) const NONE: Self = Self(1);
+
     /// Bytes of a request, or of its response's status map.
     pub(crate) fn request(id: RequestId) -> Self {
-        Self(u32::from(id.value()))
+        Self(0x0001_0000 | u32::from(id.value()))
     }
 
     /// Settings of a stream.
     pub(crate) fn stream(id: StreamId) -> Self {
-        Self(0x0001_0000 | u32::from(id.value()))
+        Self(0x0002_0000 | u32::from(id.value()))
     }
 
     /// The settings of the peer.
-    pub(crate) const SETTINGS: Self = Self(0x0002_0000);
+    pub(crate) const SETTINGS: Self = Self(0x0003_0000);
 
     /// The message that the current frame carries.
-    pub(crate) const MESSAGE: Self = Self(0x0003_0000);
+    pub(crate) const MESSAGE: Self = Self(0x0004_0000);
 
     /// Bytes that were taken and whose room is free at the next change.
     pub(crate) const TAKEN: Self = Self(u32::MAX);

@@ -13,8 +13,8 @@ pub const MAX_SLICES: usize = 6;
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a frame that is not written leaves the stream incomplete"]
 pub struct OutFrame<'a> {
-    header: FrameHeader,
-    payload: [&'a [u8]; MAX_SLICES],
+    pub(crate) header: FrameHeader,
+    pub(crate) payload: [&'a [u8]; MAX_SLICES],
 }
 
 #[cfg(feature = "defmt")]

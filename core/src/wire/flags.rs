@@ -138,6 +138,11 @@ impl TypeFlags {
     pub const fn bits(self) -> u8 {
         self.0
     }
+
+    /// Both sets of flags together.
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 }
 
 macro_rules! into_type_flags {

@@ -33,14 +33,21 @@ pub struct Part<'a> {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FrameReader {
     header: [u8; HEADER_LEN],
-    /// Header bytes held so far; `HEADER_LEN` while a payload is being read.
+    /// Header bytes held so far; [`HEADER_HELD`] while a payload is being read.
     held: u8,
     /// Payload bytes still to come.
     remaining: u32,
     max_frame_size: u32,
 }
 
+/// All of a header's bytes.
+const HEADER_HELD: u8 = 8;
+const _: () = assert!(HEADER_LEN == 8);
+
 impl FrameReader {
+    /// Bytes of memory that the reader takes: 20 on a 32-bit device.
+    pub const SIZE: usize = core::mem::size_of::<Self>();
+
     /// A reader that refuses frames with more than `max_frame_size` bytes of payload.
     pub const fn new(max_frame_size: u32) -> Self {
         Self {
@@ -49,6 +56,12 @@ impl FrameReader {
             remaining: 0,
             max_frame_size,
         }
+    }
+
+    /// Forgets what has come, for a connection that begins anew.
+    pub const fn restart(&mut self) {
+        self.held = 0;
+        self.remaining = 0;
     }
 
     /// The largest payload of a frame that is let in.
@@ -64,79 +77,55 @@ impl FrameReader {
     /// # Errors
     /// [`ProtocolError::FrameTooLarge`] as soon as a header announces more than the maximum; the
     /// payload is not consumed, and the connection cannot go on.
-    #[inline]
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Part<'a>>, ProtocolError> {
-        if self.held == 0
-            && let Some((header, rest)) = FrameHeader::split_from(input)
-        {
-            // The fast path: the header is whole, and often the payload too.
-            let header = *header;
-            *input = rest;
-            return self.first_part(header, input).map(Some);
-        }
-        self.next_slowly(input)
-    }
-
-    /// Everything but a header that lies whole in the buffer.
-    fn next_slowly<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Part<'a>>, ProtocolError> {
-        if usize::from(self.held) == HEADER_LEN {
-            return Ok(self.later_part(input));
-        }
-        while let Some((&byte, rest)) = input.split_first() {
-            *input = rest;
-            if let Some(slot) = self.header.get_mut(usize::from(self.held)) {
-                *slot = byte;
+        let is_first = self.held < HEADER_HELD;
+        if is_first {
+            self.hold(input);
+            if self.held < HEADER_HELD {
+                return Ok(None);
             }
-            self.held = self.held.wrapping_add(1);
-            if usize::from(self.held) == HEADER_LEN {
-                let header = *FrameHeader::parse(&self.header);
-                return self.first_part(header, input).map(Some);
+            let length = FrameHeader::parse(&self.header).length();
+            if length > self.max_frame_size {
+                return Err(ProtocolError::FrameTooLarge);
             }
-        }
-        Ok(None)
-    }
-
-    #[inline]
-    fn first_part<'a>(
-        &mut self,
-        header: FrameHeader,
-        input: &mut &'a [u8],
-    ) -> Result<Part<'a>, ProtocolError> {
-        if header.length() > self.max_frame_size {
+            self.remaining = length;
+        } else if self.remaining == 0 {
+            // Only a frame that was refused waits without a payload to come.
             return Err(ProtocolError::FrameTooLarge);
+        } else if input.is_empty() {
+            return Ok(None);
         }
-        self.remaining = header.length();
         let bytes = self.take(input);
         let is_last = self.remaining == 0;
         if is_last {
             self.held = 0;
-        } else {
-            self.header = *header.emit();
-            self.held = 8;
         }
-        Ok(Part {
-            header,
-            bytes,
-            is_first: true,
-            is_last,
-        })
-    }
-
-    fn later_part<'a>(&mut self, input: &mut &'a [u8]) -> Option<Part<'a>> {
-        let bytes = self.take(input);
-        if bytes.is_empty() {
-            return None;
-        }
-        let is_last = self.remaining == 0;
-        if is_last {
-            self.held = 0;
-        }
-        Some(Part {
+        Ok(Some(Part {
             header: *FrameHeader::parse(&self.header),
             bytes,
-            is_first: false,
+            is_first,
             is_last,
-        })
+        }))
+    }
+
+    /// Takes what `input` has of a header.
+    fn hold(&mut self, input: &mut &[u8]) {
+        if self.held == 0
+            && let Some((header, rest)) = input.split_first_chunk()
+        {
+            // It lies whole in the buffer, as it does most often.
+            self.header = *header;
+            self.held = HEADER_HELD;
+            *input = rest;
+            return;
+        }
+        while let Some(slot) = self.header.get_mut(usize::from(self.held))
+            && let Some((&byte, rest)) = input.split_first()
+        {
+            *slot = byte;
+            *input = rest;
+            self.held = self.held.wrapping_add(1);
+        }
     }
 
     /// Splits off what `input` holds of the payload.
@@ -146,13 +135,13 @@ impl FrameReader {
         let (bytes, rest) = input.split_at_checked(wanted).unwrap_or((input, &[]));
         *input = rest;
         let taken = u32::try_from(bytes.len()).unwrap_or(self.remaining);
-        self.remaining = self.remaining.saturating_sub(taken);
+        self.remaining = self.remaining.wrapping_sub(taken);
         bytes
     }
 
     /// How many bytes are missing until the current header, or the current payload, is complete.
     pub const fn missing(&self) -> u32 {
-        if self.held == 8 {
+        if self.held == HEADER_HELD {
             self.remaining
         } else {
             8u32.wrapping_sub(u32_from(self.held))
@@ -164,7 +153,7 @@ impl FrameReader {
     pub fn skip(&mut self, count: u32) -> u32 {
         let skipped = count.min(self.remaining);
         self.remaining = self.remaining.saturating_sub(skipped);
-        if self.held == 8 && self.remaining == 0 {
+        if self.held == HEADER_HELD && self.remaining == 0 {
             self.held = 0;
         }
         skipped
@@ -179,14 +168,14 @@ impl FrameReader {
     pub const fn finish(&self) -> Result<(), ProtocolError> {
         match self.held {
             0 => Ok(()),
-            8 => Err(ProtocolError::ShortPayload),
+            HEADER_HELD => Err(ProtocolError::ShortPayload),
             _ => Err(ProtocolError::ShortHeader),
         }
     }
 
     /// Bytes of the current header, or of the current payload, that have come.
     pub fn received(&self) -> u32 {
-        if self.held == 8 {
+        if self.held == HEADER_HELD {
             FrameHeader::parse(&self.header)
                 .length()
                 .saturating_sub(self.remaining)
@@ -197,7 +186,7 @@ impl FrameReader {
 
     /// The header of the frame whose payload is being read, if there is one.
     pub fn current(&self) -> Option<FrameHeader> {
-        (self.held == 8).then(|| *FrameHeader::parse(&self.header))
+        (self.held == HEADER_HELD).then(|| *FrameHeader::parse(&self.header))
     }
 }
 

@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
 
 use hgrpc::Revision;
-use hgrpc::cbor::{ArgError, Args, ByteString, RedirectTargets, Text};
+use hgrpc::cbor::{Args, RedirectTargets};
 use hgrpc::wire::RequestId;
 
 use super::pipe::{Receiver, Sender, Stop};
 use super::{Failure, Gone};
+use crate::host::DATA_CUT;
+use crate::host::arguments;
 
 /// A command that is being run: its name, its arguments and its data.
 ///
@@ -35,14 +37,18 @@ impl Call {
         Args::from_cbor(&self.args).unwrap_or_default()
     }
 
+    /// Puts other arguments in their place: one encoded map.
+    #[cfg(feature = "http-server")]
+    pub(crate) fn set_args(&mut self, args: Vec<u8>) {
+        self.args = args;
+    }
+
     /// An argument as any type that minicbor decodes; an `Option` may be missing.
     ///
     /// # Errors
     /// A failure of the command that names the argument, to be returned with `?`.
     pub fn arg<'a, T: minicbor::Decode<'a, ()>>(&'a self, key: &str) -> Result<T, Failure> {
-        self.args()
-            .value(key.as_bytes())
-            .map_err(|error| wrong(key, error))
+        arguments::value(self.args(), key)
     }
 
     /// An argument that is a byte string.
@@ -50,7 +56,7 @@ impl Call {
     /// # Errors
     /// As for [`arg`](Self::arg).
     pub fn arg_bytes(&self, key: &str) -> Result<Cow<'_, [u8]>, Failure> {
-        Ok(contiguous(self.arg::<ByteString<'_>>(key)?))
+        arguments::bytes(self.args(), key)
     }
 
     /// An argument that is text: a text string, or a byte string that holds UTF-8.
@@ -58,12 +64,7 @@ impl Call {
     /// # Errors
     /// As for [`arg`](Self::arg).
     pub fn arg_text(&self, key: &str) -> Result<Cow<'_, str>, Failure> {
-        let bytes = contiguous(self.arg::<Text<'_>>(key)?.as_bytes());
-        match bytes {
-            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).ok(),
-            Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).ok(),
-        }
-        .ok_or_else(|| wrong(key, ArgError::WrongType))
+        arguments::text(self.args(), key)
     }
 
     /// Whether the request has data, be it empty.
@@ -119,17 +120,6 @@ impl Call {
     }
 }
 
-fn wrong(key: &str, error: ArgError) -> Failure {
-    Failure::command(format_args!("argument `{key}` is {error}"))
-}
-
-fn contiguous(bytes: ByteString<'_>) -> Cow<'_, [u8]> {
-    bytes.as_slice().map_or_else(
-        || Cow::Owned(bytes.chunks().flatten().copied().collect()),
-        Cow::Borrowed,
-    )
-}
-
 impl Read for Call {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.data.as_mut().map_or(Ok(0), |data| data.read(buffer))
@@ -155,9 +145,6 @@ impl BufRead for Call {
 /// swallowed.
 #[derive(Debug)]
 pub struct Data(pub(super) Option<Receiver<DataError>>);
-
-/// What a handler is told, and may tell the client, which is the one to know better.
-pub(super) const DATA_CUT: &str = "the connection ended before the request's data did";
 
 /// Why data has no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,16 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use hgrpc::Revision;
-use hgrpc::cbor::EncodingSet;
-use hgrpc::client::Announcement;
 
-use super::config::Meter;
 use super::exchange::{Shared, State};
 use super::outgoing::Outgoing;
 use super::request::Request;
-use super::sync::lock;
-use super::{Config, ConnectionError, Limits, Traffic, Transport, receive};
-use crate::encoding::ContentEncoding;
+use super::{Config, ConnectionError, Traffic, Transport, receive};
+use crate::host::config::Meter;
+use crate::host::sync::lock;
 
 /// The client's end of one connection. Clone it to call from many threads at once.
 ///
@@ -49,7 +46,7 @@ impl Client {
             ..config.clone()
         };
         let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(config, core_config(config))),
+            state: Mutex::new(State::new(config)),
             out: Outgoing::new(write, close, meter),
             limits: config.limits,
             revision: config.revision,
@@ -97,35 +94,4 @@ impl fmt::Debug for Client {
             .field("ended", &self.ended())
             .finish_non_exhaustive()
     }
-}
-
-/// What the core's reactor is told.
-fn core_config(config: &Config) -> hgrpc::client::ClientConfig {
-    let Limits {
-        send_frame_size, ..
-    } = config.limits;
-    let mut core = hgrpc::client::ClientConfig::FULL_DUPLEX;
-    core.send_frame_size = send_frame_size;
-    core.limits = config.limits.core();
-    // Other servers' messages may be as long as a frame.
-    core.status_size = 16 << 10;
-    let mut encodings = [None; 3];
-    let mut decoders = EncodingSet::IDENTITY;
-    // `identity` must always be listed (revision-0006.md, 4.1).
-    let mut listed: Vec<ContentEncoding> = Vec::new();
-    for encoding in config.decodes.iter().chain([&ContentEncoding::Identity]) {
-        if !listed.contains(encoding) {
-            listed.push(*encoding);
-        }
-    }
-    for (slot, encoding) in encodings.iter_mut().zip(listed) {
-        *slot = Some(encoding);
-        decoders = decoders.with(encoding);
-    }
-    core.announcement = Some(Announcement {
-        encodings,
-        is_hgrpc: true,
-    });
-    core.decoders = decoders;
-    core
 }

@@ -9,9 +9,9 @@ use hgrpc::server::{Output, OutputStream, Rejection, Responder, ResponseWriter, 
 use hgrpc::{ApiMisuse, Revision};
 
 use super::outgoing::Outgoing;
-use super::sync::{lock, wait};
 use super::{Config, ConnectionError, Failure, Gone, Reply};
 use crate::encoding::{Encoder, encoder};
+use crate::host::sync::{lock, wait};
 use crate::store::GrowableTable;
 
 pub(super) struct Conn {
@@ -49,7 +49,8 @@ enum Slot {
 /// A stream with an encoding, for one reply at a time (revision-0006.md, 3.5a).
 #[derive(Debug)]
 pub(super) struct Coded {
-    pub(super) stream: OutputStream,
+    /// `None`: the shared stream, which then is the only one.
+    pub(super) stream: Option<OutputStream>,
     pub(super) encoder: Box<dyn Encoder>,
 }
 
@@ -83,6 +84,50 @@ impl Reactor {
             chores: VecDeque::new(),
             has_servant: false,
         })
+    }
+
+    /// A reactor that has read all of its input, and writes on one stream only
+    /// (revision-0006.md, 3.2).
+    #[cfg(feature = "http-server")]
+    pub(super) fn half_duplex(
+        mut server: Server<Revision>,
+        table: GrowableTable,
+        config: &Config,
+    ) -> Result<Self, ApiMisuse> {
+        let has_encoder = |e: &&ContentEncoding| encoder(**e).is_some();
+        let encodes: Vec<_> = config.encodes.iter().filter(has_encoder).copied().collect();
+        let shared = server.open_stream(&encodes)?;
+        let idle: Vec<Coded> = match shared.encoding() {
+            ContentEncoding::Identity => None,
+            encoding => encoder(encoding),
+        }
+        .map(|encoder| Coded {
+            stream: None,
+            encoder,
+        })
+        .into_iter()
+        .collect();
+        Ok(Self {
+            shared,
+            server,
+            table,
+            replies: HashMap::new(),
+            next_reply: 0,
+            // No other stream is opened.
+            coded: usize::MAX,
+            idle,
+            chores: VecDeque::new(),
+            has_servant: false,
+        })
+    }
+
+    /// The encoder of the stream on which a reply is lost bytes: its next frame ends it.
+    pub(super) fn end_stream(&mut self, coded: &mut Coded) {
+        coded
+            .stream
+            .as_mut()
+            .unwrap_or(&mut self.shared)
+            .end_with_next();
     }
 
     /// A command was handed out: the number of its reply.
@@ -156,7 +201,10 @@ impl Reactor {
         let encoder = encoder(encoding)?;
         let stream = self.server.open_stream(&[encoding]).ok()?;
         self.coded += 1;
-        Some(Coded { stream, encoder })
+        Some(Coded {
+            stream: Some(stream),
+            encoder,
+        })
     }
 
     /// A reply has ended; its stream can be used again, unless its encoder failed.
@@ -165,10 +213,18 @@ impl Reactor {
         match coded {
             Some((coded, true)) => self.idle.push(coded),
             // It was ended with its last frame, or the connection is gone.
-            Some((coded, false)) => {
-                self.coded -= 1;
-                drop(self.server.close_stream(coded.stream));
-            }
+            Some((Coded { stream, .. }, false)) => match stream {
+                Some(stream) => {
+                    self.coded -= 1;
+                    drop(self.server.close_stream(stream));
+                }
+                // What comes after goes uncompressed.
+                None => {
+                    if let Ok(plain) = self.server.open_stream(&[ContentEncoding::Identity]) {
+                        self.shared = plain;
+                    }
+                }
+            },
             None => {}
         }
     }
@@ -176,11 +232,15 @@ impl Reactor {
 
 impl Conn {
     pub(super) fn new(reactor: Reactor, out: Outgoing, config: Config) -> Self {
+        Self::with_gone(reactor, out, config, Gone::default())
+    }
+
+    pub(super) fn with_gone(reactor: Reactor, out: Outgoing, config: Config, gone: Gone) -> Self {
         Self {
             reactor: Mutex::new(reactor),
             changed: Condvar::new(),
             out,
-            gone: Gone::default(),
+            gone,
             config,
         }
     }
@@ -239,21 +299,26 @@ impl Conn {
                 }
                 Chore::Reject(rejection) => {
                     drop(reactor);
-                    let mut turn = self.out.turn();
-                    let mut reactor = self.reactor();
-                    let mut answer = reactor.server.reject(rejection);
-                    let frame = answer.next_frame(&mut reactor.frames());
-                    drop(reactor);
-                    if let Ok(Some(frame)) = frame
-                        && let Err(error) = turn.write(&[frame])
-                    {
-                        self.fail(&error);
-                    }
+                    self.reject(rejection);
                 }
             }
             self.notify();
         }
         self.notify();
+    }
+
+    /// Answers a request that is refused.
+    pub(super) fn reject(&self, rejection: Rejection) {
+        let mut turn = self.out.turn();
+        let mut reactor = self.reactor();
+        let mut answer = reactor.server.reject(rejection);
+        let frame = answer.next_frame(&mut reactor.frames());
+        drop(reactor);
+        if let Ok(Some(frame)) = frame
+            && let Err(error) = turn.write(&[frame])
+        {
+            self.fail(&error);
+        }
     }
 
     /// Waits until every reply has ended and every refusal was sent.

@@ -1,20 +1,18 @@
 //! What the threads of one client connection share: the reactor and the calls under way.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use hgrpc::Revision;
 use hgrpc::cbor::Atoms;
-use hgrpc::client::Client;
 use hgrpc::wire::RequestId;
-use hgrpc::{ApiMisuse, Revision};
 
 use super::outgoing::Outgoing;
 use super::pipe::Sender;
-use super::sync::lock;
-use super::{CallError, Config, ConnectionError, Limits, Lost, Progress};
-use crate::store::{GrowableArena, GrowableTable};
+use super::{CallError, ConnectionError, Limits, Lost, Progress};
+use crate::host::calls::Calls;
+use crate::host::sync::lock;
 
 pub(super) struct Shared {
     pub(super) state: Mutex<State>,
@@ -25,26 +23,7 @@ pub(super) struct Shared {
 
 /// What changes with frames. Locked for a look-up or one frame's making, never while anything
 /// blocks.
-pub(super) struct State {
-    pub(super) client: Client<Revision>,
-    pub(super) table: GrowableTable,
-    pub(super) arena: GrowableArena,
-    pub(super) calls: HashMap<RequestId, Arc<CallState>>,
-    pub(super) ended: Option<ConnectionError>,
-}
-
-impl State {
-    pub(super) fn new(config: &Config, core: hgrpc::client::ClientConfig) -> Self {
-        let budgets = config.limits.budgets();
-        Self {
-            client: Client::new(config.revision, core),
-            table: GrowableTable::new(budgets),
-            arena: GrowableArena::new(budgets),
-            calls: HashMap::new(),
-            ended: None,
-        }
-    }
-}
+pub(super) type State = Calls<Arc<CallState>>;
 
 pub(super) type OnText = Box<dyn FnMut(&Atoms<'_>) + Send>;
 pub(super) type OnProgress = Box<dyn FnMut(&Progress<'_>) + Send>;
@@ -113,22 +92,15 @@ impl Shared {
         let Some(id) = call.id() else {
             return;
         };
-        if state.calls.get(&id).is_some_and(|c| Arc::ptr_eq(c, call)) {
-            state.calls.remove(&id);
-            // It may have ended just now, without the call having been told yet.
-            let _: Result<(), ApiMisuse> =
-                state.client.cancel(&mut state.table, &mut state.arena, id);
+        // Another call may have its ID by now.
+        if state.open.get(&id).is_some_and(|c| Arc::ptr_eq(c, call)) {
+            state.give_up(id);
         }
     }
 
     /// The connection has ended: so has every call, with this error.
     pub(super) fn end(&self, error: &ConnectionError) {
-        let calls = {
-            let state = &mut *lock(&self.state);
-            state.ended.get_or_insert_with(|| error.clone());
-            while state.client.handle_eof(&mut state.table).is_some() {}
-            std::mem::take(&mut state.calls)
-        };
+        let calls = lock(&self.state).end(error);
         for call in calls.values() {
             call.body.end(Err(call.lost(error)));
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use super::sync::{lock, wait};
+use crate::host::sync::{lock, wait};
 
 type Callback = Box<dyn FnOnce() + Send>;
 
@@ -72,7 +72,7 @@ impl Gone {
         }
     }
 
-    pub(super) fn signal(&self) {
+    pub(crate) fn signal(&self) {
         let mut state = lock(&self.0.state);
         state.is_gone = true;
         let callbacks = std::mem::take(&mut state.callbacks);

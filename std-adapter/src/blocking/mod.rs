@@ -72,38 +72,39 @@
 //! know. A panic in a handler, and a reply that is dropped, are error responses of that request
 //! only. A request over a limit is refused, and its neighbours go on.
 
+mod byte_string;
 mod call;
 mod client;
-mod config;
 mod conn;
-mod error;
 mod exchange;
-mod failure;
 mod gone;
-mod limits;
+#[cfg(feature = "http-server")]
+mod half;
 mod outgoing;
 mod pipe;
 mod receive;
-mod refusal;
 mod reply;
 mod request;
 mod response;
 mod router;
 mod server;
 mod side;
-mod strings;
-mod sync;
 mod transport;
 mod workers;
 
+#[cfg(feature = "http")]
+pub(crate) use crate::host::calls::{command_failure, error_response};
+pub use crate::host::{
+    AnswerError, CallError, CommandFailure, Config, ConnectionError, ConnectionLimit, Direction,
+    Failure, Limits, Lost, Observer, ServerFailure, Traffic,
+};
+pub use byte_string::ByteStringWriter;
 pub use call::{Call, Data, GiveUp};
 pub use client::Client;
-pub use config::{Config, Direction, Observer, Traffic};
-pub use error::{AnswerError, CallError, CommandFailure, ConnectionError, Lost, ServerFailure};
-pub use failure::Failure;
 pub use gone::{Gone, OnGone};
+#[cfg(feature = "http-server")]
+pub(crate) use half::{Answering, Receiving, Stop};
 pub use hgrpc::cbor::{Atom, Atoms, Progress};
-pub use limits::Limits;
 pub use reply::Reply;
 pub use request::{Request, Upload};
 pub use response::{RawBody, Response};

@@ -22,9 +22,9 @@ use std::thread::{self, Thread};
 use hgrpc::wire::OutFrame;
 
 use super::ConnectionError;
-use super::config::Meter;
-use super::sync::lock;
 use super::transport::Closer;
+use crate::host::config::Meter;
+use crate::host::sync::lock;
 
 /// Frames up to this many bytes are joined with others.
 const SMALL: usize = 4 * 1024;
@@ -99,6 +99,12 @@ impl Outgoing {
             thread::park();
         }
         Turn { outgoing: self }
+    }
+
+    /// What writing has failed with.
+    #[cfg(feature = "http-server")]
+    pub(super) fn failed(&self) -> Result<(), ConnectionError> {
+        lock(&self.sink).failed.clone().map_or(Ok(()), Err)
     }
 
     /// Closes the connection for both directions, as far as the transport can. Whoever writes

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use super::sync::{lock, wait};
+use crate::host::sync::{lock, wait};
 
 /// Chunks that are kept for later pushes.
 const SPARE_CHUNKS: usize = 2;

@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
 
-use hgrpc::cbor::{CborReader, CborWriter, Head, MAJOR_BYTES, Pieces, STATUS_OK, Value};
+use hgrpc::cbor::{CborReader, CborWriter, Head, Location, MAJOR_BYTES, Pieces, STATUS_OK, Value};
 use hgrpc::server::{Body, Push};
 use hgrpc::{ApiMisuse, Revision};
 
 use super::conn::{Coded, Conn};
 use super::outgoing::BATCH;
-use super::refusal::Composed;
-use super::{ConnectionError, Failure, Side};
+use super::{ByteStringWriter, ConnectionError, Failure, Side};
+use crate::host::refusal::Composed;
 
 /// The response to one call.
 ///
@@ -46,6 +46,8 @@ pub struct Reply {
     has_ended: bool,
     /// 0003: all that was written are CBOR values.
     is_cbor: bool,
+    /// Bytes of a byte string of known length that are still to be written.
+    missing: u64,
 }
 
 impl Reply {
@@ -61,6 +63,7 @@ impl Reply {
             has_begun: false,
             has_ended: false,
             is_cbor: false,
+            missing: 0,
         }
     }
 
@@ -118,6 +121,7 @@ impl Reply {
         while !reader.is_empty() {
             reader.next_value().map_err(invalid)?;
         }
+        self.check_complete()?;
         self.is_cbor |= !self.has_begun && self.joined.is_empty();
         self.end_string()?;
         let mut reader = CborReader::new(values);
@@ -125,6 +129,47 @@ impl Reply {
             self.add_value(value)?;
         }
         Ok(())
+    }
+
+    /// Adds a byte string of `len` bytes, which are then written to what is returned: for content
+    /// that is large and whose receiver does not take it in chunks. (What is
+    /// [written](Write) to the reply itself is, in 0006, a byte string in chunks.)
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub fn byte_string(&mut self, len: u64) -> io::Result<ByteStringWriter<'_>> {
+        self.check_complete()?;
+        self.is_cbor |= !self.has_begun && self.joined.is_empty();
+        self.end_string()?;
+        self.piece(Head::new(MAJOR_BYTES, len).as_slice())?;
+        self.missing = len;
+        Ok(ByteStringWriter::new(self))
+    }
+
+    pub(super) const fn missing(&self) -> u64 {
+        self.missing
+    }
+
+    /// Content of the byte string that was begun.
+    pub(super) fn add_content(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let Some(missing) = self.missing.checked_sub(len) else {
+            return Err(invalid(ApiMisuse::TooLarge));
+        };
+        self.piece(bytes)?;
+        self.missing = missing;
+        Ok(())
+    }
+
+    /// Whether something else may come: not inside of a byte string.
+    fn check_complete(&self) -> io::Result<()> {
+        match self.missing {
+            0 => Ok(()),
+            missing => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("a byte string of the response lacks {missing} bytes"),
+            )),
+        }
     }
 
     fn add_value(&mut self, value: Value<'_>) -> io::Result<()> {
@@ -140,13 +185,63 @@ impl Reply {
     /// # Errors
     /// The connection has ended.
     pub fn finish(mut self) -> io::Result<()> {
-        let result = self.finish_all();
-        if let (Err(error), true) = (&result, self.is_encoder_broken) {
+        let result = self.check_complete().and_then(|()| self.finish_all());
+        let is_incomplete = self.is_encoder_broken || self.missing > 0;
+        if let (Err(error), true) = (&result, is_incomplete) {
             self.fail_with(&Failure::server(error))?;
         } else {
             self.end(result.is_ok());
         }
         result
+    }
+
+    /// Ends the response by saying where it is instead (0006; revision-0006.md, 7.5). Only clients
+    /// that say where they would go ([`Call::redirect_targets`](super::Call::redirect_targets))
+    /// know what to do with it.
+    ///
+    /// # Errors
+    /// Something was written before, or the location is not well-formed; the connection has ended.
+    pub fn redirect(mut self, location: &Location<'_>) -> io::Result<()> {
+        let result = self
+            .send_redirect(location)
+            .and_then(|()| self.finish_all());
+        self.end(result.is_ok());
+        result
+    }
+
+    fn send_redirect(&mut self, location: &Location<'_>) -> io::Result<()> {
+        if self.has_begun || !self.joined.is_empty() || !self.content.is_empty() {
+            return Err(invalid(ApiMisuse::OutOfOrder));
+        }
+        let mut status = vec![0; self.frame_size()];
+        let len = location.encode_status(&mut status).map_err(invalid)?;
+        status.truncate(len);
+        let number = self.side.number;
+        let coded = {
+            let conn = &self.side.conn;
+            conn.reactor().take_coded(&conn.config)
+        };
+        self.coded = coded;
+        self.has_begun = true;
+        if self.coded.is_some() {
+            let mut encoded = Vec::new();
+            self.encode(|encoder, out| encoder.encode(&status, out), &mut encoded)?;
+            status = encoded;
+        }
+        let Self { side, coded, .. } = self;
+        let conn = &*side.conn;
+        let mut turn = conn.out.turn();
+        loop {
+            let stream = coded.as_mut().and_then(|coded| coded.stream.as_mut());
+            let frame = conn
+                .reactor()
+                .write(number, stream, |writer, out| writer.redirect(out, &status))
+                .map_err(invalid)?;
+            let Some(frame) = frame else {
+                return Ok(());
+            };
+            turn.write(&[frame]).inspect_err(|error| conn.fail(error))?;
+        }
     }
 
     /// Ends the response because the command failed. What was written but not yet sent is left
@@ -178,6 +273,7 @@ impl Reply {
     // --- layer 1: bytes as a byte string of a CBOR sequence (0006) ---
 
     fn add_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.check_complete()?;
         self.is_cbor = false;
         if !self.revision().has_settings() {
             return self.piece(bytes);
@@ -316,7 +412,7 @@ impl Reply {
                 let mut frames = Vec::with_capacity(most);
                 let mut reactor = conn.reactor();
                 while frames.len() < most {
-                    let stream = coded.as_mut().map(|coded| &mut coded.stream);
+                    let stream = coded.as_mut().and_then(|coded| coded.stream.as_mut());
                     let push = reactor.write(number, stream, |writer, out| {
                         if is_coded {
                             writer.push_encoded(out, &mut [], piece)
@@ -358,7 +454,7 @@ impl Reply {
         let is_coded = coded.is_some();
         let mut turn = conn.out.turn();
         loop {
-            let stream = coded.as_mut().map(|coded| &mut coded.stream);
+            let stream = coded.as_mut().and_then(|coded| coded.stream.as_mut());
             let frame = conn
                 .reactor()
                 .write(number, stream, |writer, out| {
@@ -421,11 +517,11 @@ impl Reply {
         let conn = &*side.conn;
         if let (true, Some(coded)) = (is_broken, &mut *coded) {
             // What the peer's decoder has is of no more use either.
-            coded.stream.end_with_next();
+            conn.reactor().end_stream(coded);
         }
         let mut turn = conn.out.turn();
         loop {
-            let stream = coded.as_mut().map(|coded| &mut coded.stream);
+            let stream = coded.as_mut().and_then(|coded| coded.stream.as_mut());
             let frame = conn
                 .reactor()
                 .write(number, stream, |writer, out| {

@@ -8,15 +8,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hgrpc::ApiMisuse;
-use hgrpc::cbor::{ArgsWriter, Atoms, CborWriter, EncodedArgs, Value};
+use hgrpc::cbor::{Atoms, EncodedArgs};
 use hgrpc::client::CallData;
 
 use super::client::Handle;
 use super::exchange::{CallState, OnProgress, OnText, Shared};
 use super::outgoing::BATCH;
 use super::pipe::{Pushed, Receiver, Sender, Stop, pipe};
-use super::sync::lock;
 use super::{CallError, Progress, Response};
+use crate::host::request::Arguments;
+use crate::host::sync::lock;
 
 /// How long a call whose data cannot be written waits for an answer all the same.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -29,13 +30,12 @@ type CoreCall<'a> = hgrpc::client::Call<'a>;
 pub struct Request {
     handle: Arc<Handle>,
     command: Vec<u8>,
-    args: Vec<(Vec<u8>, Vec<u8>)>,
+    args: Arguments,
     redirect: Option<Vec<u8>>,
     data: Source,
     on_text: Option<OnText>,
     on_progress: Option<OnProgress>,
     deadline: Option<Instant>,
-    misuse: Option<ApiMisuse>,
 }
 
 enum Source {
@@ -56,24 +56,18 @@ impl Request {
         Self {
             handle,
             command,
-            args: Vec::new(),
+            args: Arguments::default(),
             redirect: None,
             data: Source::None,
             on_text: None,
             on_progress: None,
             deadline: None,
-            misuse: None,
         }
     }
 
     /// An argument that is a byte string.
     pub fn arg(mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
-        let value = value.as_ref();
-        let mut buffer = vec![0; value.len() + 9];
-        let mut writer = CborWriter::new(&mut buffer);
-        let result = writer.bytes(value);
-        let len = writer.position();
-        self.add(key.as_ref(), buffer, len, result);
+        self.args.bytes(key.as_ref(), value.as_ref());
         self
     }
 
@@ -83,30 +77,14 @@ impl Request {
         key: impl AsRef<[u8]>,
         value: &T,
     ) -> Self {
-        let mut buffer = vec![0; 256];
-        loop {
-            let mut writer = CborWriter::new(&mut buffer);
-            let result = writer.value(value);
-            let len = writer.position();
-            if result != Err(ApiMisuse::TooLarge) || buffer.len() >= 1 << 30 {
-                self.add(key.as_ref(), buffer, len, result);
-                return self;
-            }
-            buffer = vec![0; buffer.len() * 4];
-        }
+        self.args.value(key.as_ref(), value);
+        self
     }
 
     /// An argument that is one encoded CBOR value.
     pub fn cbor(mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
-        let value = value.as_ref();
-        self.add(key.as_ref(), value.to_vec(), value.len(), Ok(()));
+        self.args.cbor(key.as_ref(), value.as_ref());
         self
-    }
-
-    fn add(&mut self, key: &[u8], mut value: Vec<u8>, len: usize, result: Result<(), ApiMisuse>) {
-        value.truncate(len);
-        self.misuse = self.misuse.or(result.err());
-        self.args.push((key.to_vec(), value));
     }
 
     /// The request's data, all of it.
@@ -199,11 +177,8 @@ impl Request {
         self,
         send: impl FnOnce(&Shared, &Arc<CallState>, Prepared) -> Result<(), CallError>,
     ) -> Result<Response, CallError> {
-        if let Some(misuse) = self.misuse {
-            return Err(misuse.into());
-        }
         let shared = &self.handle.shared;
-        let args = encode_args(&self.args, shared)?;
+        let args = self.args.encode(shared.revision.key_order())?;
         let (body, receiver) = pipe(shared.limits.buffer);
         let call = Arc::new(CallState::new(
             self.command.clone(),
@@ -225,20 +200,6 @@ fn frame_size(shared: &Shared) -> usize {
     usize::try_from(shared.limits.send_frame_size.max(1)).unwrap_or(usize::MAX)
 }
 
-fn encode_args(args: &[(Vec<u8>, Vec<u8>)], shared: &Shared) -> Result<Vec<u8>, CallError> {
-    let len: usize = args
-        .iter()
-        .map(|(key, value)| key.len() + value.len() + 9)
-        .sum();
-    let mut buffer = vec![0; len + 9];
-    let mut writer = ArgsWriter::new(&mut buffer, shared.revision.key_order());
-    for (key, value) in args {
-        let value = Value::from_cbor(value).map_err(|_| ApiMisuse::InvalidMessage)?;
-        writer.encoded(key, value)?;
-    }
-    Ok(writer.finish()?.as_cbor().to_vec())
-}
-
 impl Prepared {
     /// Makes the reactor know the call.
     fn register<'a>(
@@ -257,7 +218,7 @@ impl Prepared {
         // Calls go out at once, so there is nothing to flush.
         let (core, _) = state.client.call(&mut state.table, request)?;
         call.set_id(core.request_id());
-        state.calls.insert(core.request_id(), Arc::clone(call));
+        state.open.insert(core.request_id(), Arc::clone(call));
         Ok(core)
     }
 }

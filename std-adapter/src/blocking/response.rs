@@ -11,9 +11,9 @@ use hgrpc::wire::RequestId;
 use super::client::Handle;
 use super::exchange::CallState;
 use super::pipe::{Receiver, Stop};
-use super::receive::TRUNCATED;
-use super::strings::{Step, Strings};
 use super::{AnswerError, CallError};
+use crate::host::calls::TRUNCATED;
+use crate::host::strings::{Step, Strings};
 
 /// The answer to a call, as it arrives.
 ///

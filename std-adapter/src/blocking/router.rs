@@ -83,7 +83,7 @@ impl Router {
         names
     }
 
-    pub(super) fn find(&self, name: &[u8]) -> Option<Arc<dyn Handler>> {
+    pub(crate) fn find(&self, name: &[u8]) -> Option<Arc<dyn Handler>> {
         self.commands.get(name).or(self.fallback.as_ref()).cloned()
     }
 }

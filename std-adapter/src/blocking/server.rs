@@ -7,13 +7,13 @@ use hgrpc::server::{Command, ServerAction};
 use hgrpc::wire::{FrameReader, RequestId};
 
 use super::call::DataError;
-use super::config::Meter;
 use super::conn::{Chore, Conn, Reactor};
 use super::outgoing::Outgoing;
 use super::pipe::{Pushed, Sender, pipe};
 use super::workers::Workers;
 use super::{Call, Config, ConnectionError, Data, Failure, Reply, Router, Traffic, Transport};
 use crate::buffer::{Filled, ReceiveBuffer};
+use crate::host::config::Meter;
 use crate::store::GrowableArena;
 
 /// Serves one connection until it ends: runs the router's commands, each in a thread of its own,
@@ -192,12 +192,12 @@ fn run(
     let reply = Arc::new(std::sync::Mutex::new(Some(reply)));
     let taken = Arc::clone(&reply);
     let job = Box::new(move || {
-        if let Some(reply) = super::sync::lock(&taken).take() {
+        if let Some(reply) = crate::host::sync::lock(&taken).take() {
             handler.handle(call, reply);
         }
     });
     if workers.run(job).is_err()
-        && let Some(reply) = super::sync::lock(&reply).take()
+        && let Some(reply) = crate::host::sync::lock(&reply).take()
     {
         let failure = Failure::server(format_args!(
             "too-many-requests, limit {}",

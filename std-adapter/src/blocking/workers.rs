@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::sync::{lock, wait};
+use crate::host::sync::{lock, wait};
 
 /// How long a thread stays for another command, so that many small calls do not start many threads.
 const LINGER: Duration = Duration::from_secs(2);

@@ -58,15 +58,33 @@ impl Address {
             }
             Self::Linked { line, settings } => linked(self, line, *settings, options),
         };
-        result.map_err(|error| match (error.kind(), timeout) {
-            (ErrorKind::TimedOut, Some(timeout)) => message(
-                self,
-                error.kind(),
-                format_args!("no answer within {timeout:?}"),
-            ),
-            _ => named(self, Attempt::Connect, &error),
-        })
+        result.map_err(|error| failed(self, timeout, &error))
     }
+}
+
+/// What became of connecting, with its address.
+pub(crate) fn failed(address: &Address, timeout: Option<Duration>, error: &io::Error) -> io::Error {
+    match (error.kind(), timeout) {
+        (ErrorKind::TimedOut, Some(timeout)) => message(
+            address,
+            error.kind(),
+            format_args!("no answer within {timeout:?}"),
+        ),
+        _ => named(address, Attempt::Connect, error),
+    }
+}
+
+/// There is no such host.
+pub(crate) fn not_found(host: &str, error: &io::Error) -> io::Error {
+    let message = format!("the host {host:?} is not found: {error}");
+    io::Error::new(error.kind(), message)
+}
+
+/// What one of several addresses gets of the time that is left: one that does not answer leaves a
+/// share to the others.
+pub(crate) fn share(left: Duration, addresses: usize) -> Duration {
+    let share = left / u32::try_from(addresses).unwrap_or(u32::MAX).max(1);
+    share.max(Duration::from_millis(1))
 }
 
 /// Opens a serial port.
@@ -132,10 +150,8 @@ fn tcp(host: &str, port: u16, timeout: Option<Duration>) -> io::Result<TcpStream
         let result = match deadline {
             None => TcpStream::connect(address),
             Some(deadline) => {
-                // One that does not answer leaves a share of the time to the others.
                 let left = deadline.saturating_duration_since(Instant::now());
-                let share = left / u32::try_from(addresses.len() + 1).unwrap_or(u32::MAX);
-                TcpStream::connect_timeout(&address, share.max(Duration::from_millis(1)))
+                TcpStream::connect_timeout(&address, share(left, addresses.len() + 1))
             }
         };
         match result {
@@ -160,7 +176,7 @@ pub(super) fn resolve(
         .map(Iterator::collect)
         .map_err(|error| match error.kind() {
             ErrorKind::TimedOut => error,
-            kind => io::Error::new(kind, format!("the host {host:?} is not found: {error}")),
+            _ => not_found(host, &error),
         })
 }
 

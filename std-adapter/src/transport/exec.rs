@@ -15,27 +15,12 @@ use super::wake::Wake;
 /// How long a program may take to end by itself, and again once it was asked to.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long a program's exit may come after its output's end.
-const EXIT_DELAY: Duration = Duration::from_millis(100);
+pub(crate) const EXIT_DELAY: Duration = Duration::from_millis(100);
 
 /// Runs a program and connects to it. Its error output is this process's.
 pub(super) fn connect(program: &str, args: &[String], peer: String) -> io::Result<Connection> {
-    let wake = Wake::new()?;
-    let mut child = Command::new(program)
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    // From here on the child is ended and reaped whatever happens.
-    let link = Arc::new(ExecLink(Arc::new(Running {
-        child: Mutex::new(child),
-        wake,
-    })));
-    let (Some(stdin), Some(stdout)) = (stdin, stdout) else {
-        return Err(io::Error::other(
-            "the program has no standard input and output",
-        ));
-    };
+    let (stdin, stdout, link) = spawn(program, args)?;
+    let link = Arc::new(link);
     // Our ends only: a pipe's other end has a state of its own.
     rustix::io::ioctl_fionbio(&stdin, true)?;
     rustix::io::ioctl_fionbio(&stdout, true)?;
@@ -50,12 +35,38 @@ pub(super) fn connect(program: &str, args: &[String], peer: String) -> io::Resul
     Ok(Connection::new(reader, writer, &link, peer))
 }
 
+/// Runs a program. It is ended and reaped when the link is dropped, which comes after its pipes.
+pub(crate) fn spawn(
+    program: &str,
+    args: &[String],
+) -> io::Result<(ChildStdin, ChildStdout, ExecLink)> {
+    let wake = Wake::new()?;
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    // From here on the child is ended and reaped whatever happens.
+    let link = ExecLink(Arc::new(Running {
+        child: Mutex::new(child),
+        wake,
+    }));
+    match (stdin, stdout) {
+        (Some(stdin), Some(stdout)) => Ok((stdin, stdout, link)),
+        _ => Err(io::Error::other(
+            "the program has no standard input and output",
+        )),
+    }
+}
+
 /// A child that is ended and reaped when the connection is dropped.
 #[derive(Debug)]
-struct ExecLink(Arc<Running>);
+pub(crate) struct ExecLink(Arc<Running>);
 
+/// A child, also after its end.
 #[derive(Debug)]
-struct Running {
+pub(crate) struct Running {
     child: Mutex<Child>,
     wake: Wake,
 }
@@ -82,6 +93,21 @@ impl Running {
         }
     }
 
+    /// How the child ended, if it has.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn exit_status(&self) -> Option<ExitStatus> {
+        self.child().try_wait().ok().flatten()
+    }
+
+    /// Ends the child: asks it to, and kills it if it does not.
+    pub(crate) fn end(self: &Arc<Self>) {
+        self.wake.wake();
+        self.terminate();
+        // What does not end is killed, even if the halves are kept.
+        let running = Arc::clone(self);
+        let _ = thread::Builder::new().spawn(move || running.kill());
+    }
+
     /// Asks the child to end, if it has not.
     fn terminate(&self) {
         let mut child = self.child();
@@ -101,13 +127,17 @@ impl Running {
     }
 }
 
+impl ExecLink {
+    /// The child, for as long as its state is of interest.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn running(&self) -> Arc<Running> {
+        Arc::clone(&self.0)
+    }
+}
+
 impl Link for ExecLink {
     fn close(&self) {
-        self.0.wake.wake();
-        self.0.terminate();
-        // What does not end is killed, even if the halves are kept.
-        let running = Arc::clone(&self.0);
-        let _ = thread::Builder::new().spawn(move || running.kill());
+        self.0.end();
     }
 
     fn exit_status(&self) -> Option<ExitStatus> {

@@ -7,14 +7,14 @@ use super::Address;
 
 /// What was tried when it failed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Attempt {
+pub(crate) enum Attempt {
     Connect,
     Listen,
 }
 
 /// The error with the address before it and, where it is known, the likely reason after it. Its kind
 /// stays.
-pub(super) fn named(address: &Address, attempt: Attempt, error: &io::Error) -> io::Error {
+pub(crate) fn named(address: &Address, attempt: Attempt, error: &io::Error) -> io::Error {
     let (kind, reason) = (error.kind(), reason(error));
     let hint = match (address, attempt, kind) {
         (Address::Exec { program, .. }, _, ErrorKind::NotFound) => {
@@ -45,7 +45,7 @@ pub(super) fn named(address: &Address, attempt: Attempt, error: &io::Error) -> i
 }
 
 /// An error about an address.
-pub(super) fn message(address: &Address, kind: ErrorKind, what: fmt::Arguments<'_>) -> io::Error {
+pub(crate) fn message(address: &Address, kind: ErrorKind, what: fmt::Arguments<'_>) -> io::Error {
     io::Error::new(
         kind,
         match address.to_string() {

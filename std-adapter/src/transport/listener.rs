@@ -127,7 +127,29 @@ impl Address {
     }
 }
 
+/// A listening socket whose connections are those of the listener.
+#[cfg(feature = "tokio")]
+pub(crate) enum Plain {
+    Tcp(TcpListener),
+    Unix(UnixListener, SocketFile),
+}
+
 impl Listener {
+    /// The socket, if that is all there is to it.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn into_plain(self) -> Result<Plain, Box<Self>> {
+        match (self.source, self.linked) {
+            (Source::Tcp(listener), None) => Ok(Plain::Tcp(listener)),
+            (Source::Unix(listener, file), None) => Ok(Plain::Unix(listener, file)),
+            (source, linked) => Err(Box::new(Self {
+                source,
+                linked,
+                address: self.address,
+                wake: self.wake,
+            })),
+        }
+    }
+
     fn start_link(mut self, linked: Linked) -> io::Result<Self> {
         match &self.source {
             Source::Stdio { .. } => return Err(super::no_link()),

@@ -46,14 +46,14 @@
 
 mod address;
 mod arrivals;
-mod connect;
+pub(crate) mod connect;
 mod connection;
-mod exec;
-mod failure;
+pub(crate) mod exec;
+pub(crate) mod failure;
 mod hint;
 mod line;
 mod linked;
-mod listener;
+pub(crate) mod listener;
 mod options;
 #[cfg(feature = "serial")]
 mod port;
@@ -62,9 +62,9 @@ mod raw;
 mod serial;
 mod session;
 mod signal;
-mod socket;
+pub(crate) mod socket;
 mod stdio;
-mod unix;
+pub(crate) mod unix;
 mod wake;
 
 pub use address::{Address, AddressError, AddressErrorKind, Flow, LinkSettings, SerialSettings};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,12 +60,18 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// As [`connection`], for a TCP stream: small frames go out at once, and a peer whose machine or
 /// network is gone is noticed after some minutes.
 pub(super) fn tcp_connection(stream: TcpStream, peer: String) -> io::Result<Connection> {
-    stream.set_nodelay(true)?;
-    // Not worth an error.
-    let _ = sockopt::set_socket_keepalive(&stream, true);
-    let _ = sockopt::set_tcp_keepidle(&stream, KEEPALIVE);
-    let _ = sockopt::set_tcp_keepintvl(&stream, KEEPALIVE / 4);
+    prepare_tcp(&stream)?;
     Ok(connection(stream, peer))
+}
+
+/// Sets a TCP stream's options.
+pub(crate) fn prepare_tcp(stream: &impl AsFd) -> io::Result<()> {
+    sockopt::set_tcp_nodelay(stream, true)?;
+    // Not worth an error.
+    let _ = sockopt::set_socket_keepalive(stream, true);
+    let _ = sockopt::set_tcp_keepidle(stream, KEEPALIVE);
+    let _ = sockopt::set_tcp_keepintvl(stream, KEEPALIVE / 4);
+    Ok(())
 }
 
 #[derive(Debug)]

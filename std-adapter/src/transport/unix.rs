@@ -49,7 +49,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 
 /// The file of a socket: removed at the end, if it is still the same one.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,

@@ -1,8 +1,10 @@
 //! Drives the reactors through recorded cases (`tests/vectors/README.md`), in every configuration.
 //!
 //! Nothing here knows of particular cases: what an op, a kind or a field means stands in the
-//! documented schema, and whatever is not in it fails the case.
+//! documented schema, and whatever is not in it fails the case. (Captured exchanges, in `captured`,
+//! are the exception: where we differ from Mercurial is listed there by ID.)
 
+mod captured;
 mod client;
 mod encode;
 mod human;
@@ -51,7 +53,7 @@ impl fmt::Display for Config {
 /// The configurations in which cases of a kind are run; an alteration is noticed in the first.
 pub fn configs(kind: Kind) -> Vec<Config> {
     let stores: &[bool] = match kind {
-        Kind::Header | Kind::Frame | Kind::Human => &[false],
+        Kind::Header | Kind::Frame | Kind::Human | Kind::Exchange => &[false],
         Kind::Encode | Kind::Server | Kind::Client => &[false, true],
     };
     let modes: &[bool] = match kind {
@@ -60,6 +62,7 @@ pub fn configs(kind: Kind) -> Vec<Config> {
     };
     let cuts: &[Cut] = match kind {
         Kind::Human => &[Cut::Whole],
+        Kind::Exchange => &[Cut::Whole, Cut::Every(64)],
         _ => &[Cut::Whole, Cut::Every(64), Cut::Every(1)],
     };
     let mut configs = Vec::new();
@@ -131,6 +134,7 @@ pub fn check_in(
         Kind::Header => wire::header(revision, case, config).map_err(StepFault::from),
         Kind::Frame => wire::frame(revision, case, config).map_err(StepFault::from),
         Kind::Human => human::check(revision, case).map_err(StepFault::from),
+        Kind::Exchange => captured::check(case, config).map_err(StepFault::from),
         Kind::Encode if config.fixed => {
             encode::check::<Fixed>(revision, case, config).map_err(StepFault::from)
         }
@@ -149,12 +153,15 @@ pub fn check_in(
     })
 }
 
-/// A case's name, if it has one.
+/// A case's name, if it has one; an exchange has an ID.
 pub fn name(case: &Value) -> Option<&str> {
-    case.get("name")?.as_str().filter(|_| {
-        // The cases of commands have a command's name there.
-        case.get("op").is_none()
-    })
+    case.get("name")
+        .or_else(|| case.get("id"))?
+        .as_str()
+        .filter(|_| {
+            // The cases of commands have a command's name there.
+            case.get("op").is_none()
+        })
 }
 
 /// A difference, unless what was expected came.

@@ -112,6 +112,7 @@ fn expectations(kind: Kind, case: &Value) -> Vec<String> {
         Kind::Encode => vec!["/frames".into()],
         Kind::Server => vec!["/plain_responses".into()],
         Kind::Client => Vec::new(),
+        Kind::Exchange => super::captured::expectations(case),
     };
     let steps = case["steps"].as_array().map_or(0, Vec::len);
     for step in 0..steps {

@@ -27,6 +27,13 @@ impl<P: Protocol> ClientEnd<P> {
         }
     }
 
+    /// A client at the start of another connection.
+    pub fn restart(&mut self, protocol: P) {
+        self.client.restart(protocol);
+        self.reader.restart();
+        self.waits_for = None;
+    }
+
     /// Calls, or handles what has come. `false`: the connection is over.
     pub fn step(&mut self, port: &mut Port, store: &mut Store, buffer: &mut [u8; BUFFER]) -> bool {
         if self.waits_for.is_none() && self.call(port, store).is_err() {
@@ -41,8 +48,17 @@ impl<P: Protocol> ClientEnd<P> {
                 Ok(Some(part)) => {
                     let (table, arena) = store.split();
                     match self.client.handle(part, table, arena) {
-                        Ok(action) => self.act(action),
-                        Err(_) => return false,
+                        Ok(action) => {
+                            #[cfg(feature = "defmt")]
+                            defmt::info!("client: {}", action);
+                            self.act(action);
+                        }
+                        #[allow(unused_variables, reason = "without `defmt`")]
+                        Err(error) => {
+                            #[cfg(feature = "defmt")]
+                            defmt::error!("client: {}", error);
+                            return false;
+                        }
                     }
                 }
                 Err(_) => return false,
@@ -54,15 +70,15 @@ impl<P: Protocol> ClientEnd<P> {
         let (table, _) = store.split();
         let mut memory = [0; 32];
         let mut args = ArgsWriter::new(&mut memory, self.client.revision().key_order());
-        args.value(b"on", &true)?;
-        args.value(b"level", &self.level)?;
+        args.bool(b"on", true)?;
+        args.u64(b"level", self.level.into())?;
         let request = Request::new(b"led", args.finish()?);
         let (mut call, send) = self.client.call(table, request)?;
         self.waits_for = Some(call.request_id());
         if send == SendAction::SendFrames {
             let mut output = self.client.output(table);
-            while let Some(frame) = call.next_frame(&mut output) {
-                port.write_frame(&frame);
+            while let Some(ref frame) = call.next_frame(&mut output) {
+                port.write_frame(frame);
             }
         }
         Ok(())

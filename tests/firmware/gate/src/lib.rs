@@ -2,16 +2,18 @@
 //! drive them, the panic handler, the planted panics.
 //!
 //! Read `src/bin/baseline.rs` first, then `src/bin/wire.rs` and `src/server.rs`; `../size` builds
-//! and measures them. The unsafe code of the programs stands in `port.rs` and `panic.rs` and
-//! nowhere else.
+//! and measures them. The unsafe code of the programs stands in `port.rs`, `panic.rs` and
+//! `measure.rs` and nowhere else.
 #![no_std]
 
 mod client;
+mod measure;
 mod panic;
 mod port;
 mod server;
 
 pub use client::ClientEnd;
+pub use measure::{exit, measure_begin, measure_end};
 pub use panic::plant;
 pub use port::Port;
 pub use server::ServerEnd;
@@ -20,7 +22,7 @@ pub use server::ServerEnd;
 pub const BUFFER: usize = 64;
 
 /// What is remembered of requests. In a static of its own it needs no flash: it starts as zeros.
-pub type Store = hgrpc::store::FixedStore<4, 1024>;
+pub type Store = hgrpc::store::FixedStore<4, 256>;
 
 /// Waits for a byte that chooses a revision: known only when the program runs.
 #[inline(never)]

@@ -39,6 +39,13 @@ impl<P: Protocol> ServerEnd<P> {
         }
     }
 
+    /// A server at the start of another connection.
+    pub fn restart(&mut self, protocol: P) {
+        self.server.restart(protocol);
+        self.reader.restart();
+        self.stream = None;
+    }
+
     /// Handles what has come. `false`: the connection is over.
     pub fn step(&mut self, port: &mut Port, store: &mut Store, buffer: &mut [u8; BUFFER]) -> bool {
         let count = port.read(buffer);
@@ -49,9 +56,17 @@ impl<P: Protocol> ServerEnd<P> {
                 Ok(None) => return true,
                 Ok(Some(part)) => {
                     let (table, arena) = store.split();
-                    let Ok(action) = self.server.handle(part, table, arena) else {
-                        return false;
+                    let action = match self.server.handle(part, table, arena) {
+                        Ok(action) => action,
+                        #[allow(unused_variables, reason = "without `defmt`")]
+                        Err(error) => {
+                            #[cfg(feature = "defmt")]
+                            defmt::error!("server: {}", error);
+                            return false;
+                        }
                     };
+                    #[cfg(feature = "defmt")]
+                    defmt::info!("server: {}", action);
                     if self.act(port, action, table).is_err() {
                         return false;
                     }
@@ -73,10 +88,14 @@ impl<P: Protocol> ServerEnd<P> {
                 let mut answer = self.server.reject(rejection);
                 let stream = stream(&mut self.server, &mut self.stream)?;
                 let mut output = self.server.output(table, stream);
-                while let Some(frame) = answer.next_frame(&mut output)? {
-                    port.write_frame(&frame);
+                loop {
+                    // By reference: whatever is taken apart by value is copied.
+                    match answer.next_frame(&mut output) {
+                        Ok(Some(ref frame)) => port.write_frame(frame),
+                        Ok(None) => return Ok(()),
+                        Err(error) => return Err(error),
+                    }
                 }
-                Ok(())
             }
             // A sink for data.
             ServerAction::CommandData { bytes, .. } => {
@@ -111,10 +130,13 @@ impl<P: Protocol> ServerEnd<P> {
         let mut answer = self.server.respond(table, command.responder, body)?;
         let stream = stream(&mut self.server, &mut self.stream)?;
         let mut output = self.server.output(table, stream);
-        while let Some(frame) = answer.next_frame(&mut output, &mut [])? {
-            port.write_frame(&frame);
+        loop {
+            match answer.next_frame(&mut output, &mut []) {
+                Ok(Some(ref frame)) => port.write_frame(frame),
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
     }
 }
 

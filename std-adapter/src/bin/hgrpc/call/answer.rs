@@ -1,10 +1,11 @@
 //! One call: the request out, the response in.
 
-use std::io::{BufRead, Write};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hgrpc_std::blocking::{CallError, Response};
+use hgrpc_std::tokio::{CallError, Request, Response, SideEvent, SideEvents};
+use tokio::io::AsyncBufReadExt as _;
 
 use super::failure::{self, About};
 use super::print::{Format, PrintError, Printer};
@@ -49,44 +50,46 @@ pub(super) fn run(
         sent: call.data.as_ref().map(super::Data::count),
         timeout,
     };
-    let result = send(session, call, side, tag, timeout)
-        .map_err(Problem::from)
-        .and_then(|response| receive(response, format, session, out));
+    let result = session.block_on(async {
+        let (request, events) = request(session, call, timeout).side();
+        // It is shown while the printing of the result waits.
+        let showing = tokio::spawn(show(events, Arc::clone(side), tag.map(str::to_owned)));
+        let result = match request.send().await {
+            Ok(response) => receive(response, format, session, out).await,
+            Err(error) => Err(error.into()),
+        };
+        let _ = showing.await;
+        result
+    });
     let result = result.and_then(|()| out.flush().map_err(|error| PrintError::from(error).into()));
     result.map_err(|problem| failure::explain(session, &about, problem))
 }
 
-fn send(
-    session: &Session,
-    call: Call,
-    side: &SharedSide,
-    tag: Option<&str>,
-    timeout: Option<Duration>,
-) -> Result<Response, CallError> {
+fn request(session: &Session, call: Call, timeout: Option<Duration>) -> Request<'_> {
     let mut request = call.arguments.add_to(session.client.call(&call.name));
     if let Some(data) = call.data {
-        request = request.data(data);
+        request = request.data_stream(data.into_stream());
     }
-    let shown = (Arc::clone(side), tag.map(str::to_owned));
-    request = request.on_text(move |atoms| {
-        with_side(&shown.0, |side| side.text(shown.1.as_deref(), atoms));
-    });
-    let shown = (Arc::clone(side), tag.map(str::to_owned));
-    request = request.on_progress(move |update| {
-        with_side(&shown.0, |side| side.progress(shown.1.as_deref(), update));
-    });
-    let Some(timeout) = timeout else {
-        return request.send();
-    };
-    // A server that reads nothing would hold up the sending, too.
-    let sending = session.end_unless_done(timeout);
-    let result = request.timeout(timeout).send();
-    drop(sending);
-    result
+    if let Some(timeout) = timeout {
+        request = request.timeout(timeout);
+    }
+    request
+}
+
+/// Shows what comes beside a response.
+async fn show(mut events: SideEvents, side: SharedSide, tag: Option<String>) {
+    let tag = tag.as_deref();
+    while let Some(event) = events.next_event().await {
+        with_side(&side, |side| match event {
+            SideEvent::Text(text) => side.text(tag, &text.atoms()),
+            SideEvent::Progress(update) => side.progress(tag, &update.progress()),
+            _ => Ok(()),
+        });
+    }
 }
 
 /// Prints a response as it comes.
-fn receive(
+async fn receive(
     mut response: Response,
     format: Format,
     session: &Session,
@@ -94,22 +97,17 @@ fn receive(
 ) -> Result<(), Problem> {
     if format == Format::Raw
         && session.revision.has_settings()
-        && begins_with_string(&mut response)?
+        && begins_with_string(&mut response).await?
     {
-        loop {
-            let bytes = response.fill_buf().map_err(call_error)?;
-            let len = bytes.len();
-            if len == 0 {
-                return Ok(());
-            }
-            out.write_all(bytes).map_err(PrintError::from)?;
-            response.consume(len);
+        while let Some(bytes) = response.next_piece().await? {
+            out.write_all(&bytes).map_err(PrintError::from)?;
         }
+        return Ok(());
     }
     let mut printer = Printer::new(out, format);
     let mut body = response.raw_body();
     loop {
-        let bytes = body.fill_buf().map_err(call_error)?;
+        let bytes = body.fill_buf().await.map_err(call_error)?;
         let len = bytes.len();
         if len == 0 {
             break;
@@ -122,10 +120,10 @@ fn receive(
 }
 
 /// Whether the first value of a response is a byte string, definite or streamed.
-fn begins_with_string(response: &mut Response) -> Result<bool, Problem> {
+async fn begins_with_string(response: &mut Response) -> Result<bool, Problem> {
     let mut body = response.raw_body();
-    let first = body.fill_buf().map_err(call_error)?.first();
-    Ok(matches!(first, Some(0x40..=0x5f)))
+    let bytes = body.fill_buf().await.map_err(call_error)?;
+    Ok(matches!(bytes.first(), Some(0x40..=0x5f)))
 }
 
 /// The call's error inside of one that reading gave.

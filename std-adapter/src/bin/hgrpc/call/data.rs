@@ -6,6 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+use futures_util::stream::{self, Stream};
+use tokio::task::spawn_blocking;
+
 use crate::exit::Failure;
 
 /// Whether a path says standard input.
@@ -59,12 +63,34 @@ impl Data {
     }
 }
 
-impl Read for Data {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = self.source.read(buffer)?;
-        self.count
-            .0
-            .fetch_add(u64::try_from(len).unwrap_or(u64::MAX), Ordering::Relaxed);
-        Ok(len)
+/// Bytes that are read at a time.
+const CHUNK: usize = 64 * 1024;
+
+impl Data {
+    /// The data as it is read, by threads that may wait for it.
+    pub(super) fn into_stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send {
+        stream::unfold(Some(self), async |data| {
+            let reading = spawn_blocking(move || data?.next());
+            reading
+                .await
+                .unwrap_or_else(|error| Some((Err(error.into()), None)))
+        })
+    }
+
+    /// The next bytes, and what gives those after them; `None` at the end.
+    fn next(mut self) -> Option<(io::Result<Bytes>, Option<Self>)> {
+        let mut chunk = vec![0; CHUNK];
+        let len = loop {
+            match self.source.read(&mut chunk) {
+                Ok(0) => return None,
+                Ok(len) => break len,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Some((Err(error), None)),
+            }
+        };
+        chunk.truncate(len);
+        let count = u64::try_from(len).unwrap_or(u64::MAX);
+        self.count.0.fetch_add(count, Ordering::Relaxed);
+        Some((Ok(chunk.into()), Some(self)))
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hgrpc::cbor::Escaped;
 use hgrpc::{REVISIONS, Revision};
-use hgrpc_std::blocking::{AnswerError, CallError, ConnectionError, Lost};
+use hgrpc_std::tokio::{AnswerError, CallError, ConnectionError, Lost};
 
 use super::answer::Problem;
 use super::data::Count;
@@ -183,7 +183,7 @@ fn revision_hint(session: &Session) -> String {
 }
 
 /// A peer's text on one line, safe for terminals.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     Escaped(text.trim_end())
         .to_string()
         .replace('\n', "\\n")

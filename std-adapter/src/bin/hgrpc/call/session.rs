@@ -1,18 +1,27 @@
 //! A connection for calls, and what ends it early: signals, and time that is up.
+//!
+//! ```text
+//!   main thread   makes the call and prints its result; for a batch, a thread for each call that
+//!                 is under way: printing may block
+//!   runtime       2 threads: the connection's driver, and what comes beside results
+//!   data          a thread that reads the file, or standard input
+//! ```
 
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hgrpc::Revision;
-use hgrpc_std::blocking::{Client, Config, Transport};
-use hgrpc_std::transport::{Address, Handle, Options, Reader};
+use hgrpc_std::tokio::transport::{Left, Program};
+use hgrpc_std::tokio::{Client, Config};
+use hgrpc_std::transport::{Address, Options};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::time::timeout;
 
 use crate::exit::{self, Failure};
 use crate::units::Shown;
@@ -35,10 +44,22 @@ pub(super) enum Cause {
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) revision: Revision,
+    runtime: Handle,
+    _background: Background,
     watch: Arc<Watch>,
-    exit_status: Arc<OnceLock<ExitStatus>>,
-    /// Disconnected when the reading half is gone.
-    gone: Mutex<Receiver<()>>,
+    program: Option<Program>,
+    left: Left,
+}
+
+/// A runtime that is not waited for: somebody may be reading standard input.
+struct Background(Option<Runtime>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// What the threads that may end the connection share.
@@ -50,7 +71,7 @@ struct Watch {
 
 #[derive(Default)]
 struct State {
-    handle: Option<Handle>,
+    connection: Option<(Client, Option<Program>)>,
     /// Removed if the process is ended at once.
     temporary: Vec<PathBuf>,
 }
@@ -64,11 +85,14 @@ impl Watch {
     /// the process, all of it.
     fn end(self: &Arc<Self>, cause: Cause) {
         let is_again = self.cause.set(cause).is_err();
-        let handle = self.state().handle.clone();
-        let Some(handle) = handle.filter(|_| !is_again) else {
+        let connection = self.state().connection.clone();
+        let Some((client, program)) = connection.filter(|_| !is_again) else {
             return self.exit(cause);
         };
-        handle.close();
+        client.close();
+        if let Some(program) = program {
+            program.end();
+        }
         let watch = Arc::clone(self);
         let _ = thread::Builder::new().spawn(move || {
             thread::sleep(AT_MOST);
@@ -109,33 +133,35 @@ impl Session {
         let watch = Arc::new(Watch::default());
         watch_signals(&watch)
             .map_err(|error| Failure::Io(format!("cannot watch for signals: {error}")))?;
-        let connection = address
-            .connect_with(options)
+        let cannot = |error: io::Error| Failure::Io(format!("cannot start a thread: {error}"));
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("hgrpc")
+            .enable_all()
+            .build()
+            .map_err(cannot)?;
+        let connection = runtime
+            .block_on(address.connect_async_with(options))
             .map_err(|error| Failure::Connection(error.to_string()))?;
-        let (reader, writer, handle) = connection.into_parts();
-        watch.state().handle = Some(handle.clone());
-        let exit_status = Arc::new(OnceLock::new());
-        let (alive, gone) = mpsc::channel();
-        let reader = Watched {
-            reader,
-            handle: handle.clone(),
-            exit_status: Arc::clone(&exit_status),
-            _alive: alive,
-        };
-        let mut transport = Transport::new(reader, writer);
-        if !matches!(address, Address::Exec { .. }) {
-            transport = transport.on_close(move || handle.close());
-        }
-        // A program sees the end of its input instead, and may end in order.
-        let client = Client::new(transport, config)
-            .map_err(|error| Failure::Io(format!("cannot start a thread: {error}")))?;
+        let (program, left) = (connection.program().cloned(), connection.left());
+        let entered = runtime.enter();
+        let client = Client::spawn(connection, config);
+        drop(entered);
+        watch.state().connection = Some((client.clone(), program.clone()));
         Ok(Self {
             client,
             revision: config.revision,
+            runtime: runtime.handle().clone(),
+            _background: Background(Some(runtime)),
             watch,
-            exit_status,
-            gone: Mutex::new(gone),
+            program,
+            left,
         })
+    }
+
+    /// Does what waits for the connection. What is spawned there goes on beside it.
+    pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
     }
 
     /// Why this end gave up, if it did.
@@ -145,12 +171,8 @@ impl Session {
 
     /// How the program ended that the connection went to.
     pub(super) fn exit_status(&self) -> Option<ExitStatus> {
-        // A write may have failed before the end of its output was read.
-        let handle = self.watch.state().handle.clone();
-        self.exit_status
-            .get()
-            .copied()
-            .or_else(|| handle?.exit_status())
+        let program = self.program.as_ref()?;
+        self.block_on(program.exit_status())
     }
 
     /// Ends the connection at this instant, which is the end of that time.
@@ -163,18 +185,6 @@ impl Session {
         });
     }
 
-    /// Ends the connection unless what is returned is dropped within this time.
-    pub(super) fn end_unless_done(&self, time: Duration) -> Sender<()> {
-        let (alive, done) = mpsc::channel();
-        let watch = Arc::clone(&self.watch);
-        let _ = thread::Builder::new().spawn(move || {
-            if done.recv_timeout(time) == Err(mpsc::RecvTimeoutError::Timeout) {
-                watch.end(Cause::Time(time));
-            }
-        });
-        alive
-    }
-
     /// Removes a file if the process has to be ended at once.
     pub(super) fn remove_if_cut(&self, path: Option<PathBuf>) {
         self.watch.state().temporary.extend(path);
@@ -182,14 +192,25 @@ impl Session {
 
     /// Closes the connection, and waits for a program at its other end.
     pub(super) fn close(&self) {
-        self.client.close();
-        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-        if gone.recv_timeout(GRACE) == Err(mpsc::RecvTimeoutError::Timeout) {
-            if let Some(handle) = &self.watch.state().handle {
-                handle.close();
-            }
-            let _ = gone.recv_timeout(GRACE + GRACE / 2);
+        let Some(program) = &self.program else {
+            self.client.close();
+            self.has_left(GRACE);
+            return;
+        };
+        // It sees the end of its input, and may end in order.
+        self.client.finish();
+        if self.has_left(GRACE) {
+            return;
         }
+        program.end();
+        self.client.close();
+        self.has_left(GRACE + GRACE / 2);
+    }
+
+    /// Waits until nothing of the connection is left.
+    fn has_left(&self, limit: Duration) -> bool {
+        self.block_on(async { timeout(limit, self.left.wait()).await })
+            .is_ok()
     }
 }
 
@@ -205,25 +226,4 @@ fn watch_signals(watch: &Arc<Watch>) -> io::Result<()> {
             }
         })
         .map(drop)
-}
-
-/// A reading half that keeps how the program at its other end has ended.
-struct Watched {
-    reader: Reader,
-    handle: Handle,
-    exit_status: Arc<OnceLock<ExitStatus>>,
-    /// Dropped last: by then the program has ended.
-    _alive: Sender<()>,
-}
-
-impl Read for Watched {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let result = self.reader.read(buffer);
-        if matches!(result, Ok(0) | Err(_))
-            && let Some(status) = self.handle.exit_status()
-        {
-            let _ = self.exit_status.set(status);
-        }
-        result
-    }
 }

@@ -15,10 +15,10 @@ fn main() -> ! {
     let (mut up, mut down) = (Port::first(), Port::second());
     let [first, second] = STORES;
     loop {
-        *first = Store::new();
-        *SERVER = ServerEnd::new(choose_revision(&mut up));
-        *second = Store::new();
-        *CLIENT = ClientEnd::new(choose_revision(&mut down));
+        first.clear();
+        SERVER.restart(choose_revision(&mut up));
+        second.clear();
+        CLIENT.restart(choose_revision(&mut down));
         while SERVER.step(&mut up, first, MEMORY) && CLIENT.step(&mut down, second, MEMORY) {}
     }
 }

@@ -14,8 +14,8 @@ fn main() -> ! {
     let mut port = Port::first();
     loop {
         if !END.step(&mut port, STORE, MEMORY) {
-            *STORE = Store::new();
-            *END = ClientEnd::new(R0006);
+            STORE.clear();
+            END.restart(R0006);
         }
     }
 }

@@ -10,8 +10,8 @@ use hgrpc::io::blocking::{ClientConnection, SendError, ServerConnection};
 use hgrpc::server::{Body, Failure, Responder, ServerAction, ServerConfig};
 use hgrpc_gate::{Port, choose_revision, plant};
 
-type Server = ServerConnection<Port, Port, 4, 1024, 64, 64>;
-type Client = ClientConnection<Port, Port, 4, 1024, 64, 64>;
+type Server = ServerConnection<Port, Port, 4, 256, 64, 64>;
+type Client = ClientConnection<Port, Port, 4, 256, 64, 64>;
 type Sent = Result<(), SendError<core::convert::Infallible>>;
 
 #[entry]

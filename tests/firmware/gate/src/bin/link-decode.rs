@@ -1,10 +1,6 @@
-//! Makes packets and takes them again, for counting instructions in an emulator: between
-//! `measure_begin` and `measure_end` one end handles [`COUNT`] full packets of 256 bytes, with the
-//! payload of the real thing: CBOR with some zeros.
-//!
-//! ```text
-//!   qemu-system-arm -machine mps2-an386 -display none -serial null -plugin COUNTER,begin=…,end=… -kernel …
-//! ```
+//! Makes packets and takes them again, for counting instructions in an emulator, see `size`: between
+//! the marks one end handles full packets of 256 bytes, with the payload of the real thing: CBOR with
+//! some zeros.
 #![no_std]
 #![no_main]
 
@@ -12,20 +8,10 @@ use core::hint::black_box;
 
 use cortex_m_rt::entry;
 use hgrpc::link::{Link, LinkConfig, LinkEvent};
-use hgrpc_gate::{Port, plant};
+use hgrpc_gate::{Port, exit, measure_begin, measure_end, plant};
 
 /// Packets that are decoded.
 const COUNT: u32 = 64;
-
-#[inline(never)]
-fn measure_begin() {
-    black_box(1);
-}
-
-#[inline(never)]
-fn measure_end() {
-    black_box(2);
-}
 
 #[inline(never)]
 fn take(link: &mut Link, mut input: &[u8]) -> usize {
@@ -64,7 +50,5 @@ fn main() -> ! {
             port.write(&sum.to_le_bytes());
         }
     }
-    loop {
-        core::hint::spin_loop();
-    }
+    exit()
 }

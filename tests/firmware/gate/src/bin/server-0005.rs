@@ -1,21 +1,21 @@
-//! A server that speaks revision 0005 alone.
+//! A server that speaks revision 0005 alone and streams data.
 #![no_std]
 #![no_main]
 
 use cortex_m_rt::entry;
-use hgrpc::R0005;
+use hgrpc::{R0005, Streaming};
 use hgrpc_gate::{BUFFER, Port, ServerEnd, Store};
 
 #[entry]
 fn main() -> ! {
     static mut MEMORY: [u8; BUFFER] = [0; BUFFER];
     static mut STORE: Store = Store::new();
-    static mut END: ServerEnd<R0005> = ServerEnd::new(R0005);
+    static mut END: ServerEnd<Streaming<R0005>> = ServerEnd::new(Streaming(R0005));
     let mut port = Port::first();
     loop {
         if !END.step(&mut port, STORE, MEMORY) {
-            *STORE = Store::new();
-            *END = ServerEnd::new(R0005);
+            STORE.clear();
+            END.restart(Streaming(R0005));
         }
     }
 }

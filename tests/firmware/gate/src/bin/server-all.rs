@@ -13,8 +13,8 @@ fn main() -> ! {
     static mut END: ServerEnd<Revision> = ServerEnd::new(Revision::R0006);
     let mut port = Port::first();
     loop {
-        *STORE = Store::new();
-        *END = ServerEnd::new(choose_revision(&mut port));
+        STORE.clear();
+        END.restart(choose_revision(&mut port));
         while END.step(&mut port, STORE, MEMORY) {}
     }
 }

@@ -1,0 +1,142 @@
+//! Types of single values that are read without minicbor: what [`args!`](crate::args) fills fields of the usual types with.
+//!
+//! minicbor reads any type, but brings its errors and its reading of every width along: three
+//! quarters of a kilobyte in a small program for a number and a flag.
+
+use core::marker::PhantomData;
+
+use super::{ArgError, Args, ByteString, Text, Value};
+
+/// A type that is read from one value by hand. What it takes and refuses is what
+/// [`Value::decode`] takes and refuses for the same type.
+pub trait FromValue<'a>: Sized {
+    /// The value as this type; `None` if it is of another one, or out of range. Work is linear in
+    /// the value's length at most.
+    fn from_value(value: Value<'a>) -> Option<Self>;
+
+    /// What stands for an argument that is missing; `None` if it is required.
+    fn missing() -> Option<Self> {
+        None
+    }
+}
+
+macro_rules! from_value {
+    ($($type:ty, $value:ident => $read:expr;)*) => {$(
+        impl<'a> FromValue<'a> for $type {
+            fn from_value($value: Value<'a>) -> Option<Self> {
+                $read
+            }
+        }
+    )*};
+}
+
+from_value! {
+    bool, value => value.as_bool();
+    u8, value => value.as_u16()?.try_into().ok();
+    u16, value => value.as_u16();
+    u32, value => value.as_u64()?.try_into().ok();
+    u64, value => value.as_u64();
+    i8, value => value.as_i64()?.try_into().ok();
+    i16, value => value.as_i64()?.try_into().ok();
+    i32, value => value.as_i64()?.try_into().ok();
+    i64, value => value.as_i64();
+    ByteString<'a>, value => value.as_bytes();
+    Text<'a>, value => Text::from_any(value);
+    Value<'a>, value => Some(value);
+}
+
+impl<'a, T: FromValue<'a>> FromValue<'a> for Option<T> {
+    fn from_value(value: Value<'a>) -> Option<Self> {
+        if value.is_null() {
+            return Some(None);
+        }
+        T::from_value(value).map(Some)
+    }
+
+    fn missing() -> Option<Self> {
+        Some(None)
+    }
+}
+
+/// Chooses, inside of [`args!`](crate::args), how a field's type is read: the method of
+/// [`ByHand`] is found first, where the type has it.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Field<T>(pub PhantomData<T>);
+
+#[doc(hidden)]
+pub trait ByHand<'a, T> {
+    fn read(&self, args: &Args<'a>, key: &[u8]) -> Result<T, ArgError>;
+}
+
+impl<'a, T: FromValue<'a>> ByHand<'a, T> for Field<T> {
+    fn read(&self, args: &Args<'a>, key: &[u8]) -> Result<T, ArgError> {
+        match args.find(key) {
+            Some(value) => T::from_value(value).ok_or(ArgError::WrongType),
+            None => T::missing().ok_or(ArgError::Missing),
+        }
+    }
+}
+
+#[doc(hidden)]
+pub trait ByMinicbor<'a, T> {
+    fn read(&self, args: &Args<'a>, key: &[u8]) -> Result<T, ArgError>;
+}
+
+impl<'a, T: minicbor::Decode<'a, ()>> ByMinicbor<'a, T> for &Field<T> {
+    fn read(&self, args: &Args<'a>, key: &[u8]) -> Result<T, ArgError> {
+        args.value(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::super::testing::{cbor, hex};
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2048))]
+
+        #[test]
+        fn by_hand_as_by_minicbor(any in cbor(), n: u64, shift in 0u32..64, width in 0u8..4, major in 0u8..2) {
+            // Any value, and integers in heads of any length.
+            let n = n >> shift;
+            let mut integer = std::vec![(major << 5) | (24 + width)];
+            let bytes = n.to_be_bytes();
+            integer.extend(&bytes[8 - (1 << width)..]);
+            for bytes in [any.to_vec(), integer] {
+                let value = Value::from_cbor(&bytes).unwrap();
+                macro_rules! same {
+                    ($($type:ty)*) => {$(
+                        prop_assert_eq!(<$type as FromValue>::from_value(value), value.decode::<$type>().ok());
+                        prop_assert_eq!(Option::<$type>::from_value(value), value.decode::<Option<$type>>().ok());
+                    )*};
+                }
+                same!(bool u8 u16 u32 u64 i8 i16 i32 i64 ByteString<'_> Text<'_> Value<'_>);
+            }
+        }
+    }
+
+    // A type that only minicbor reads.
+    crate::args! {
+        struct Mixed<'a> {
+            pair: (u8, u8),
+            half: f32 = 1.5,
+            text: Option<&'a str>,
+            hand: u32,
+        }
+    }
+
+    #[test]
+    fn other_types_are_read_by_minicbor() {
+        let bytes: Vec<u8> = hex("a3 4470616972 820102 4474657874 6161 4468616e64 1a00010000");
+        let mixed = Mixed::from_args(&Args::from_cbor(&bytes).unwrap()).unwrap();
+        assert_eq!((mixed.pair, mixed.hand), ((1, 2), 0x1_0000));
+        assert_eq!((mixed.half, mixed.text), (1.5, Some("a")));
+    }
+}

@@ -1,0 +1,11 @@
+//! Fuzz target `address`: see [`hgrpc_fuzz::address`].
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| hgrpc_fuzz::address(data));
+
+/// Without the fuzzer: replays the files that are given as arguments.
+#[cfg(not(fuzzing))]
+fn main() {
+    hgrpc_fuzz::replay_arguments(hgrpc_fuzz::address);
+}

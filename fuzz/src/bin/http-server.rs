@@ -1,0 +1,11 @@
+//! Fuzz target `http-server`: see [`hgrpc_fuzz::http_server`].
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| hgrpc_fuzz::http_server(data));
+
+/// Without the fuzzer: replays the files that are given as arguments.
+#[cfg(not(fuzzing))]
+fn main() {
+    hgrpc_fuzz::replay_arguments(hgrpc_fuzz::http_server);
+}

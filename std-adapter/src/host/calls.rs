@@ -1,0 +1,311 @@
+//! The calls of one client connection: the reactor, and what it makes of frames.
+
+use std::collections::HashMap;
+
+use hgrpc::cbor::{Atoms, ByteString, CommandError, EncodingSet, ErrorMessage, Progress, Status};
+use hgrpc::client::{Announcement, Client, ClientAction, ClientConfig, ClientError, ClientVerdict};
+use hgrpc::wire::{FrameHeader, FrameKind, RequestId, StreamId};
+use hgrpc::{ApiMisuse, ProtocolError, Revision};
+
+use super::{
+    AnswerError, CallError, CommandFailure, Config, ConnectionError, Limits, ServerFailure,
+};
+use crate::encoding::ContentEncoding;
+use crate::store::{GrowableArena, GrowableTable};
+
+/// The reactor and the calls under way, each as a `C`.
+pub(crate) struct Calls<C> {
+    pub(crate) client: Client<Revision>,
+    pub(crate) table: GrowableTable,
+    pub(crate) arena: GrowableArena,
+    pub(crate) open: HashMap<RequestId, C>,
+    pub(crate) ended: Option<ConnectionError>,
+}
+
+/// What a piece of a frame asks for, with nothing borrowed but the piece itself.
+pub(crate) enum Event<C> {
+    Nothing,
+    /// The last so many bytes of the piece are of this call's response.
+    Data {
+        call: C,
+        len: usize,
+        is_opening: bool,
+        is_end: bool,
+    },
+    /// The call has failed.
+    Failed(C, CallError),
+    /// An encoded status map that names another place, and whether the response ends with it.
+    Redirect(C, Vec<u8>, bool),
+    /// Encoded atoms.
+    Text(C, Vec<u8>),
+    /// An encoded progress message.
+    Progress(C, Vec<u8>),
+    SetDecoder(StreamId, ContentEncoding),
+}
+
+impl<C: Clone> Calls<C> {
+    pub(crate) fn new(config: &Config) -> Self {
+        let budgets = config.limits.budgets();
+        Self {
+            client: Client::new(config.revision, core_config(config)),
+            table: GrowableTable::new(budgets),
+            arena: GrowableArena::new(budgets),
+            open: HashMap::new(),
+            ended: None,
+        }
+    }
+
+    /// A frame begins.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub(crate) fn begin_frame(
+        &mut self,
+        header: &FrameHeader,
+    ) -> Result<ClientVerdict, ConnectionError> {
+        self.client
+            .begin_frame(header, &mut self.table)
+            .map_err(|error| ConnectionError::Protocol(error.error))
+    }
+
+    /// Tells the reactor.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub(crate) fn handle(
+        &mut self,
+        bytes: &[u8],
+        is_last: bool,
+    ) -> Result<Event<C>, ConnectionError> {
+        let revision = self.client.revision();
+        let action = self
+            .client
+            .handle_part(bytes, is_last, &mut self.table, &mut self.arena);
+        let action = match action {
+            Ok(action) => action,
+            Err(ClientError {
+                error,
+                request_id: None,
+            }) => return Err(ConnectionError::Protocol(error)),
+            Err(ClientError {
+                error,
+                request_id: Some(id),
+            }) => {
+                let Some(call) = self.open.remove(&id) else {
+                    return Ok(Event::Nothing);
+                };
+                self.give_up(id);
+                return Ok(Event::Failed(
+                    call,
+                    CallError::Answer(AnswerError::Protocol(error)),
+                ));
+            }
+        };
+        Ok(match action {
+            ClientAction::ResponseData {
+                request_id,
+                status,
+                data,
+                eos,
+                ..
+            } => {
+                let call = if eos {
+                    self.open.remove(&request_id)
+                } else {
+                    self.open.get(&request_id).cloned()
+                };
+                let Some(call) = call else {
+                    return Ok(Event::Nothing);
+                };
+                match status {
+                    Some(Status::Error(error)) => {
+                        let failure = CallError::Command(command_failure(&error));
+                        self.open.remove(&request_id);
+                        if !eos {
+                            self.give_up(request_id);
+                        }
+                        Event::Failed(call, failure)
+                    }
+                    Some(Status::Redirect(location)) => {
+                        let mut buffer = vec![0; bytes.len() + 4096];
+                        match location.encode_status(&mut buffer) {
+                            Ok(len) => buffer.truncate(len),
+                            Err(_) => buffer.clear(),
+                        }
+                        Event::Redirect(call, buffer, eos)
+                    }
+                    status => Event::Data {
+                        call,
+                        len: data.len(),
+                        is_opening: status.is_some() || !revision.has_status_map(),
+                        is_end: eos,
+                    },
+                }
+            }
+            ClientAction::ErrorResponse {
+                request_id,
+                message,
+            } => match self.open.remove(&request_id) {
+                Some(call) => Event::Failed(call, error_response(&message)),
+                None => Event::Nothing,
+            },
+            ClientAction::TextOutput { request_id, atoms } => match self.open.get(&request_id) {
+                Some(call) => Event::Text(call.clone(), atoms.as_cbor().to_vec()),
+                None => Event::Nothing,
+            },
+            ClientAction::Progress {
+                request_id,
+                progress,
+            } => match self.open.get(&request_id) {
+                Some(call) => Event::Progress(call.clone(), encode(&progress, revision)),
+                None => Event::Nothing,
+            },
+            ClientAction::MessageTooLarge {
+                request_id,
+                kind: FrameKind::ErrorResponse,
+            } => match self.open.remove(&request_id) {
+                Some(call) => Event::Failed(
+                    call,
+                    CallError::Server(ServerFailure {
+                        kind: String::new(),
+                        message: "an error whose message is too large".into(),
+                    }),
+                ),
+                None => Event::Nothing,
+            },
+            ClientAction::SetDecoder {
+                stream_id,
+                encoding,
+            } => Event::SetDecoder(stream_id, encoding),
+            _ => Event::Nothing,
+        })
+    }
+
+    /// Swallows what still comes of a call.
+    pub(crate) fn give_up(&mut self, id: RequestId) {
+        self.open.remove(&id);
+        // It may have ended already.
+        let _: Result<(), ApiMisuse> = self.client.cancel(&mut self.table, &mut self.arena, id);
+    }
+
+    /// The connection has ended; the calls that were open.
+    pub(crate) fn end(&mut self, error: &ConnectionError) -> HashMap<RequestId, C> {
+        self.ended.get_or_insert_with(|| error.clone());
+        while self.client.handle_eof(&mut self.table).is_some() {}
+        std::mem::take(&mut self.open)
+    }
+}
+
+/// What the core's reactor is told.
+fn core_config(config: &Config) -> ClientConfig {
+    let Limits {
+        send_frame_size, ..
+    } = config.limits;
+    let mut core = ClientConfig::FULL_DUPLEX;
+    core.send_frame_size = send_frame_size;
+    core.limits = config.limits.core();
+    // Other servers' messages may be as long as a frame.
+    core.status_size = 16 << 10;
+    let mut encodings = [None; 3];
+    let mut decoders = EncodingSet::IDENTITY;
+    // `identity` must always be listed (revision-0006.md, 4.1).
+    let mut listed: Vec<ContentEncoding> = Vec::new();
+    for encoding in config.decodes.iter().chain([&ContentEncoding::Identity]) {
+        if !listed.contains(encoding) {
+            listed.push(*encoding);
+        }
+    }
+    for (slot, encoding) in encodings.iter_mut().zip(listed) {
+        *slot = Some(encoding);
+        decoders = decoders.with(encoding);
+    }
+    core.announcement = Some(Announcement {
+        encodings,
+        is_hgrpc: true,
+    });
+    core.decoders = decoders;
+    core
+}
+
+/// The protocol that begins like this. As frames, all of these are far over the largest default, so
+/// that no hgrpc server is taken for another.
+pub(crate) fn other_protocol(bytes: &[u8]) -> Option<&'static str> {
+    Some(match bytes {
+        [b'H', b'T', b'T', b'P', b'/', ..] => "HTTP",
+        [b'S', b'S', b'H', b'-', ..] => "SSH",
+        // An alert of any version, which is two bytes long.
+        [0x15, 3, 1..=4, 0, 2, ..] => "TLS",
+        [b'2', b'2', b'0', b' ' | b'-', ..] => "SMTP or FTP",
+        [b'+', b'O', b'K', ..] => "POP3",
+        [b'-', b'E', b'R', b'R', ..] => "Redis",
+        _ => return None,
+    })
+}
+
+pub(crate) fn command_failure(error: &CommandError<'_>) -> CommandFailure {
+    match error.atoms() {
+        Some(atoms) => from_atoms(&atoms),
+        None => CommandFailure {
+            message: error.to_string(),
+            format: error.message().as_bytes().map(owned).unwrap_or_default(),
+            args: error.args().map(owned).collect(),
+        },
+    }
+}
+
+/// A single atom is a format and its arguments, as 0005 sends them.
+fn from_atoms(atoms: &Atoms<'_>) -> CommandFailure {
+    let mut failure = CommandFailure {
+        message: atoms.to_string(),
+        format: Vec::new(),
+        args: Vec::new(),
+    };
+    let mut iter = atoms.iter();
+    if let (Some(atom), None) = (iter.next(), iter.next()) {
+        failure.format = owned(atom.msg());
+        failure.args = atom.args().map(owned).collect();
+    }
+    failure
+}
+
+fn owned(bytes: ByteString<'_>) -> Vec<u8> {
+    bytes.chunks().flatten().copied().collect()
+}
+
+/// An error response: the command's own after output has begun, or the server's.
+pub(crate) fn error_response(error: &ErrorMessage<'_>) -> CallError {
+    let message = error.to_string();
+    let kind = match error {
+        ErrorMessage::Structured { kind, message } if *kind == *b"command" => {
+            return CallError::Command(match Atoms::from_value(*message) {
+                Some(atoms) => from_atoms(&atoms),
+                None => CommandFailure {
+                    message: error.to_string(),
+                    format: Vec::new(),
+                    args: Vec::new(),
+                },
+            });
+        }
+        ErrorMessage::Structured { kind, .. } => kind.to_string(),
+        _ => String::new(),
+    };
+    CallError::Server(ServerFailure { kind, message })
+}
+
+fn encode(progress: &Progress<'_>, revision: Revision) -> Vec<u8> {
+    let text = |text: &hgrpc::cbor::Text<'_>| text.as_bytes().len() + 16;
+    let len = 64
+        + text(&progress.topic)
+        + progress.label.as_ref().map_or(0, text)
+        + progress.item.as_ref().map_or(0, text);
+    let mut buffer = vec![0; len];
+    match progress.encode(revision, &mut buffer) {
+        Ok(len) => buffer.truncate(len),
+        Err(_) => buffer.clear(),
+    }
+    buffer
+}
+
+/// The rule for an answer that ends inside a value.
+pub(crate) const TRUNCATED: CallError =
+    CallError::Answer(AnswerError::Protocol(ProtocolError::TruncatedResponse));

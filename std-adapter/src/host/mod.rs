@@ -1,0 +1,23 @@
+//! What connections with threads and connections with tasks share: errors, limits, configuration.
+//!
+//! The public types are named in [`blocking`](crate::blocking) and in `tokio`.
+
+pub(crate) mod arguments;
+pub(crate) mod calls;
+pub(crate) mod config;
+mod error;
+mod failure;
+mod limits;
+pub(crate) mod refusal;
+pub(crate) mod request;
+pub(crate) mod streams;
+pub(crate) mod strings;
+pub(crate) mod sync;
+
+pub use config::{Config, Direction, Observer, Traffic};
+pub(crate) use error::DATA_CUT;
+pub use error::{
+    AnswerError, CallError, CommandFailure, ConnectionError, ConnectionLimit, Lost, ServerFailure,
+};
+pub use failure::Failure;
+pub use limits::Limits;

@@ -1,0 +1,327 @@
+//! A call that is being put together and sent.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use hgrpc::ApiMisuse;
+use tokio::io::AsyncRead;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::Handle;
+use super::exchange::CallState;
+use super::response::Response;
+use super::side::{self, SideEvents, SideSender};
+use super::upload::{self, Source, Upload};
+use super::writer::{Begun, Job, Prepared, PreparedData, Start};
+use crate::host::request::Arguments;
+use crate::tokio::outgoing::Lane;
+use crate::tokio::pipe::{Receiver, pipe};
+use crate::tokio::{CallError, ConnectionError};
+
+/// A call that is being put together.
+#[must_use = "a call does nothing until it is sent"]
+pub struct Request<'c> {
+    target: Target<'c>,
+    pub(super) draft: Draft,
+}
+
+/// What sends a request.
+#[derive(Clone, Copy)]
+enum Target<'c> {
+    Client(&'c super::Client),
+    Reconnecting(&'c super::ReconnectingClient),
+}
+
+/// What a call says, whatever connection it goes over.
+pub(super) struct Draft {
+    pub(super) command: Vec<u8>,
+    args: Arguments,
+    redirect: Option<Vec<u8>>,
+    source: Option<Source>,
+    side: Option<Arc<SideSender>>,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl<'c> Request<'c> {
+    pub(super) fn new(client: &'c super::Client, command: Vec<u8>) -> Self {
+        Self {
+            target: Target::Client(client),
+            draft: Draft::new(command),
+        }
+    }
+
+    pub(super) fn reconnecting(client: &'c super::ReconnectingClient, command: Vec<u8>) -> Self {
+        Self {
+            target: Target::Reconnecting(client),
+            draft: Draft::new(command),
+        }
+    }
+
+    /// An argument that is a byte string.
+    pub fn arg(mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        self.draft.args.bytes(key.as_ref(), value.as_ref());
+        self
+    }
+
+    /// An argument of any type that minicbor encodes.
+    pub fn value<T: minicbor::Encode<()> + ?Sized>(
+        mut self,
+        key: impl AsRef<[u8]>,
+        value: &T,
+    ) -> Self {
+        self.draft.args.value(key.as_ref(), value);
+        self
+    }
+
+    /// An argument that is one encoded CBOR value.
+    pub fn cbor(mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        self.draft.args.cbor(key.as_ref(), value.as_ref());
+        self
+    }
+
+    /// The request's data, all of it.
+    pub fn bytes(mut self, data: impl Into<Bytes>) -> Self {
+        self.draft.source = Some(Source::Bytes(data.into()));
+        self
+    }
+
+    /// The request's data, read while it is sent, by the connection's [driver](super::Driver). The
+    /// response can be read meanwhile, and stops the reading of the data when it ends early.
+    ///
+    /// If the source fails, so does the call ([`CallError::Source`]); the server sees shorter data,
+    /// since the protocol cannot break it off. Commands that must know should be told its length.
+    pub fn data(mut self, source: impl AsyncRead + Send + 'static) -> Self {
+        self.draft.source = Some(Source::Reader(Box::pin(source)));
+        self
+    }
+
+    /// As [`data`](Self::data), from a stream of pieces, which are sent as they are.
+    pub fn data_stream<S>(mut self, source: S) -> Self
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
+    {
+        self.draft.source = Some(Source::Stream(Box::pin(source)));
+        self
+    }
+
+    /// Where the client would let itself be redirected to: an encoded map (0006).
+    pub fn redirect(mut self, targets: impl Into<Vec<u8>>) -> Self {
+        self.draft.redirect = Some(targets.into());
+        self
+    }
+
+    /// Takes the server's text output and progress, which are ignored otherwise.
+    pub fn side(mut self) -> (Self, SideEvents) {
+        let (sender, events) = side::queue();
+        self.draft.side = Some(Arc::new(sender));
+        (self, events)
+    }
+
+    /// How long the call may take in all, from now. After that, sending it, and reading its
+    /// response, fail with [`CallError::TimedOut`].
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.draft.deadline = Instant::now().checked_add(timeout);
+        self
+    }
+
+    /// Sends the request. Waits until there is room for a call
+    /// ([`Limits::calls`](super::super::Limits::calls)) and the request is on its way, apart from
+    /// its data; the answer may take its time.
+    ///
+    /// Dropping the future gives the call up: it is not sent at all if it was not yet.
+    ///
+    /// # Errors
+    /// The call is wrong, its time is up, or the connection has ended.
+    pub async fn send(self) -> Result<Response, CallError> {
+        match self.target {
+            Target::Client(client) => {
+                let (outgoing, source) = self.draft.prepare(client.handle.shared.revision)?;
+                let result = outgoing.send(&client.handle).await;
+                Ok(result.map_err(|failed| failed.error)?.answer(source))
+            }
+            Target::Reconnecting(client) => client.send(self.draft).await,
+        }
+    }
+
+    /// Sends the request, with data that is written by hand.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub async fn open(mut self) -> Result<(Upload, Response), CallError> {
+        let limits = match self.target {
+            Target::Client(client) => client.handle.shared.limits,
+            Target::Reconnecting(client) => client.config().limits,
+        };
+        let (upload, source) = upload::by_hand(limits.buffer);
+        self.draft.source = Some(source);
+        Ok((upload, self.send().await?))
+    }
+}
+
+impl Draft {
+    fn new(command: Vec<u8>) -> Self {
+        Self {
+            command,
+            args: Arguments::default(),
+            redirect: None,
+            source: None,
+            side: None,
+            deadline: None,
+        }
+    }
+
+    /// Encodes it. What comes back besides is the data that streams.
+    pub(super) fn prepare(
+        self,
+        revision: hgrpc::Revision,
+    ) -> Result<(Outgoing, Option<Source>), ApiMisuse> {
+        let args = self.args.encode(revision.key_order())?;
+        let (data, source) = match self.source {
+            None => (PreparedData::None, None),
+            Some(Source::Bytes(bytes)) if bytes.len() <= upload::CHUNK => {
+                (PreparedData::Whole(bytes), None)
+            }
+            Some(source) => (PreparedData::Streamed, Some(source)),
+        };
+        let prepared = Prepared {
+            command: self.command,
+            args,
+            redirect: self.redirect,
+            data,
+        };
+        let outgoing = Outgoing {
+            prepared: Arc::new(prepared),
+            side: self.side,
+            deadline: self.deadline,
+        };
+        Ok((outgoing, source))
+    }
+}
+
+/// A request that can be sent, over one connection or, if nothing of it was, over the next.
+pub(super) struct Outgoing {
+    prepared: Arc<Prepared>,
+    side: Option<Arc<SideSender>>,
+    pub(super) deadline: Option<Instant>,
+}
+
+/// Why a request was not sent.
+pub(super) struct NotSent {
+    pub(super) error: CallError,
+    /// Nothing of it went over this connection, which has ended: another may do.
+    pub(super) is_retryable: bool,
+}
+
+impl Outgoing {
+    /// Sends the request, apart from data that streams.
+    pub(super) async fn send(&self, handle: &Arc<Handle>) -> Result<Sending, NotSent> {
+        let deadline = self.deadline;
+        within(deadline, self.send_in_time(handle))
+            .await
+            .unwrap_or(Err(NotSent {
+                error: CallError::TimedOut,
+                is_retryable: false,
+            }))
+    }
+
+    async fn send_in_time(&self, handle: &Arc<Handle>) -> Result<Sending, NotSent> {
+        let shared = &handle.shared;
+        let (body, receiver) = pipe(shared.limits.buffer, None);
+        let command = self.prepared.command.clone();
+        let call = Arc::new(CallState::new(command, body, self.side.clone()));
+        let lost = |error: ConnectionError| NotSent {
+            error: call.lost(&error),
+            is_retryable: true,
+        };
+        let Ok(place) = Arc::clone(&shared.room).acquire_owned().await else {
+            // Only the connection's end closes it.
+            return Err(lost(shared.why_ended()));
+        };
+        let (begun, result) = oneshot::channel();
+        let start = Job::Start(Some(Start {
+            call: Arc::clone(&call),
+            prepared: Arc::clone(&self.prepared),
+            place,
+            begun,
+        }));
+        let lane = shared.out.lane();
+        lane.push(start).map_err(lost)?;
+        // From here on, what drops this has the call given up.
+        let mut sending = Sending {
+            handle: Arc::clone(handle),
+            call: Arc::clone(&call),
+            rest: Some((receiver, lane)),
+            deadline: self.deadline,
+            is_streamed: matches!(self.prepared.data, PreparedData::Streamed),
+        };
+        let error = match result.await {
+            Ok(Begun::Sent) => return Ok(sending),
+            Ok(Begun::Unsent(error)) => error,
+            // The connection has ended before its turn came.
+            Err(_) => call.lost(&shared.why_ended()),
+        };
+        // There is nothing to give up.
+        sending.rest = None;
+        Err(NotSent {
+            is_retryable: matches!(error, CallError::Connection(_)),
+            error,
+        })
+    }
+}
+
+/// The output; `None` if it takes longer.
+pub(super) async fn within<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
+    match deadline {
+        None => Some(future.await),
+        Some(deadline) => timeout_at(deadline, future).await.ok(),
+    }
+}
+
+/// A call that has a place in line. Dropped, it is given up: what it was about to send is cut short.
+pub(super) struct Sending {
+    handle: Arc<Handle>,
+    call: Arc<CallState>,
+    rest: Option<(Receiver<CallError>, Lane<Job>)>,
+    deadline: Option<Instant>,
+    is_streamed: bool,
+}
+
+impl Sending {
+    /// The request was sent: has the data follow.
+    pub(super) fn answer(mut self, source: Option<Source>) -> Response {
+        let rest = self.rest.take();
+        let (handle, call) = (Arc::clone(&self.handle), Arc::clone(&self.call));
+        let body = rest.map(|(body, lane)| {
+            if let Some(source) = source {
+                upload::start(&handle.shared, &call, lane, source);
+            }
+            body
+        });
+        Response::new(handle, call, body, self.deadline)
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if let Some((_, lane)) = self.rest.take() {
+            self.handle.shared.give_up(&self.call);
+            if self.is_streamed {
+                upload::finish(&lane, &self.call);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("command", &String::from_utf8_lossy(&self.draft.command))
+            .field("args", &self.draft.args.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,191 @@
+//! When what happened on a connection: read by one task for all connections, so that an idle one
+//! has no timer. All times are milliseconds since the server began; 0 is none.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::ServerLimits;
+use crate::host::ConnectionLimit;
+
+#[derive(Debug)]
+pub(super) struct Clock {
+    opened: u64,
+    has_frame: AtomicBool,
+    /// Bytes have come last.
+    last_in: AtomicU64,
+    /// A frame has come in part, since when and how much of it.
+    partial_since: AtomicU64,
+    partial_bytes: AtomicU64,
+    /// The oldest request that is not complete has begun.
+    begun: AtomicU64,
+    /// Data of a request is still to come.
+    has_uploads: AtomicBool,
+    /// This end does not read: what comes late is not the peer's fault.
+    is_paused: AtomicBool,
+    /// The peer has taken no byte since.
+    blocked_since: AtomicU64,
+}
+
+impl Clock {
+    pub(super) fn new(now: u64) -> Self {
+        Self {
+            opened: now,
+            has_frame: AtomicBool::new(false),
+            last_in: AtomicU64::new(now),
+            partial_since: AtomicU64::new(0),
+            partial_bytes: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
+            has_uploads: AtomicBool::new(false),
+            is_paused: AtomicBool::new(false),
+            blocked_since: AtomicU64::new(0),
+        }
+    }
+
+    /// Bytes have come and were handled: whether any frame has ended with them, and whether the
+    /// last one goes on.
+    pub(super) fn received(&self, now: u64, bytes: u64, has_ended: bool, is_partial: bool) {
+        self.last_in.store(now, Ordering::Relaxed);
+        if has_ended {
+            self.has_frame.store(true, Ordering::Relaxed);
+        }
+        if !is_partial {
+            self.partial_since.store(0, Ordering::Relaxed);
+        } else if has_ended || self.partial_since.load(Ordering::Relaxed) == 0 {
+            self.partial_bytes.store(0, Ordering::Relaxed);
+            self.partial_since.store(now, Ordering::Relaxed);
+        } else {
+            self.partial_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Requests that are not complete: when the oldest has begun; whether any has data to come.
+    pub(super) fn unfinished(&self, begun: u64, has_uploads: bool) {
+        self.begun.store(begun, Ordering::Relaxed);
+        self.has_uploads.store(has_uploads, Ordering::Relaxed);
+    }
+
+    /// This end stops reading for now.
+    pub(super) fn pause(&self) {
+        self.is_paused.store(true, Ordering::Relaxed);
+    }
+
+    /// It reads again: the peer's time begins anew.
+    pub(super) fn resume(&self, now: u64) {
+        if self.is_paused.swap(false, Ordering::Relaxed) {
+            self.last_in.store(now, Ordering::Relaxed);
+            for since in [&self.partial_since, &self.begun] {
+                if since.load(Ordering::Relaxed) != 0 {
+                    since.store(now, Ordering::Relaxed);
+                }
+            }
+            self.partial_bytes.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The peer has taken bytes, or is about to; so many are left.
+    pub(super) fn written(&self, now: u64, left: usize) {
+        let since = if left == 0 { 0 } else { now };
+        self.blocked_since.store(since, Ordering::Relaxed);
+    }
+
+    /// The first limit that is passed.
+    pub(super) fn check(
+        &self,
+        now: u64,
+        limits: &ServerLimits,
+        is_idle: impl FnOnce() -> bool,
+    ) -> Option<ConnectionLimit> {
+        let get = |time: &AtomicU64| time.load(Ordering::Relaxed);
+        let is_over = |since: u64, limit: Option<Duration>| {
+            since != 0 && limit.is_some_and(|limit| millis(limit) <= now.saturating_sub(since))
+        };
+        if is_over(get(&self.blocked_since), limits.not_reading) {
+            return Some(ConnectionLimit::NotReading);
+        }
+        if self.is_paused.load(Ordering::Relaxed) {
+            return None;
+        }
+        if !self.has_frame.load(Ordering::Relaxed) && is_over(self.opened, limits.first_frame) {
+            return Some(ConnectionLimit::FirstFrame);
+        }
+        let partial = get(&self.partial_since);
+        if is_over(partial, limits.slow_frame) {
+            let wanted = now.saturating_sub(partial) * u64::from(limits.min_rate) / 1000;
+            if get(&self.partial_bytes) < wanted {
+                return Some(ConnectionLimit::SlowFrame);
+            }
+        }
+        if is_over(get(&self.begun), limits.request_time) {
+            return Some(ConnectionLimit::Unfinished);
+        }
+        let silent = get(&self.last_in);
+        if self.has_uploads.load(Ordering::Relaxed) && is_over(silent, limits.data_silence) {
+            return Some(ConnectionLimit::Unfinished);
+        }
+        (is_over(silent, limits.idle) && is_idle()).then_some(ConnectionLimit::Idle)
+    }
+}
+
+/// Milliseconds of a duration.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1000;
+
+    fn check(clock: &Clock, now: u64) -> Option<ConnectionLimit> {
+        clock.check(now * SECOND, &ServerLimits::DEFAULT, || true)
+    }
+
+    #[test]
+    fn the_first_frame_has_a_limit_and_so_has_silence() {
+        let clock = Clock::new(SECOND);
+        assert_eq!(check(&clock, 10), None);
+        assert_eq!(check(&clock, 11), Some(ConnectionLimit::FirstFrame));
+        clock.received(11 * SECOND, 8, true, false);
+        assert_eq!(check(&clock, 900), None);
+        assert_eq!(check(&clock, 911), Some(ConnectionLimit::Idle));
+        let limits = &ServerLimits::DEFAULT;
+        assert_eq!(clock.check(999 * SECOND, limits, || false), None);
+    }
+
+    #[test]
+    fn a_frame_must_come_at_some_rate() {
+        let clock = Clock::new(SECOND);
+        clock.received(SECOND, 100, true, true);
+        for now in 2..20 {
+            clock.received(now * SECOND, 200, false, true);
+        }
+        assert_eq!(check(&clock, 20), None);
+        for now in 20..40 {
+            clock.received(now * SECOND, 1, false, true);
+        }
+        assert_eq!(check(&clock, 40), Some(ConnectionLimit::SlowFrame));
+        // Not where this end does not read.
+        clock.pause();
+        assert_eq!(check(&clock, 40), None);
+        clock.resume(41 * SECOND);
+        assert_eq!(check(&clock, 42), None);
+        assert_eq!(check(&clock, 52), Some(ConnectionLimit::SlowFrame));
+    }
+
+    #[test]
+    fn requests_and_reading_have_limits() {
+        let clock = Clock::new(SECOND);
+        clock.received(SECOND, 100, true, false);
+        clock.unfinished(SECOND, false);
+        assert_eq!(check(&clock, 61), Some(ConnectionLimit::Unfinished));
+        clock.unfinished(0, true);
+        assert_eq!(check(&clock, 300), None);
+        assert_eq!(check(&clock, 301), Some(ConnectionLimit::Unfinished));
+        clock.unfinished(0, false);
+        clock.written(SECOND, 7);
+        assert_eq!(check(&clock, 61), Some(ConnectionLimit::NotReading));
+        clock.written(61 * SECOND, 0);
+        assert_eq!(check(&clock, 300), None);
+    }
+}

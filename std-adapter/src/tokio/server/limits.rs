@@ -1,0 +1,178 @@
+//! Every number that peers can make a server hold or wait for.
+
+use std::time::Duration;
+
+use crate::host::Limits;
+
+/// The limits of a server.
+///
+/// # Memory
+/// What a server holds at most, in bytes, whatever its peers do:
+///
+/// ```text
+///   connections × ( 64 Ki          receive buffer, at its largest
+///                 + 192 Ki         frames that are being written, at their most
+///                 + own_bytes )    what each may hold before it counts
+/// + shared_bytes                   all that connections hold beyond that:
+///                                    requests that are being gathered, arguments and collected
+///                                    data of commands that run, data on its way to its handler
+/// + requests × 4 × per_connection.send_frame_size
+///                                  responses that are gathered, and wait for their turn
+/// + connections × refusals × 64    answers to refused requests
+/// + connections × per_connection.compressed_streams × about 5 Mi
+///                                  only where a server is told to compress
+/// ```
+/// and what handlers hold themselves. A connection on which nothing happens holds none of its
+/// buffers. [`Stats::most_bytes`](super::Stats) shows what the second and third line came to.
+///
+/// # Over a limit
+/// A request is refused with an error response that names the limit; a connection is closed. Both
+/// are counted by kind ([`Stats`](super::Stats)) and reported through `tracing`.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use hgrpc_std::tokio::{Router, Server, ServerLimits};
+///
+/// let mut limits = ServerLimits::DEFAULT;
+/// limits.connections = 20_000;
+/// limits.idle = None; // agents that are silent for days
+/// limits.per_connection.calls = 8;
+/// limits.per_connection.stall = Some(Duration::from_secs(5));
+/// let server = Server::builder(Router::new()).limits(limits).build();
+/// assert_eq!(server.stats().connections, 0);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerLimits {
+    /// What each connection may do: frame sizes, requests at once, bytes of a request and of its
+    /// data that wait. The same as for connections with threads, but `gathered` is 2 MiB, since
+    /// there are many of them, and `stall` is 30 s: one handler that is stuck must not hold up its
+    /// neighbours for ever.
+    pub per_connection: Limits,
+    /// Most connections at once. Default 4,096. One more is closed as soon as it is accepted.
+    pub connections: usize,
+    /// Most connections at once of one address, or user of a Unix socket. Default 1,024: a fleet
+    /// behind one router, and three others beside it.
+    pub peer_connections: usize,
+    /// Most new connections of one address, or user, within [`accept_window`](Self::accept_window).
+    /// Default 2,048: twice [`peer_connections`](Self::peer_connections), for a fleet that comes
+    /// back after a restart. More are closed as soon as they are accepted.
+    pub peer_accepts: u32,
+    /// See [`peer_accepts`](Self::peer_accepts). Default one minute.
+    pub accept_window: Duration,
+    /// Most requests that run at once, of all connections. Default 8,192. One more is refused.
+    pub requests: usize,
+    /// Bytes that each connection may hold without counting as shared. Default 64 KiB: two frames,
+    /// so that a modest peer never waits for a greedy one.
+    pub own_bytes: usize,
+    /// Most bytes that one connection may hold, own and shared. Default 8 MiB: at full buffers
+    /// about 30 uploads. At least [`own_bytes`](Self::own_bytes) and twice the request size.
+    pub connection_bytes: usize,
+    /// Most bytes that all connections together may hold beyond their own. Default 256 MiB.
+    pub shared_bytes: usize,
+    /// Most bytes of a request's data that are collected for a handler that wants all of it.
+    /// Default 1 MiB. Over it the request is refused; data that streams has no limit.
+    pub collected: usize,
+    /// Most frames, more than the others, that bring no request nearer to its end: empty ones.
+    /// Default 1,024. They cost no memory, but work. Over it the connection is closed.
+    pub empty_frames: u32,
+    /// Most answers to refused requests that wait for a peer to read them. Default 1,024. Over it
+    /// the connection is closed.
+    pub refusals: usize,
+    /// How long a new connection may take for its first frame. Default 10 s: a port scanner says
+    /// nothing.
+    pub first_frame: Option<Duration>,
+    /// Least bytes per second of a frame that has begun to come, after
+    /// [`slow_frame`](Self::slow_frame). Default 128: slower than any line that is worth a frame.
+    pub min_rate: u32,
+    /// How long a frame may take to come whatever its rate is. Default 10 s.
+    pub slow_frame: Option<Duration>,
+    /// How long a request may take to be complete, its data not counted. Default 60 s.
+    pub request_time: Option<Duration>,
+    /// How long a peer may be silent while data of a request is still to come. Default 5 min; set
+    /// it to `None` for commands whose data comes from a person.
+    pub data_silence: Option<Duration>,
+    /// How long a peer may take no byte of what it is sent. Default 60 s.
+    pub not_reading: Option<Duration>,
+    /// How long a connection may be silent while nothing runs. Default 15 min, as most servers of
+    /// interactive protocols; agents that keep a connection open for calls in the other direction
+    /// want `None`.
+    pub idle: Option<Duration>,
+}
+
+impl ServerLimits {
+    /// The default limits.
+    pub const DEFAULT: Self = Self {
+        per_connection: Limits {
+            gathered: 2 << 20,
+            stall: Some(Duration::from_secs(30)),
+            ..Limits::DEFAULT
+        },
+        connections: 4096,
+        peer_connections: 1024,
+        peer_accepts: 2048,
+        accept_window: Duration::from_secs(60),
+        requests: 8192,
+        own_bytes: 64 << 10,
+        connection_bytes: 8 << 20,
+        shared_bytes: 256 << 20,
+        collected: 1 << 20,
+        empty_frames: 1024,
+        refusals: 1024,
+        first_frame: Some(Duration::from_secs(10)),
+        min_rate: 128,
+        slow_frame: Some(Duration::from_secs(10)),
+        request_time: Some(Duration::from_secs(60)),
+        data_silence: Some(Duration::from_secs(300)),
+        not_reading: Some(Duration::from_secs(60)),
+        idle: Some(Duration::from_secs(900)),
+    };
+
+    /// What the documented formula comes to, in bytes, compression left out.
+    pub fn most_bytes(&self) -> usize {
+        let frame = usize::try_from(self.per_connection.send_frame_size).unwrap_or(usize::MAX);
+        let connection = (256usize << 10)
+            .saturating_add(self.own_bytes)
+            .saturating_add(self.refusals.saturating_mul(64));
+        self.connections
+            .saturating_mul(connection)
+            .saturating_add(self.shared_bytes)
+            .saturating_add(self.requests.saturating_mul(4).saturating_mul(frame))
+    }
+
+    /// The same with every number in its range.
+    pub(super) fn checked(&self) -> Self {
+        let per_connection = self.per_connection.checked();
+        let request = usize::try_from(per_connection.request_size).unwrap_or(usize::MAX);
+        let least = request.saturating_mul(2).max(self.own_bytes);
+        Self {
+            per_connection,
+            connection_bytes: self.connection_bytes.max(least),
+            shared_bytes: self.shared_bytes.max(least),
+            ..*self
+        }
+    }
+
+    /// How often time limits are looked at: a quarter of the shortest, a second at most.
+    pub(super) fn tick(&self) -> Duration {
+        [
+            self.first_frame,
+            self.slow_frame,
+            self.request_time,
+            self.data_silence,
+            self.not_reading,
+            self.idle,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(Duration::from_secs(1), |tick, limit| tick.min(limit / 4))
+        .max(Duration::from_millis(10))
+    }
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

@@ -1,0 +1,251 @@
+//! What all connections of a server share.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::super::budget::Pool;
+use super::clock::millis;
+use super::conn::Conn;
+use super::peer::Key;
+use super::router::Routes;
+use super::stats::{Counters, count};
+use super::{Call, Peer, Refusal, ServerLimits};
+use crate::host::sync::lock;
+use crate::host::{Config, ConnectionError, ConnectionLimit, Failure};
+
+type Allowed = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+
+/// Says whether a command may be run.
+pub(super) type Authorize = Box<dyn Fn(Call) -> Allowed + Send + Sync>;
+
+pub(super) struct Shared {
+    pub(super) routes: Routes,
+    /// Its limits are those of one connection.
+    pub(super) config: Config,
+    pub(super) limits: ServerLimits,
+    pub(super) authorize: Option<Authorize>,
+    pub(super) counters: Counters,
+    pub(super) pool: Arc<Pool>,
+    /// No connection is taken any more, nor a request.
+    pub(super) stopping: CancellationToken,
+    registry: Mutex<Registry>,
+    /// A connection has ended.
+    left: Notify,
+    began: Instant,
+}
+
+#[derive(Default)]
+struct Registry {
+    connections: HashMap<u64, Arc<Conn>>,
+    next: u64,
+    /// A task looks at time limits.
+    is_swept: bool,
+    peers: HashMap<Key, Visits>,
+    /// When `peers` was tidied up last.
+    tidied: u64,
+}
+
+/// What one address, or user, does.
+struct Visits {
+    open: usize,
+    accepts: u32,
+    /// When the accepts were counted from.
+    since: u64,
+}
+
+/// A connection that was let in. Dropped, it has ended.
+pub(super) struct Entry {
+    pub(super) conn: Arc<Conn>,
+    number: u64,
+}
+
+impl Shared {
+    pub(super) fn new(
+        routes: Routes,
+        mut config: Config,
+        limits: ServerLimits,
+        authorize: Option<Authorize>,
+    ) -> Arc<Self> {
+        let limits = limits.checked();
+        config.limits = limits.per_connection;
+        Arc::new(Self {
+            routes,
+            config,
+            limits,
+            authorize,
+            counters: Counters::default(),
+            pool: Pool::new(limits.shared_bytes),
+            stopping: CancellationToken::new(),
+            registry: Mutex::default(),
+            left: Notify::new(),
+            began: Instant::now(),
+        })
+    }
+
+    /// Milliseconds since the server began, never 0.
+    pub(super) fn now(&self) -> u64 {
+        millis(self.began.elapsed()).saturating_add(1)
+    }
+
+    /// A refusal, counted, as the client is told of it.
+    pub(super) fn refusal(&self, refusal: Refusal) -> Failure {
+        self.counters.refused(refusal);
+        match refusal {
+            Refusal::Stalled => {
+                let stall = self.config.limits.stall.unwrap_or_default();
+                Failure::server(format_args!(
+                    "{refusal}, the command did not take its data for {} ms",
+                    stall.as_millis()
+                ))
+            }
+            Refusal::ServerBytes => Failure::server(format_args!(
+                "{refusal}, limit {} of the connection, {} of all",
+                self.limits.connection_bytes, self.limits.shared_bytes
+            )),
+            Refusal::DataTooLarge => {
+                Failure::server(format_args!("{refusal}, limit {}", self.limits.collected))
+            }
+            _ => Failure::server(refusal),
+        }
+    }
+
+    /// As many requests run as may.
+    pub(super) fn too_many_requests(&self, limit: usize) -> Failure {
+        self.counters.refused(Refusal::TooManyRequests);
+        Failure::server(format_args!("{}, limit {limit}", Refusal::TooManyRequests))
+    }
+
+    /// Lets a connection in, or says over which limit it is.
+    pub(super) fn admit(self: &Arc<Self>, peer: Peer) -> Result<Entry, ConnectionError> {
+        let full = |limit| Err(ConnectionError::Limit(limit));
+        if self.stopping.is_cancelled() {
+            return Err(ConnectionError::Shutdown);
+        }
+        let key = peer.key();
+        let now = self.now();
+        let limits = &self.limits;
+        let mut registry = lock(&self.registry);
+        if registry.connections.len() >= limits.connections {
+            return full(ConnectionLimit::ServerFull);
+        }
+        registry.tidy(now, limits.accept_window);
+        let visits = registry.peers.entry(key).or_insert(Visits {
+            open: 0,
+            accepts: 0,
+            since: now,
+        });
+        if now.saturating_sub(visits.since) >= millis(limits.accept_window) {
+            visits.since = now;
+            visits.accepts = 0;
+        }
+        if visits.accepts >= limits.peer_accepts {
+            return full(ConnectionLimit::PeerRate);
+        }
+        visits.accepts += 1;
+        if visits.open >= limits.peer_connections {
+            return full(ConnectionLimit::PeerFull);
+        }
+        // One stream can always be opened on a fresh server.
+        let conn =
+            Conn::new(Arc::clone(self), Arc::new(peer)).map_err(|_| ConnectionError::Shutdown)?;
+        visits.open += 1;
+        let number = registry.next;
+        registry.next += 1;
+        registry.connections.insert(number, Arc::clone(&conn));
+        if !std::mem::replace(&mut registry.is_swept, true) {
+            tokio::spawn(sweep(Arc::clone(self)));
+        }
+        drop(registry);
+        count(&self.counters.accepted);
+        let open = self.counters.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        self.counters
+            .most_connections
+            .fetch_max(open, Ordering::Relaxed);
+        Ok(Entry { conn, number })
+    }
+
+    /// The connections that are open.
+    pub(super) fn connections(&self) -> Vec<Arc<Conn>> {
+        lock(&self.registry).connections.values().cloned().collect()
+    }
+
+    /// Waits until no connection is open.
+    pub(super) async fn empty(&self) {
+        loop {
+            let left = self.left.notified();
+            if lock(&self.registry).connections.is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
+}
+
+impl Registry {
+    /// Forgets who has not come for a while.
+    fn tidy(&mut self, now: u64, window: Duration) {
+        if self.peers.len() < 1024 || now.saturating_sub(self.tidied) < 1000 {
+            return;
+        }
+        self.tidied = now;
+        self.peers.retain(|_, visits| {
+            visits.open > 0 || now.saturating_sub(visits.since) < millis(window)
+        });
+    }
+}
+
+/// Looks at the time limits of all connections, as long as there are any.
+async fn sweep(shared: Arc<Shared>) {
+    let tick = shared.limits.tick();
+    loop {
+        sleep(tick).await;
+        let now = shared.now();
+        let mut over = Vec::new();
+        {
+            let mut registry = lock(&shared.registry);
+            if registry.connections.is_empty() {
+                registry.is_swept = false;
+                return;
+            }
+            for conn in registry.connections.values() {
+                if let Some(limit) = conn.check(now) {
+                    over.push((Arc::clone(conn), limit));
+                }
+            }
+        }
+        for (conn, limit) in over {
+            conn.kill(ConnectionError::Limit(limit));
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let shared = &self.conn.shared;
+        self.conn.end(ConnectionError::Shutdown);
+        let mut registry = lock(&shared.registry);
+        registry.connections.remove(&self.number);
+        if let Some(visits) = registry.peers.get_mut(&self.conn.peer.key()) {
+            visits.open = visits.open.saturating_sub(1);
+        }
+        drop(registry);
+        shared.counters.connections.fetch_sub(1, Ordering::Relaxed);
+        shared.left.notify_waiters();
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,293 @@
+//! What a server has done and refused, to be read at any time.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use hgrpc::RefusalReason;
+
+use crate::host::ConnectionLimit;
+
+/// Why one request was refused, while its neighbours went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// As many requests as may run at once do, of the connection or of the server.
+    TooManyRequests,
+    /// Its name and arguments exceed a limit.
+    RequestTooLarge,
+    /// Its collected data exceeds a limit.
+    DataTooLarge,
+    /// It nests deeper than 16 levels.
+    NestedTooDeep,
+    /// It comes in too many frames.
+    TooManyFrames,
+    /// Its handler did not take its data in time.
+    Stalled,
+    /// The server holds as many bytes as it may, and none became free in time.
+    ServerBytes,
+    /// The owner does not let this peer run it.
+    Forbidden,
+    /// There is no such command.
+    UnknownCommand,
+    /// The server is shutting down.
+    ShuttingDown,
+}
+
+impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::TooManyRequests,
+        Self::RequestTooLarge,
+        Self::DataTooLarge,
+        Self::NestedTooDeep,
+        Self::TooManyFrames,
+        Self::Stalled,
+        Self::ServerBytes,
+        Self::Forbidden,
+        Self::UnknownCommand,
+        Self::ShuttingDown,
+    ];
+
+    const fn index(self) -> usize {
+        match self {
+            Self::TooManyRequests => 0,
+            Self::RequestTooLarge => 1,
+            Self::DataTooLarge => 2,
+            Self::NestedTooDeep => 3,
+            Self::TooManyFrames => 4,
+            Self::Stalled => 5,
+            Self::ServerBytes => 6,
+            Self::Forbidden => 7,
+            Self::UnknownCommand => 8,
+            Self::ShuttingDown => 9,
+        }
+    }
+
+    /// Its name in messages, logs and statistics; where the specification names it, that name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TooManyRequests => "too-many-requests",
+            Self::RequestTooLarge => "request-too-large",
+            Self::DataTooLarge => "data-too-large",
+            Self::NestedTooDeep => "nested-too-deep",
+            Self::TooManyFrames => "too-many-frames",
+            Self::Stalled => "stalled",
+            Self::ServerBytes => "server-bytes",
+            Self::Forbidden => "forbidden",
+            Self::UnknownCommand => "unknown-command",
+            Self::ShuttingDown => "shutting-down",
+        }
+    }
+
+    /// The core's own reasons.
+    pub(super) const fn from_core(reason: RefusalReason) -> Self {
+        match reason {
+            RefusalReason::RequestTooLarge => Self::RequestTooLarge,
+            RefusalReason::DataTooLarge => Self::DataTooLarge,
+            RefusalReason::NestedTooDeep => Self::NestedTooDeep,
+            RefusalReason::TooManyFrames => Self::TooManyFrames,
+            _ => Self::TooManyRequests,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a server has done and refused so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections that are open now.
+    pub connections: u64,
+    /// The most that were open at once.
+    pub most_connections: u64,
+    /// Connections that were served, in all.
+    pub accepted: u64,
+    /// Times that a connection could not be accepted, as for want of file descriptors.
+    pub accept_errors: u64,
+    /// Connections that ended since the peer broke the protocol.
+    pub protocol_errors: u64,
+    /// Connections that ended inside a frame, or since reading or writing failed.
+    pub broken: u64,
+    /// Frames that came.
+    pub frames_in: u64,
+    /// Frames that were made.
+    pub frames_out: u64,
+    /// Bytes that came.
+    pub bytes_in: u64,
+    /// Bytes that were written.
+    pub bytes_out: u64,
+    /// Requests that run now: their handlers have not ended.
+    pub running: u64,
+    /// The most that ran at once.
+    pub most_running: u64,
+    /// Requests that were run, in all.
+    pub requests: u64,
+    /// Handlers that failed with the command's own failure.
+    pub failed: u64,
+    /// Handlers that failed with another failure.
+    pub failed_server: u64,
+    /// Handlers that panicked.
+    pub panicked: u64,
+    /// Replies that were dropped without an answer.
+    pub unanswered: u64,
+    /// Bytes that are held for requests and their data now, as the limits count them.
+    pub held_bytes: u64,
+    /// The most that were held at once.
+    pub most_bytes: u64,
+    /// The most pieces of responses of one connection that waited for their turn.
+    pub most_waiting: u64,
+    limits: [u64; ConnectionLimit::ALL.len()],
+    refusals: [u64; Refusal::ALL.len()],
+}
+
+impl Stats {
+    /// Connections that were closed for going over this limit, be it at once.
+    pub fn closed_for(&self, limit: ConnectionLimit) -> u64 {
+        self.limits.get(limit.index()).copied().unwrap_or_default()
+    }
+
+    /// Requests that were refused for this reason.
+    pub fn refused_for(&self, refusal: Refusal) -> u64 {
+        self.refusals
+            .get(refusal.index())
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+/// The counters behind [`Stats`].
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) connections: AtomicU64,
+    pub(super) most_connections: AtomicU64,
+    pub(super) accepted: AtomicU64,
+    pub(super) accept_errors: AtomicU64,
+    pub(super) protocol_errors: AtomicU64,
+    pub(super) broken: AtomicU64,
+    pub(super) frames_in: AtomicU64,
+    pub(super) frames_out: AtomicU64,
+    pub(super) bytes_in: AtomicU64,
+    pub(super) bytes_out: AtomicU64,
+    pub(super) running: AtomicUsize,
+    pub(super) most_running: AtomicUsize,
+    pub(super) requests: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) failed_server: AtomicU64,
+    pub(super) panicked: AtomicU64,
+    pub(super) unanswered: AtomicU64,
+    pub(super) most_waiting: AtomicUsize,
+    limits: [AtomicU64; ConnectionLimit::ALL.len()],
+    refusals: [AtomicU64; Refusal::ALL.len()],
+}
+
+/// Adds one.
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Adds so many bytes.
+pub(super) fn add(counter: &AtomicU64, bytes: usize) {
+    counter.fetch_add(wide(bytes), Ordering::Relaxed);
+}
+
+fn wide(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+impl Counters {
+    pub(super) fn refused(&self, refusal: Refusal) {
+        if let Some(counter) = self.refusals.get(refusal.index()) {
+            count(counter);
+        }
+    }
+
+    pub(super) fn closed(&self, limit: ConnectionLimit) {
+        if let Some(counter) = self.limits.get(limit.index()) {
+            count(counter);
+        }
+    }
+
+    /// Counts one more that runs; `false`, and no change, if that were more than `most`.
+    pub(super) fn begin_request(&self, most: usize) -> bool {
+        let is_begun = self
+            .running
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| {
+                (running < most).then_some(running + 1)
+            });
+        let Ok(before) = is_begun else {
+            return false;
+        };
+        self.most_running.fetch_max(before + 1, Ordering::Relaxed);
+        count(&self.requests);
+        true
+    }
+
+    pub(super) fn end_request(&self) {
+        self.running.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// All of them now. Each is right; together they may be of slightly different moments.
+    pub(super) fn read(&self, held: usize, most_held: usize) -> Stats {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            connections: get(&self.connections),
+            most_connections: get(&self.most_connections),
+            accepted: get(&self.accepted),
+            accept_errors: get(&self.accept_errors),
+            protocol_errors: get(&self.protocol_errors),
+            broken: get(&self.broken),
+            frames_in: get(&self.frames_in),
+            frames_out: get(&self.frames_out),
+            bytes_in: get(&self.bytes_in),
+            bytes_out: get(&self.bytes_out),
+            running: wide(self.running.load(Ordering::Relaxed)),
+            most_running: wide(self.most_running.load(Ordering::Relaxed)),
+            requests: get(&self.requests),
+            failed: get(&self.failed),
+            failed_server: get(&self.failed_server),
+            panicked: get(&self.panicked),
+            unanswered: get(&self.unanswered),
+            held_bytes: wide(held),
+            most_bytes: wide(most_held),
+            most_waiting: wide(self.most_waiting.load(Ordering::Relaxed)),
+            limits: self.limits.each_ref().map(get),
+            refusals: self.refusals.each_ref().map(get),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_counter_of_its_own() {
+        let counters = Counters::default();
+        for refusal in Refusal::ALL {
+            counters.refused(refusal);
+        }
+        for limit in ConnectionLimit::ALL {
+            counters.closed(limit);
+        }
+        let stats = counters.read(0, 0);
+        assert_eq!(stats.refusals, [1; 10]);
+        assert_eq!(stats.limits, [1; 12]);
+        assert!(Refusal::ALL.iter().all(|r| stats.refused_for(*r) == 1));
+    }
+
+    #[test]
+    fn no_more_run_than_may() {
+        let counters = Counters::default();
+        assert!(counters.begin_request(2));
+        assert!(counters.begin_request(2));
+        assert!(!counters.begin_request(2));
+        counters.end_request();
+        assert!(counters.begin_request(2));
+        assert_eq!(counters.read(0, 0).most_running, 2);
+    }
+}

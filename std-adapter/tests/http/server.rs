@@ -1,0 +1,384 @@
+//! What a server makes of bad requests: the checks of http-v2.md, 2 in their order, each with its
+//! status; and that it goes on.
+
+use std::io::Write;
+use std::net::Shutdown;
+use std::sync::atomic::Ordering;
+
+use hgrpc_std::http::server::ServerConfig;
+
+use crate::support::{F, Served, connect, exchange, frame, good_post, post, read_answer, request};
+
+const API: &str = "/api/exp-http-v2-0003";
+
+fn get(target: &str) -> Vec<u8> {
+    format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").into_bytes()
+}
+
+#[test]
+fn checks_come_in_their_order() {
+    let served = Served::new(ServerConfig::default());
+    let status = |request: &[u8]| exchange(served.address, request).status;
+    let heads = request(1, true, "echo");
+    let length = heads.len().to_string();
+    let all = [
+        ("Accept", F),
+        ("Content-Type", F),
+        ("Content-Length", length.as_str()),
+    ];
+    let without = |index: usize| {
+        let mut headers = all.to_vec();
+        headers.remove(index);
+        headers
+    };
+    // Rows 2 to 8.
+    let apis = exchange(served.address, &get("/api"));
+    assert_eq!(apis.status, 200);
+    assert!(
+        apis.text().contains("\n\nexp-http-v2-0003\n"),
+        "{}",
+        apis.text()
+    );
+    assert_eq!(status(&get("/api/other")), 404);
+    assert_eq!(status(&get(API)), 200);
+    assert_eq!(status(&get(&format!("{API}/ro"))), 404);
+    assert_eq!(status(&get(&format!("{API}/xx/echo"))), 404);
+    let wrong = exchange(served.address, &get(&format!("{API}/ro/nosuch")));
+    assert_eq!(wrong.status, 405);
+    assert!(wrong.head.contains("allow: post"), "{}", wrong.head);
+    // Row 9, before the command is looked up.
+    assert_eq!(status(&good_post(&format!("{API}/rw/nosuch"), &heads)), 403);
+    // Rows 11 to 13.
+    let target = format!("{API}/ro/echo");
+    assert_eq!(status(&post(&format!("{API}/ro/nosuch"), &[], b"")), 404);
+    assert_eq!(status(&post(&target, &without(0), &heads)), 406);
+    let mut list = all;
+    list[0].1 = "*/*";
+    assert_eq!(status(&post(&target, &list, &heads)), 406);
+    assert_eq!(status(&post(&target, &without(1), &heads)), 415);
+    assert_eq!(status(&post(&target, &[("Content-Length", "0")], b"")), 406);
+    // No length.
+    let chunked = [all[0], all[1], ("Transfer-Encoding", "chunked")];
+    assert_eq!(status(&post(&target, &chunked, b"0\r\n\r\n")), 411);
+    // All is well, with what may follow.
+    let parameter = format!("{F}; charset=x");
+    let mut with_parameter = all;
+    with_parameter[1].1 = &parameter;
+    assert_eq!(status(&post(&target, &with_parameter, &heads)), 200);
+    assert_eq!(status(&good_post(&format!("{target}/more"), &heads)), 200);
+    assert_eq!(status(&get("/")), 404);
+    assert_eq!(status(&get("/other")), 404);
+    assert!(served.is_alive());
+}
+
+#[test]
+fn bodies_are_refused_with_their_status() {
+    let served = Served::new(ServerConfig::default());
+    let body = |target: &str, body: &[u8]| {
+        let answer = exchange(served.address, &good_post(&format!("{API}/{target}"), body));
+        assert!(answer.head.contains("text/plain"), "{}", answer.head);
+        (answer.status, answer.text().trim().to_owned())
+    };
+    let echo = request(1, true, "echo");
+    let named = |status, name: &str| (status, name.to_owned());
+    // The reader, and what the reference fails at.
+    assert_eq!(body("ro/echo", &echo[..5]), named(400, "short-header"));
+    assert_eq!(body("ro/echo", &echo[..12]), named(400, "short-payload"));
+    assert_eq!(
+        body("ro/echo", b"\xff\xff\xff\x01\x00\x01\x01\x11"),
+        named(400, "frame-too-large")
+    );
+    assert_eq!(
+        body("ro/echo", &frame(1, 1, 5, 1, 1, b"\xa0")),
+        named(400, "encoding-unsupported")
+    );
+    assert_eq!(
+        body("ro/echo", &frame(1, 1, 1, 1, 1, b"\xff")),
+        named(400, "malformed-request")
+    );
+    // H-03.
+    for nothing in [
+        &b""[..],
+        &frame(1, 1, 1, 1, 5, b"\xa1"),
+        &frame(1, 1, 1, 8, 2, b"\xa0"),
+    ] {
+        assert_eq!(body("ro/echo", nothing).0, 400);
+    }
+    // What the reference reports with 200.
+    assert_eq!(
+        body("ro/echo", &frame(1, 2, 1, 1, 1, b"\xa0")),
+        named(200, "stream-parity")
+    );
+    assert_eq!(
+        body("ro/echo", &frame(1, 1, 1, 1, 1, b"\xa0")),
+        named(200, "missing-name")
+    );
+    let two = [request(1, true, "echo"), request(3, false, "echo")].concat();
+    assert_eq!(body("ro/echo", &two).0, 200);
+    assert_eq!(body("ro/fail", &echo).0, 200);
+    let unknown = [request(1, true, "echo"), request(3, false, "nosuch")].concat();
+    assert_eq!(body("ro/multirequest", &unknown).0, 200);
+    assert!(served.is_alive());
+}
+
+#[test]
+fn a_push_command_under_ro_is_refused_on_every_address() {
+    let served = Served::read_write();
+    let set = request(1, true, "set");
+    let late = [request(1, true, "echo"), request(3, false, "set")].concat();
+    for (target, body, status) in [
+        ("ro/set", &set, 403),
+        ("ro/multirequest", &set, 403),
+        ("ro/multirequest", &late, 403),
+        // Not the command of the address.
+        ("ro/echo", &set, 200),
+    ] {
+        let answer = exchange(served.address, &good_post(&format!("{API}/{target}"), body));
+        assert_eq!(answer.status, status, "{target}");
+        assert!(answer.head.contains("text/plain"));
+    }
+    assert_eq!(served.pushes.load(Ordering::SeqCst), 0);
+    let answer = exchange(
+        served.address,
+        &good_post(&format!("{API}/rw/multirequest"), &late),
+    );
+    assert_eq!(
+        (answer.status, served.pushes.load(Ordering::SeqCst)),
+        (200, 1)
+    );
+}
+
+#[test]
+fn a_body_that_stops_half_way() {
+    let served = Served::new(ServerConfig::default());
+    let whole = good_post(&format!("{API}/ro/echo"), &request(1, true, "echo"));
+    let mut stream = connect(served.address);
+    stream.write_all(&whole[..whole.len() - 5]).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    // It may not be told, since its connection is broken; but it is never answered with 200.
+    let mut answer = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut stream, &mut answer);
+    assert!(
+        !answer.starts_with(b"HTTP/1.1 200"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+    assert!(served.is_alive());
+}
+
+#[test]
+fn a_body_that_never_comes() {
+    let mut config = ServerConfig::default();
+    config.limits.read = std::time::Duration::from_millis(200);
+    let served = Served::new(config);
+    let whole = good_post(&format!("{API}/ro/echo"), &request(1, true, "echo"));
+    let mut stream = connect(served.address);
+    stream.write_all(&whole[..whole.len() - 5]).unwrap();
+    assert_eq!(read_answer(&mut stream).status, 408);
+    assert!(served.is_alive());
+}
+
+#[test]
+fn expectations_are_met_before_the_body() {
+    let served = Served::new(ServerConfig::default());
+    let body = request(1, true, "echo");
+    let length = body.len().to_string();
+    let headers = [
+        ("Accept", F),
+        ("Content-Type", F),
+        ("Content-Length", length.as_str()),
+        ("Expect", "100-continue"),
+    ];
+    let mut stream = connect(served.address);
+    stream
+        .write_all(&post(&format!("{API}/ro/echo"), &headers, b""))
+        .unwrap();
+    let mut interim = [0; 25];
+    std::io::Read::read_exact(&mut stream, &mut interim).unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(&body).unwrap();
+    assert_eq!(read_answer(&mut stream).status, 200);
+    // A refusal comes without.
+    let mut stream = connect(served.address);
+    stream
+        .write_all(&post(&format!("{API}/ro/nosuch"), &headers, b""))
+        .unwrap();
+    assert_eq!(read_answer(&mut stream).status, 404);
+}
+
+#[test]
+fn limits_have_statuses() {
+    let mut config = ServerConfig::default();
+    config.limits.request = 100;
+    let served = Served::new(config);
+    let answer = exchange(
+        served.address,
+        &good_post(&format!("{API}/ro/echo"), &[0; 101]),
+    );
+    assert_eq!(answer.status, 413);
+    let mut config = ServerConfig::default();
+    config.limits.running = 0;
+    let served = Served::new(config);
+    let body = request(1, true, "echo");
+    let answer = exchange(served.address, &good_post(&format!("{API}/ro/echo"), &body));
+    assert_eq!(answer.status, 503);
+    // One request over its limits is refused in its frames, and its neighbour goes on.
+    let mut config = ServerConfig::default();
+    config.limits.commands = 1;
+    let served = Served::new(config);
+    let two = [request(1, true, "echo"), request(3, false, "echo")].concat();
+    let answer = exchange(
+        served.address,
+        &good_post(&format!("{API}/ro/multirequest"), &two),
+    );
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.text().contains("too-many-requests"),
+        "{}",
+        answer.text()
+    );
+    assert!(answer.text().contains("fields"), "{}", answer.text());
+}
+
+#[test]
+fn strict_statuses() {
+    let mut config = ServerConfig::default();
+    config.strict_status = true;
+    let served = Served::new(config);
+    let parity = frame(1, 2, 1, 1, 1, b"\xa0");
+    let answer = exchange(
+        served.address,
+        &good_post(&format!("{API}/ro/echo"), &parity),
+    );
+    assert_eq!(answer.status, 400);
+}
+
+#[test]
+fn handshakes() {
+    let mut config = ServerConfig::default();
+    config.version_1 = "known".into();
+    config.path = "/repo".into();
+    let served = Served::new(config);
+    let ask = |headers: &str| {
+        let target = "GET /repo?cmd=capabilities HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+        exchange(served.address, format!("{target}{headers}\r\n").as_bytes())
+    };
+    let upgrade =
+        ask("X-HgUpgrade-1: x exp-http-\r\nX-HgUpgrade-2: v2-0003\r\nX-HgProto-1: cbor\r\n");
+    assert!(
+        upgrade.head.contains("application/mercurial-cbor"),
+        "{}",
+        upgrade.head
+    );
+    assert!(upgrade.head.contains("content-length"));
+    assert!(upgrade.text().contains("commands"));
+    for headers in [
+        "",
+        "X-HgUpgrade-1: exp-http-v2-0003\r\n",
+        "X-HgProto-1: cbor\r\n",
+        "X-HgUpgrade-1: exp-http-v2-0003\r\nX-HgProto-1: cborg\r\n",
+        "X-HgUpgrade: exp-http-v2-0003\r\nX-HgProto: cbor\r\n",
+    ] {
+        let version_1 = ask(headers);
+        assert!(
+            version_1.head.contains("application/mercurial-0.1"),
+            "{}",
+            version_1.head
+        );
+        assert_eq!(version_1.text(), "known");
+    }
+    let other = ask("X-HgUpgrade-1: other\r\nX-HgProto-1: cbor\r\n");
+    assert_eq!(
+        other.body,
+        b"\xa3\x47apibase\x44api/\x44apis\xa0\x4ev1capabilities\x45known"
+    );
+    let posted = b"POST /repo?cmd=capabilities HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(exchange(served.address, posted).status, 405);
+    let version_1 = exchange(served.address, &get("/repo?cmd=heads"));
+    assert!(
+        version_1.head.contains("application/hg-error"),
+        "{}",
+        version_1.head
+    );
+    assert!(version_1.text().contains("advertise-v2"));
+}
+
+#[test]
+fn running_requests_end_before_the_server_does() {
+    use hgrpc_std::blocking::Router;
+    use hgrpc_std::http::server::Server;
+    use hgrpc_std::http::{Capabilities, Client, Command, CommandInfo, Config};
+    use std::sync::mpsc::channel;
+
+    let (entered, enters) = channel();
+    let (leave, leaves) = channel::<()>();
+    let leaves = std::sync::Mutex::new(leaves);
+    let router = Router::new().command("wait", move |_, reply| {
+        entered.send(()).unwrap();
+        leaves.lock().unwrap().recv().unwrap();
+        reply.value(&7)?;
+        Ok(())
+    });
+    let capabilities = Capabilities::new([("wait", CommandInfo::pull())]);
+    let server = Server::new(router, capabilities, ServerConfig::default());
+    let running = server
+        .start(std::net::TcpListener::bind("127.0.0.1:0").unwrap())
+        .unwrap();
+    let url = format!("http://{}/", running.address());
+    let client = Client::connect(&url, Config::default()).unwrap();
+    let waiting =
+        std::thread::spawn(move || client.call(&Command::new("wait")).unwrap().one_value());
+    enters.recv().unwrap();
+    let stopping = std::thread::spawn(move || running.stop());
+    leave.send(()).unwrap();
+    assert!(waiting.join().unwrap().is_ok());
+    stopping.join().unwrap();
+    assert!(Client::connect(&url, Config::default()).is_err());
+}
+
+/// Serves one command, `wait`, that waits for its client to go and then says whether it has.
+fn waiting(config: ServerConfig) -> (hgrpc_std::http::server::Running, Said, Said) {
+    use hgrpc_std::blocking::Router;
+    use hgrpc_std::http::server::Server;
+    use hgrpc_std::http::{Capabilities, CommandInfo};
+
+    let (entered, enters) = std::sync::mpsc::channel();
+    let (said, says) = std::sync::mpsc::channel();
+    let router = Router::new().command("wait", move |call, _| {
+        entered.send(true).unwrap();
+        said.send(call.gone().wait_timeout(crate::support::PATIENCE))
+            .unwrap();
+        Ok(())
+    });
+    let capabilities = Capabilities::new([("wait", CommandInfo::pull())]);
+    let server = Server::new(router, capabilities, config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    (server.start(listener).unwrap(), enters, says)
+}
+
+type Said = std::sync::mpsc::Receiver<bool>;
+
+#[test]
+fn a_command_is_told_that_its_client_has_gone() {
+    let (running, enters, says) = waiting(ServerConfig::default());
+    let mut stream = connect(running.address());
+    let wait = good_post(&format!("{API}/ro/wait"), &request(1, true, "wait"));
+    stream.write_all(&wait).unwrap();
+    assert!(enters.recv().unwrap());
+    drop(stream);
+    assert!(says.recv().unwrap());
+    running.stop();
+}
+
+#[test]
+fn stopping_waits_for_commands_only_so_long() {
+    let mut config = ServerConfig::default();
+    config.limits.shutdown = std::time::Duration::from_millis(100);
+    let (running, enters, says) = waiting(config);
+    let mut stream = connect(running.address());
+    let wait = good_post(&format!("{API}/ro/wait"), &request(1, true, "wait"));
+    stream.write_all(&wait).unwrap();
+    assert!(enters.recv().unwrap());
+    running.stop();
+    assert!(says.recv().unwrap());
+}
