@@ -9,3 +9,4 @@ mod large;
 mod log;
 mod refusals;
 mod resets;
+mod tool;
