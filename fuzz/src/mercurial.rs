@@ -1,6 +1,6 @@
 //! Mercurial's data formats, and what a server may say of them.
 
-use std::io::Write;
+use std::io::{self, Read, Write};
 
 use hgrpc_std::mercurial::{
     Changeset, Contents, Delta, DeltaError, DeltaErrorKind, FileText, Manifest, ManifestEntry,
@@ -140,6 +140,16 @@ fn naive<'d>(base: &[u8], delta: &'d [u8]) -> Result<(Vec<u8>, Vec<Record<'d>>),
     }
     out.extend_from_slice(&base[at..]);
     Ok((out, records))
+}
+
+/// Gives so many bytes at a time.
+struct Drops<'a>(&'a [u8], usize);
+
+impl Read for Drops<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = buffer.len().min(self.1);
+        self.0.read(&mut buffer[..len])
+    }
 }
 
 fn compare(base: &[u8], delta: &[u8], drop: usize) {

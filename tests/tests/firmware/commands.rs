@@ -8,6 +8,7 @@ use hgrpc_std::blocking::{CallError, Client};
 
 use crate::board::{Pattern, ask, call, connect, next, stat, values};
 use crate::emulator::{Emulator, Line, build, is_possible};
+use crate::large::statics;
 
 fn message(error: CallError) -> String {
     match error {
@@ -121,8 +122,9 @@ fn every_command(board: &str) {
     if !is_possible() {
         return;
     }
+    let elf = build(board, &[]);
     for line in [Line::Tcp, Line::Unix] {
-        let emulator = Emulator::run(board, &build(board, &[]), line);
+        let emulator = Emulator::run(board, &elf, line);
         let client = connect(&emulator);
         echo(&client);
         led(&client);
@@ -131,6 +133,7 @@ fn every_command(board: &str) {
         fault(&client);
         events(&client);
         stats(&client);
+        assert_eq!(stat(&client, "hgrpc-ram"), statics(&elf));
     }
 }
 

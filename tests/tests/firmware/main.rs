@@ -5,5 +5,8 @@ mod client;
 mod commands;
 mod emulator;
 mod host;
+mod large;
+mod log;
 mod refusals;
 mod resets;
+mod tool;

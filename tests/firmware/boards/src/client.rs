@@ -22,7 +22,7 @@ use crate::uart::Uart;
 pub type Connection<U> = ClientConnection<LinkReader<U>, LinkWriter<U>, 2, 256, 64, OUT, R0006>;
 
 /// Bytes of the upload.
-const UPLOAD: u32 = 64 * 1024;
+const UPLOAD: u32 = 16 * 1024;
 
 /// How often it begins anew after a loss.
 const ATTEMPTS: u8 = 5;
