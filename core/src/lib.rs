@@ -186,6 +186,7 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `embedded-io-v0_7` | the module `io`: drivers over embedded-io 0.7 |
+//! | `embedded-io-async-v0_7` | the module `io::asynch`: drivers over embedded-io-async 0.7; also the feature above |
 //! | `link` | the module `link`: frames over a raw line, such as a UART |
 //! | `defmt` | `defmt::Format` for every public type |
 //!

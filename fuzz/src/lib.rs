@@ -6,6 +6,7 @@
 mod address;
 mod canned;
 mod client;
+mod codec;
 mod frames;
 mod http_capabilities;
 mod http_client;
@@ -22,6 +23,7 @@ mod server;
 
 pub use address::address;
 pub use client::client;
+pub use codec::codec;
 pub use http_capabilities::http_capabilities;
 pub use http_client::http_client;
 pub use http_server::http_server;
@@ -36,7 +38,7 @@ pub use server::server;
 pub type Target = fn(&[u8]);
 
 /// Every target with the folder of its seeds under `fuzz/seeds`.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("reader", reader),
     ("server", server),
     ("client", client),
@@ -44,6 +46,7 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("human", human),
     ("link", link),
     ("address", address),
+    ("codec", codec),
     ("mercurial", mercurial),
     ("http-client", http_client),
     ("http-capabilities", http_capabilities),

@@ -7,13 +7,13 @@ use crate::input::Input;
 
 /// A frame, or how the input ended.
 #[derive(Debug, PartialEq)]
-enum Read {
+pub(crate) enum Read {
     Frame([u8; 8], Vec<u8>),
     Failed(ProtocolError),
 }
 
 /// Parses whole input the obvious way.
-fn naive(mut bytes: &[u8], max: u32) -> Vec<Read> {
+pub(crate) fn naive(mut bytes: &[u8], max: u32) -> Vec<Read> {
     let mut out = Vec::new();
     loop {
         match bytes.len() {

@@ -23,9 +23,18 @@ thread_local! {
         .expect("a runtime without I/O needs nothing");
 }
 
-/// Sends a request, in pieces of at most `piece` bytes, and reads the answer; `None` if the
-/// connection ends without one. The request has to ask for the connection's end.
-pub(crate) fn exchange(server: &Server, request: &[u8], piece: usize) -> Option<Answer> {
+/// Sends a request, in pieces of at most `piece` bytes, and reads the answer. The request has to
+/// ask for the connection's end.
+pub(crate) fn exchange(server: &Server, request: &[u8], piece: usize) -> Answer {
+    send(server, request, piece, false).expect("a whole request is answered")
+}
+
+/// Sends a request that does not come whole; the connection may end without an answer.
+pub(crate) fn exchange_cut(server: &Server, request: &[u8]) -> Option<Answer> {
+    send(server, request, usize::MAX, true)
+}
+
+fn send(server: &Server, request: &[u8], piece: usize, is_cut: bool) -> Option<Answer> {
     let all = RUNTIME.with(|runtime| {
         runtime.block_on(async {
             // Room for all of the request, so that it does not matter when it is read.
@@ -40,6 +49,9 @@ pub(crate) fn exchange(server: &Server, request: &[u8], piece: usize) -> Option<
                     break;
                 }
                 tokio::task::yield_now().await;
+            }
+            if is_cut {
+                near.shutdown().await.expect("it is memory");
             }
             let mut all = Vec::new();
             near.read_to_end(&mut all).await.expect("it is memory");

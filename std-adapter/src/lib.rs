@@ -11,6 +11,7 @@
 //! | [`human`] | frames as lines of text, for tests, tools and logs |
 //! | [`value`] | CBOR values that own their bytes |
 //! | [`diagnostic`] | encoded CBOR in the notation that people read |
+//! | `mercurial` | Mercurial's data formats, commands and repositories (feature `mercurial`) |
 //! | `tokio` | connections on tokio: a server, a client (feature `tokio`) |
 //! | `transport` | addresses, and the connections behind them (Unix, feature `transport`) |
 #![forbid(unsafe_code)]

@@ -111,6 +111,28 @@ fn every_section_is_cited() {
 }
 
 #[test]
+fn every_section_of_the_http_transport_is_cited() {
+    let sources = sources(&CODE).concat();
+    let text = specification("http-v2.md");
+    let chapter = Regex::new(r"(?m)^## (\d+)\. ").unwrap();
+    let uncited: Vec<String> = chapter
+        .captures_iter(&text)
+        .map(|found| found[1].to_owned())
+        // 7 is the list of findings; 8 and 9 are for those who build their own.
+        .filter(|number| !["7", "8", "9"].contains(&number.as_str()))
+        .filter(|number| !sources.contains(&format!("http-v2.md, {number}")))
+        // What was found out about Mercurial, as far as it is about this end.
+        .chain(
+            ["H-01", "H-02", "H-03", "H-05", "H-06", "H-09", "H-10"]
+                .into_iter()
+                .filter(|finding| !sources.contains(finding))
+                .map(str::to_owned),
+        )
+        .collect();
+    assert!(uncited.is_empty(), "cited nowhere: {uncited:?}");
+}
+
+#[test]
 fn every_row_of_the_state_tables_is_cited() {
     let receive = |end: &str| sources(&[&format!("core/src/{end}/receive.rs")]).concat();
     let row = Regex::new(r"(?m)^\| (\d+a?) \|").unwrap();

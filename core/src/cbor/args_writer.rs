@@ -41,6 +41,31 @@ impl<'b> ArgsWriter<'b> {
         self.add(key, |writer| writer.bytes(value))
     }
 
+    /// Adds `true` or `false`. This and the next ones are less code than [`value`](Self::value),
+    /// which has floats to shorten.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes).
+    pub fn bool(&mut self, key: &[u8], value: bool) -> Result<(), ApiMisuse> {
+        self.add(key, |writer| writer.bool(value))
+    }
+
+    /// Adds an unsigned integer.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes).
+    pub fn u64(&mut self, key: &[u8], value: u64) -> Result<(), ApiMisuse> {
+        self.add(key, |writer| writer.u64(value))
+    }
+
+    /// Adds an integer.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes).
+    pub fn i64(&mut self, key: &[u8], value: i64) -> Result<(), ApiMisuse> {
+        self.add(key, |writer| writer.i64(value))
+    }
+
     /// Adds any value that minicbor can encode.
     ///
     /// # Errors
@@ -99,7 +124,8 @@ impl<'b> ArgsWriter<'b> {
                 KeyOrder::ShorterFirst => existing.len().cmp(&key.len()),
                 KeyOrder::Bytewise => core::cmp::Ordering::Equal,
             };
-            match order.then_with(|| existing.cmp(key)) {
+            // By iterators: a comparison of slices is a call of `memcmp`.
+            match order.then_with(|| existing.iter().cmp(key)) {
                 core::cmp::Ordering::Less => {}
                 core::cmp::Ordering::Equal => return Err(ApiMisuse::InvalidMessage),
                 core::cmp::Ordering::Greater => break,

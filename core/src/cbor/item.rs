@@ -182,6 +182,26 @@ impl<'a> Cursor<'a> {
     #[inline(never)]
     pub(super) fn value(&mut self, depth: u8) -> Option<&'a [u8]> {
         let start = self.rest;
+        if !self.head() {
+            return None;
+        }
+        // Most values are scalars and short strings: those need no levels.
+        let is_whole = match self.initial {
+            0x40..=0x5b | 0x60..=0x7b => self.content().is_some(),
+            0x00..=0x3f | 0xe0..=0xfe => true,
+            _ => false,
+        };
+        if !is_whole {
+            self.rest = start;
+            return self.nested(depth);
+        }
+        start.get(..start.len().wrapping_sub(self.rest.len()))
+    }
+
+    /// [`value`](Self::value) for every kind of value.
+    #[inline(never)]
+    fn nested(&mut self, depth: u8) -> Option<&'a [u8]> {
+        let start = self.rest;
         let mut levels = Levels::inside(depth);
         loop {
             match self.rest.first() {

@@ -85,7 +85,13 @@ impl<'a> Value<'a> {
     /// [`as_bytes`](Self::as_bytes) gives.
     #[inline(never)]
     pub(super) fn is_bytes(self, content: &[u8]) -> bool {
-        Chunks::of(self, MAJOR_BYTES).is_some_and(|chunks| chunks.eq_slice(content))
+        // A short string of definite length needs no reading.
+        let chunks = match self.as_cbor().split_first() {
+            Some((0x40..=0x57, slice)) if slice.len() != content.len() => None,
+            Some((0x40..=0x57, slice)) => Some(ByteString::from_slice(slice).chunks()),
+            _ => Chunks::of(self, MAJOR_BYTES),
+        };
+        chunks.is_some_and(|chunks| chunks.eq_slice(content))
     }
 }
 
@@ -273,7 +279,7 @@ impl<'a> Text<'a> {
         let text = ByteString::with_major(value, MAJOR_TEXT)?;
         // In a text string, no character may be cut by a chunk's end (RFC 8949, 3.2.3).
         text.chunks()
-            .all(|chunk| core::str::from_utf8(chunk).is_ok())
+            .all(|chunk| ByteString::from_slice(chunk).is_utf8())
             .then_some(Self(text))
     }
 

@@ -3,10 +3,11 @@
 
 use super::{Announcement, Client};
 use crate::cbor::{ContentEncoding, EncodedArgs, RequestPieces};
+use crate::revision::number;
 use crate::store::{Entry, Phase, Table};
 use crate::wire::{
-    CommandDataFlags, CommandRequestFlags, FrameHeader, FrameKind, MAX_LENGTH, MAX_SLICES,
-    OutFrame, RequestId, SettingsFlags, StreamFlags, StreamId, TypeFlags,
+    CommandDataFlags, CommandRequestFlags, FrameHeader, MAX_LENGTH, MAX_SLICES, OutFrame,
+    RequestId, SettingsFlags, StreamFlags, StreamId, TypeFlags,
 };
 use crate::{ApiMisuse, Protocol, Revision};
 
@@ -120,17 +121,17 @@ impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
     fn frame<'b>(
         &mut self,
         id: RequestId,
-        kind: FrameKind,
+        number: u8,
         flags: TypeFlags,
         slices: [&'b [u8]; MAX_SLICES],
     ) -> OutFrame<'b> {
+        // They lie in memory, so that their sum is a number.
         let length = slices
             .iter()
-            .fold(0usize, |sum, s| sum.saturating_add(s.len()));
+            .fold(0usize, |sum, s| sum.wrapping_add(s.len()));
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let stream_flags = StreamFlags::NONE.with(StreamFlags::BEGIN, !self.client.has_begun);
         self.client.has_begun = true;
-        let number = self.client.revision().kind_number(kind).unwrap_or(0);
         OutFrame::new(
             FrameHeader::new(length, id, STREAM, stream_flags, number, flags),
             slices,
@@ -146,7 +147,7 @@ impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
         let slices = settings_slices(self.client.config.announcement?);
         Some(self.frame(
             id,
-            FrameKind::SenderProtocolSettings,
+            number::SENDER_PROTOCOL_SETTINGS,
             SettingsFlags::EOS.into(),
             slices,
         ))
@@ -348,7 +349,7 @@ impl<'a> Call<'a> {
         let slices = cut(self.pieces.slices(), start, end);
         out.frame(
             self.request_id,
-            FrameKind::CommandRequest,
+            number::COMMAND_REQUEST,
             flags.into(),
             slices,
         )
@@ -406,7 +407,7 @@ impl<'a> Call<'a> {
         let slices = [bytes, &[], &[], &[], &[], &[]];
         out.frame(
             self.request_id,
-            FrameKind::CommandData,
+            out.client.revision().data_number(),
             flags.into(),
             slices,
         )

@@ -89,6 +89,9 @@ impl FrameReader {
                 return Err(ProtocolError::FrameTooLarge);
             }
             self.remaining = length;
+        } else if self.remaining == 0 {
+            // Only a frame that was refused waits without a payload to come.
+            return Err(ProtocolError::FrameTooLarge);
         } else if input.is_empty() {
             return Ok(None);
         }

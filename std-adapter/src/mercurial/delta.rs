@@ -144,7 +144,7 @@ pub fn apply(
     delta: &mut dyn Read,
     out: &mut dyn Write,
 ) -> Result<u64, ApplyError> {
-    let mut buffer = Vec::new();
+    let mut buffer = vec![0; BUFFER];
     let (mut at, mut offset, mut written) = (0u64, 0u64, 0u64);
     loop {
         let wrong = |kind| ApplyError::Delta(DeltaError { offset, kind });
@@ -167,13 +167,13 @@ pub fn apply(
         // What stays, then what goes.
         for (until, is_kept) in [(start, true), (end, false)] {
             while at < until {
-                buffer.resize(part(until - at), 0);
-                let read = fill(base, &mut buffer).map_err(ApplyError::Base)?;
-                if read < buffer.len() {
+                let part = &mut buffer[..part(until - at)];
+                let read = fill(base, part).map_err(ApplyError::Base)?;
+                if read < part.len() {
                     return Err(wrong(DeltaErrorKind::OutOfBase));
                 }
                 if is_kept {
-                    out.write_all(&buffer).map_err(ApplyError::Write)?;
+                    out.write_all(part).map_err(ApplyError::Write)?;
                     written += u64::try_from(read).unwrap_or(u64::MAX);
                 }
                 at += u64::try_from(read).unwrap_or(u64::MAX);
@@ -181,19 +181,18 @@ pub fn apply(
         }
         let mut left = len;
         while left > 0 {
-            buffer.resize(part(left), 0);
-            let read = fill(delta, &mut buffer).map_err(ApplyError::Read)?;
-            if read < buffer.len() {
+            let part = &mut buffer[..part(left)];
+            let read = fill(delta, part).map_err(ApplyError::Read)?;
+            if read < part.len() {
                 return Err(wrong(DeltaErrorKind::Truncated));
             }
-            out.write_all(&buffer).map_err(ApplyError::Write)?;
+            out.write_all(part).map_err(ApplyError::Write)?;
             left -= u64::try_from(read).unwrap_or(u64::MAX);
         }
         written += len;
         offset += 12 + len;
     }
     loop {
-        buffer.resize(BUFFER, 0);
         let read = fill(base, &mut buffer).map_err(ApplyError::Base)?;
         let bytes = buffer.get(..read).unwrap_or_default();
         if bytes.is_empty() {

@@ -1,7 +1,7 @@
 //! The text of a file's revision: what is in it, and what it was copied from (http-v2.md, 5.9).
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Write};
 
 use super::Node;
 
@@ -91,30 +91,67 @@ impl<'a> FileText<'a> {
     }
 }
 
-/// What is in a file, from its text as it streams: passes over the metadata.
-///
-/// # Errors
-/// What reading gives; metadata that do not end within 64 KiB.
-pub fn contents<R: Read>(mut text: R) -> io::Result<impl Read> {
-    let mut front = Vec::new();
-    let mut part = [0; 512];
-    loop {
-        let read = text.read(&mut part)?;
-        front.extend_from_slice(part.get(..read).unwrap_or_default());
-        let is_plain = front.len() >= MARK.len() && !front.starts_with(MARK);
-        if is_plain || read == 0 {
-            break;
-        }
-        if FileText::parse(&front).is_ok() && front.len() >= MARK.len() {
-            break;
-        }
-        if front.len() > METADATA {
-            break;
+/// Writes what is in a file, when its text is written to this: passes over the metadata.
+#[derive(Debug)]
+pub struct Contents<W> {
+    out: W,
+    /// The text's beginning, while it is not known where the metadata ends.
+    front: Option<Vec<u8>>,
+}
+
+impl<W: Write> Contents<W> {
+    /// Takes a file's text, and writes what is in the file to `out`.
+    pub const fn new(out: W) -> Self {
+        Self {
+            out,
+            front: Some(Vec::new()),
         }
     }
-    let contents = FileText::parse(&front)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    Ok(io::Cursor::new(contents.contents.to_vec()).chain(text))
+
+    /// The text is complete.
+    ///
+    /// # Errors
+    /// It ends inside of its metadata ([`FileTextError`]); what writing gives.
+    pub fn finish(mut self) -> io::Result<W> {
+        if let Some(front) = &self.front {
+            let file = FileText::parse(front).map_err(invalid)?;
+            self.out.write_all(file.contents)?;
+        }
+        Ok(self.out)
+    }
+}
+
+impl<W: Write> Write for Contents<W> {
+    /// Fails on metadata over 64 KiB.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(front) = &mut self.front else {
+            return self.out.write(bytes);
+        };
+        // Where the end may be that was not looked at yet.
+        let from = front.len().saturating_sub(1).max(MARK.len());
+        front.extend_from_slice(bytes);
+        if front.len() < MARK.len() {
+            return Ok(bytes.len());
+        }
+        let is_plain = !front.starts_with(MARK);
+        let rest = front.get(from..).unwrap_or_default();
+        if is_plain || rest.windows(MARK.len()).any(|window| window == MARK) {
+            let file = FileText::parse(front).map_err(invalid)?;
+            self.out.write_all(file.contents)?;
+            self.front = None;
+        } else if front.len() > METADATA {
+            return Err(invalid(FileTextError));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn invalid(error: FileTextError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 #[cfg(test)]
@@ -141,18 +178,12 @@ mod tests {
     #[test]
     fn metadata_must_end() {
         assert_eq!(FileText::parse(b"\x01\ncopy: a\n"), Err(FileTextError));
-        assert!(contents(&b"\x01\ncopy: a\n"[..]).is_err());
-        assert!(contents(b"\x01\n".chain(io::repeat(b'x'))).is_err());
-    }
-
-    /// Gives one byte at a time.
-    struct Drops<'a>(&'a [u8]);
-
-    impl Read for Drops<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let len = buffer.len().min(1);
-            self.0.read(&mut buffer[..len])
-        }
+        let mut contents = Contents::new(io::sink());
+        contents.write_all(b"\x01\ncopy: a\n").unwrap();
+        assert!(contents.finish().is_err());
+        let mut contents = Contents::new(io::sink());
+        contents.write_all(b"\x01\n").unwrap();
+        assert!(contents.write_all(&[b'x'; METADATA]).is_err());
     }
 
     proptest! {
@@ -167,10 +198,12 @@ mod tests {
             let file = FileText::parse(&text).unwrap();
             prop_assert_eq!(file.contents, &body[..]);
             prop_assert_eq!(file.metadata().collect::<Vec<_>>(), metadata);
-            for streamed in [Box::new(&text[..]) as Box<dyn Read>, Box::new(Drops(&text))] {
-                let mut all = Vec::new();
-                contents(streamed).unwrap().read_to_end(&mut all).unwrap();
-                prop_assert_eq!(&all, &body);
+            for part in [1, 2, 3, usize::MAX] {
+                let mut contents = Contents::new(Vec::new());
+                for part in text.chunks(part) {
+                    contents.write_all(part).unwrap();
+                }
+                prop_assert_eq!(&contents.finish().unwrap(), &body);
             }
         }
 

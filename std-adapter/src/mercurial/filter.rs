@@ -19,16 +19,11 @@ const ROOT_FILES_IN: &[u8] = b"rootfilesin:";
 impl PathPattern {
     /// The pattern that this text is; `None` if it has neither prefix.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let trim = |path: &[u8]| match path {
-            b"." => Vec::new(),
-            [path @ .., b'/'] => path.to_vec(),
-            path => path.to_vec(),
-        };
         if let Some(path) = text.strip_prefix(PATH) {
-            return Some(Self::Path(trim(path)));
+            return Some(Self::Path(plain(path)));
         }
         text.strip_prefix(ROOT_FILES_IN)
-            .map(|path| Self::RootFilesIn(trim(path)))
+            .map(|path| Self::RootFilesIn(plain(path)))
     }
 
     /// The pattern's text.
@@ -51,6 +46,13 @@ impl PathPattern {
             }
         }
     }
+}
+
+/// A path without empty parts and without `.`: `./a//b/` is `a/b`, `.` is the root.
+fn plain(path: &[u8]) -> Vec<u8> {
+    let parts = path.split(|&byte| byte == b'/');
+    let parts: Vec<_> = parts.filter(|part| !matches!(*part, b"" | b".")).collect();
+    parts.join(&b'/')
 }
 
 /// Which paths are meant: those that any of `include` matches, or all if it is empty, without those
@@ -118,6 +120,11 @@ mod tests {
                 &["sub/f", "sub/deep/g", "sub2/f"],
             ),
             (&["path:a", "path:sub2/f"], &[], &["a", "sub2/f"]),
+            (
+                &["path:./sub//", "rootfilesin:sub2/."],
+                &["path:sub/./deep"],
+                &["sub", "sub/f", "sub2/f"],
+            ),
         ] {
             let filter = filter(include, exclude);
             let found: Vec<_> = all

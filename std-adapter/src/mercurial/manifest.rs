@@ -1,5 +1,6 @@
 //! The text of a manifest: which revision of which files a changeset has (http-v2.md, 5.9).
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::iter::Peekable;
 
@@ -98,28 +99,48 @@ impl<'a> Manifest<'a> {
         }
     }
 
-    /// The entry of a path. Work is linear in the manifest's length.
+    /// The entry of a path. Looks at about as many lines as their number has bits.
     ///
     /// # Errors
-    /// A malformed line before it.
+    /// A malformed line among those that it looks at.
     pub fn find(&self, path: &[u8]) -> Result<Option<ManifestEntry<'a>>, ManifestError> {
-        for entry in self.entries() {
-            let entry = entry?;
-            if entry.path >= path {
-                return Ok(Some(entry).filter(|entry| entry.path == path));
+        let (mut low, mut high) = (0, self.0.len());
+        while low < high {
+            // The line that the middle lies in.
+            let middle = low + (high - low) / 2;
+            let front = self.0.get(low..middle).unwrap_or_default();
+            let start = front
+                .iter()
+                .rposition(|&byte| byte == b'\n')
+                .map_or(low, |i| low + i + 1);
+            let mut entries = Self(self.0.get(start..high).unwrap_or_default()).entries();
+            let entry = match entries.parse() {
+                Ok(entry) => entry,
+                Err(kind) => {
+                    let before = self.0.get(..start).unwrap_or_default();
+                    let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+                    return Err(ManifestError { line, kind });
+                }
+            };
+            match entry.path.cmp(path) {
+                Ordering::Equal => return Ok(Some(entry)),
+                Ordering::Less => low = high - entries.rest.len(),
+                Ordering::Greater => high = start,
             }
         }
         Ok(None)
     }
 
-    /// The entries that `base` does not have, or has with another node or flag.
+    /// The entries that `base` does not have, or has with another node or flag. What both begin and
+    /// end with is not looked at.
     ///
     /// # Errors
-    /// Of the iterator: a malformed line of either.
+    /// Of the iterator: a malformed line of either. Lines are counted from the first that differs.
     pub fn added_to(&self, base: Manifest<'a>) -> Added<'a> {
+        let (_, old, new) = differing(base.0, self.0);
         Added {
-            base: base.entries().peekable(),
-            entries: self.entries(),
+            base: Manifest(old).entries().peekable(),
+            entries: Manifest(new).entries(),
         }
     }
 
@@ -140,7 +161,8 @@ impl<'a> Manifest<'a> {
     /// manifest it is a delta all the same, but not a good one.
     pub fn delta(base: &[u8], to: &[u8]) -> Vec<u8> {
         let mut delta = Vec::new();
-        let (mut old, mut new) = (Lines::new(base), Lines::new(to));
+        let (same, old, to) = differing(base, to);
+        let (mut old, mut new) = (Lines::new(old), Lines::new(to));
         loop {
             // Equal lines are passed over, then a run of lines that differ is one record.
             while let (Some(a), Some(b)) = (old.front(), new.front()) {
@@ -169,9 +191,44 @@ impl<'a> Manifest<'a> {
                 return delta;
             }
             let inserted = to.get(from..new.offset).unwrap_or_default();
-            Delta::push(&mut delta, start, old.offset, inserted);
+            Delta::push(&mut delta, same + start, same + old.offset, inserted);
         }
     }
+}
+
+/// Whole lines that two texts begin and end with are taken off: how many bytes at the beginning, and
+/// what is left of both.
+fn differing<'a>(a: &'a [u8], b: &'a [u8]) -> (usize, &'a [u8], &'a [u8]) {
+    /// Compared at once, which is faster than byte by byte.
+    const BLOCK: usize = 4096;
+    let blocks = a.chunks_exact(BLOCK).zip(b.chunks_exact(BLOCK));
+    let same = BLOCK * blocks.take_while(|(a, b)| a == b).count();
+    let rest = |text: &'a [u8]| text.get(same..).unwrap_or_default();
+    let bytes = rest(a).iter().zip(rest(b));
+    let same = same + bytes.take_while(|(a, b)| a == b).count();
+    let front = a.get(..same).unwrap_or_default();
+    let same = front
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |end| end + 1);
+    let (a, b) = (
+        a.get(same..).unwrap_or_default(),
+        b.get(same..).unwrap_or_default(),
+    );
+    let blocks = a.rchunks_exact(BLOCK).zip(b.rchunks_exact(BLOCK));
+    let tail = BLOCK * blocks.take_while(|(a, b)| a == b).count();
+    let rest = |text: &'a [u8]| text.get(..text.len() - tail).unwrap_or_default();
+    let bytes = rest(a).iter().rev().zip(rest(b).iter().rev());
+    let tail = tail + bytes.take_while(|(a, b)| a == b).count();
+    // The first line of the tail may have begun before it.
+    let end = a.get(a.len() - tail..).unwrap_or_default();
+    let begun = end
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .map_or(tail, |end| end + 1);
+    let tail = tail - begun;
+    let cut = |text: &'a [u8]| text.get(..text.len() - tail).unwrap_or_default();
+    (same, cut(a), cut(b))
 }
 
 fn path(line: &[u8]) -> &[u8] {

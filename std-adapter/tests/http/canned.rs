@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use hgrpc_std::http::{Client, Command, Config, Response};
@@ -11,6 +12,7 @@ use crate::support::F;
 /// Listens until the test ends.
 pub(crate) struct Canned {
     address: SocketAddr,
+    seen: Arc<Mutex<Vec<String>>>,
 }
 
 /// The handshake's answer: one command, `heads`, that may have any of two arguments.
@@ -34,6 +36,8 @@ impl Canned {
     pub(crate) fn new(get: Vec<u8>, post: Vec<u8>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&requests);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
@@ -46,6 +50,9 @@ impl Canned {
                         _ => break,
                     }
                 }
+                all.lock()
+                    .unwrap()
+                    .push(String::from_utf8_lossy(&seen).to_lowercase());
                 let answer = if seen.starts_with(b"POST") {
                     &post
                 } else {
@@ -55,7 +62,10 @@ impl Canned {
                 let _ = stream.write_all(answer);
             }
         });
-        Self { address }
+        Self {
+            address,
+            seen: requests,
+        }
     }
 
     /// Answers POSTs with these frames, after a good handshake.
@@ -76,6 +86,11 @@ impl Canned {
             answer("200 OK", "application/mercurial-cbor", body),
             Vec::new(),
         )
+    }
+
+    /// The requests that came, in lower case.
+    pub(crate) fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
     }
 
     pub(crate) fn url(&self) -> String {

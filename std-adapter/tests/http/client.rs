@@ -4,7 +4,7 @@ use std::io::Write;
 
 use hgrpc::ProtocolError;
 use hgrpc_std::encoding::DecodeError;
-use hgrpc_std::http::{Client, Command, Config, Error};
+use hgrpc_std::http::{Client, Command, Config, Credentials, Error};
 use hgrpc_std::value::DecodeErrorKind;
 
 use crate::canned::{Canned, answer};
@@ -320,4 +320,35 @@ fn redirected_handshakes() {
         let response = client.call(&Command::new("heads")).unwrap();
         assert!(response.one_value().is_ok());
     }
+}
+
+/// Who asks is told to the server that was named and to no other: one on another port of the same
+/// host is another.
+#[test]
+fn credentials_stay_with_their_server() {
+    let moved = |location: &str| {
+        let head = format!("HTTP/1.1 301 x\r\nLocation: {location}\r\n");
+        (head + "Content-Length: 0\r\nConnection: close\r\n\r\n").into_bytes()
+    };
+    let mut config = Config::default();
+    config.credentials = Some(Credentials {
+        user: "user".into(),
+        password: "secret".into(),
+    });
+    let there = Canned::frames(&plain(b"\x01"));
+    let here = Canned::new(moved(&format!("{}?cmd=capabilities", there.url())), vec![]);
+    let client = Client::connect(&here.url(), config).unwrap();
+    let response = client.call(&Command::new("heads")).unwrap();
+    assert!(response.one_value().is_ok());
+    assert!(
+        here.seen()
+            .iter()
+            .all(|head| head.contains("\r\nauthorization: basic "))
+    );
+    assert!(
+        there
+            .seen()
+            .iter()
+            .all(|head| !head.contains("\r\nauthorization:"))
+    );
 }

@@ -335,3 +335,50 @@ fn running_requests_end_before_the_server_does() {
     stopping.join().unwrap();
     assert!(Client::connect(&url, Config::default()).is_err());
 }
+
+/// Serves one command, `wait`, that waits for its client to go and then says whether it has.
+fn waiting(config: ServerConfig) -> (hgrpc_std::http::server::Running, Said, Said) {
+    use hgrpc_std::blocking::Router;
+    use hgrpc_std::http::server::Server;
+    use hgrpc_std::http::{Capabilities, CommandInfo};
+
+    let (entered, enters) = std::sync::mpsc::channel();
+    let (said, says) = std::sync::mpsc::channel();
+    let router = Router::new().command("wait", move |call, _| {
+        entered.send(true).unwrap();
+        said.send(call.gone().wait_timeout(crate::support::PATIENCE))
+            .unwrap();
+        Ok(())
+    });
+    let capabilities = Capabilities::new([("wait", CommandInfo::pull())]);
+    let server = Server::new(router, capabilities, config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    (server.start(listener).unwrap(), enters, says)
+}
+
+type Said = std::sync::mpsc::Receiver<bool>;
+
+#[test]
+fn a_command_is_told_that_its_client_has_gone() {
+    let (running, enters, says) = waiting(ServerConfig::default());
+    let mut stream = connect(running.address());
+    let wait = good_post(&format!("{API}/ro/wait"), &request(1, true, "wait"));
+    stream.write_all(&wait).unwrap();
+    assert!(enters.recv().unwrap());
+    drop(stream);
+    assert!(says.recv().unwrap());
+    running.stop();
+}
+
+#[test]
+fn stopping_waits_for_commands_only_so_long() {
+    let mut config = ServerConfig::default();
+    config.limits.shutdown = std::time::Duration::from_millis(100);
+    let (running, enters, says) = waiting(config);
+    let mut stream = connect(running.address());
+    let wait = good_post(&format!("{API}/ro/wait"), &request(1, true, "wait"));
+    stream.write_all(&wait).unwrap();
+    assert!(enters.recv().unwrap());
+    running.stop();
+    assert!(says.recv().unwrap());
+}

@@ -84,17 +84,18 @@
 //! between pieces with [`is_ready`](ServerConnection::is_ready).
 
 mod client;
-mod error;
 #[cfg(feature = "link")]
 mod line;
 mod receiver;
 mod sender;
 mod server;
 
-pub use client::{Calls, ClientConnection};
-pub use error::{NextError, ReceiveError, SendError};
+pub use super::error::{NextError, ReceiveError, SendError};
 #[cfg(feature = "link")]
-pub use line::{LineError, LineReader, LineWriter, LinkedLine};
+pub use super::line::LineError;
+pub use client::{Calls, ClientConnection};
+#[cfg(feature = "link")]
+pub use line::{LineReader, LineWriter, LinkedLine};
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use server::{Replies, ServerConnection};

@@ -12,12 +12,12 @@
 //! ```
 
 mod answer;
-mod arguments;
+pub(crate) mod arguments;
 mod batch;
 mod data;
 mod failure;
 mod output;
-mod print;
+pub(crate) mod print;
 mod session;
 mod side;
 
@@ -38,6 +38,7 @@ use crate::stray::StrayLines;
 use crate::{io, revision_parser, units};
 use arguments::Arguments;
 use data::Data;
+pub(crate) use failure::one_line;
 use output::OutputFile;
 use print::Format;
 use session::Session;
@@ -188,13 +189,13 @@ fn long_help() -> String {
     .join("\n\n")
 }
 
-fn encoding_parser() -> impl TypedValueParser<Value = ContentEncoding> {
+pub(crate) fn encoding_parser() -> impl TypedValueParser<Value = ContentEncoding> {
     PossibleValuesParser::new(SUPPORTED.iter().map(|encoding| encoding.name())).map(|name| {
         ContentEncoding::from_name(name.as_bytes()).unwrap_or(ContentEncoding::Identity)
     })
 }
 
-fn timeout(text: &str) -> Result<Duration, String> {
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     match units::duration(text)? {
         Duration::ZERO => Err("no time is too little".to_owned()),
         timeout => Ok(timeout),

@@ -7,6 +7,8 @@ mod decode;
 mod demo;
 mod encode;
 mod exit;
+#[cfg(unix)]
+mod hg;
 mod io;
 mod man;
 #[cfg(unix)]
@@ -42,6 +44,8 @@ enum Command {
     Call(Box<call::Args>),
     #[cfg(unix)]
     Serve(Box<serve::Args>),
+    #[cfg(unix)]
+    Hg(hg::Args),
     Demo(demo::Args),
     Decode(decode::Args),
     Encode(encode::Args),
@@ -67,6 +71,8 @@ fn main() -> ExitCode {
         Command::Encode(args) => encode::run(&args),
         #[cfg(unix)]
         Command::Serve(args) => serve::run(&args),
+        #[cfg(unix)]
+        Command::Hg(args) => hg::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };
@@ -90,6 +96,7 @@ fn subcommand_parser() -> impl TypedValueParser<Value = String> {
     PossibleValuesParser::new([
         "call",
         "serve",
+        "hg",
         "demo",
         "decode",
         "encode",

@@ -21,6 +21,9 @@ pub(super) struct Found {
 
 const QUERY: &str = "cmd=capabilities";
 
+/// How often a place is asked that a redirect led to.
+const ROUNDS: usize = 5;
+
 pub(super) fn shake(
     agent: &ureq::Agent,
     config: &Config,
@@ -28,26 +31,33 @@ pub(super) fn shake(
 ) -> Result<Found, Error> {
     let credentials = url.credentials.as_ref().or(config.credentials.as_ref());
     let mut authorization = credentials.map(basic);
-    let mut answer = ask(agent, &url.base, authorization.as_deref())?;
-    let mut reached = reached(&answer)?;
-    if reached.0.origin() != url.origin() {
-        // What was meant for one server is not for another.
-        authorization = None;
+    let origin = url.origin().to_owned();
+    let mut place = url.base;
+    for _ in 0..ROUNDS {
+        let answer = ask(agent, &place, authorization.as_deref())?;
+        let (reached, has_query) = reached(&answer)?;
+        if reached.origin() != origin {
+            // What was meant for one server is not for another.
+            authorization = None;
+        }
+        // On its way a redirect loses who asks, and may lose what: then the place that it led to
+        // is asked.
+        let has_lost = authorization.is_some() || (!has_query && !is_hg(&media_type(&answer)));
+        if has_lost && reached.base != place {
+            place = reached.base;
+            continue;
+        }
+        let repository = reached.base;
+        let (api_base, capabilities) = read(answer, config)?;
+        let api_base = api_base.trim_matches('/');
+        return Ok(Found {
+            api: format!("{repository}/{api_base}/{API_NAME}"),
+            repository,
+            capabilities,
+            authorization,
+        });
     }
-    if !reached.1 && !is_hg(&media_type(&answer)) {
-        // A redirect lost the query.
-        answer = ask(agent, &reached.0.base, authorization.as_deref())?;
-        reached.0 = self::reached(&answer)?.0;
-    }
-    let repository = reached.0.base;
-    let (api_base, capabilities) = read(answer, config)?;
-    let api_base = api_base.trim_matches('/');
-    Ok(Found {
-        api: format!("{repository}/{api_base}/{API_NAME}"),
-        repository,
-        capabilities,
-        authorization,
-    })
+    Err(ureq::Error::TooManyRedirects.into())
 }
 
 fn basic(credentials: &Credentials) -> String {

@@ -141,8 +141,8 @@ impl Client {
     /// Calls several commands in one request, if there are several; the responses are in their
     /// order. Returns when the server begins to answer.
     ///
-    /// The responses come one after another on one connection, and reading one reads what comes of
-    /// the others too: so read them in their order, or all at once if they are small. What waits is
+    /// The responses come one after another on one connection (H-10), and reading one reads what
+    /// comes of the others too, in whichever thread that is; a second thread waits meanwhile. So read them in their order, or all at once if they are small. What waits is
     /// bounded by [`Limits::buffered`]; a response with more is given up
     /// ([`Error::NotReadInOrder`]) and its neighbours go on.
     ///
@@ -218,7 +218,8 @@ fn settings(config: &Config) -> ureq::config::Config {
         // Of a POST none is followed: the status says so.
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .redirect_auth_headers(ureq::config::RedirectAuthHeaders::SameHost)
+        // Another port of the same host may be another's; see `handshake`.
+        .redirect_auth_headers(ureq::config::RedirectAuthHeaders::Never)
         .user_agent(concat!("hgrpc/", env!("CARGO_PKG_VERSION")))
         .timeout_connect(config.timeouts.connect)
         .timeout_per_read(config.timeouts.read)
@@ -252,7 +253,7 @@ fn text(answer: Answer, media_type: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The body of an answer that is what was asked for.
+/// The body of an answer that is what was asked for, by its media type too (H-09).
 fn check_status(answer: Answer, wanted: &[&str]) -> Result<impl Read + Send + use<>, Error> {
     let media_type = media_type(&answer);
     if !answer.status().is_success() {

@@ -7,7 +7,8 @@ use super::answer::{self, Body};
 use super::{Inner, Refusal};
 use crate::http::{API_NAME, CBOR_MEDIA_TYPE, V1_MEDIA_TYPE};
 
-/// The upgrade to version 2 where it is asked for, else the reply of version 1.
+/// The upgrade to version 2 where it is asked for, else the reply of version 1. No API is listed
+/// only if another one was asked for, which Mercurial's client does not do (H-01).
 pub(super) fn reply(inner: &Inner, headers: &HeaderMap) -> Response<Body> {
     let upgrade = numbered(headers, "x-hgupgrade");
     let protocols = numbered(headers, "x-hgproto");

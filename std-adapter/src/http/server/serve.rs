@@ -103,7 +103,7 @@ impl Server {
         let thread = thread::Builder::new()
             .name("hgrpc-http".into())
             .spawn(move || {
-                server.run_in(&runtime, listener, async {
+                server.run_in(runtime, listener, async {
                     if stopped.await.is_err() {
                         // Nobody can stop it any more.
                         std::future::pending().await
@@ -123,13 +123,13 @@ impl Server {
     /// As for [`start`](Self::start).
     pub fn run(&self, listener: std::net::TcpListener) -> io::Result<()> {
         listener.set_nonblocking(true)?;
-        self.run_in(&runtime()?, listener, std::future::pending());
+        self.run_in(runtime()?, listener, std::future::pending());
         Ok(())
     }
 
     fn run_in(
         &self,
-        runtime: &Runtime,
+        runtime: Runtime,
         listener: std::net::TcpListener,
         stop: impl Future<Output = ()>,
     ) {
@@ -139,6 +139,8 @@ impl Server {
                 self.serve(listener, stop).await;
             }
         });
+        // A command that still runs is not waited for: its client is gone, and it is told so.
+        runtime.shutdown_background();
     }
 }
 

@@ -1,4 +1,6 @@
 //! What an address asks for (http-v2.md, 2, rows 2 to 7).
+//!
+//! `debugreflect` (http-v2.md, 6) is not served: it is a command that is not known.
 
 use hyper::{StatusCode, Uri};
 

@@ -1,4 +1,27 @@
 //! Typed calls of a Mercurial server's commands (http-v2.md, 5 and 9).
+//!
+//! ```no_run
+//! use hgrpc_std::http::Config;
+//! use hgrpc_std::mercurial::client::{ChangesetFields, RevisionFields};
+//! use hgrpc_std::mercurial::{Changeset, Client, Specifier};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect("http://localhost:8000/repo", Config::default())?;
+//! let range = Specifier::Range { roots: vec![], heads: client.heads(false)? };
+//! for data in client.changesets(&[range], ChangesetFields::ALL)? {
+//!     let data = data?;
+//!     let changeset = Changeset::parse(&data.text.unwrap_or_default())?;
+//!     println!("{} {}", data.node, String::from_utf8_lossy(changeset.summary()));
+//! }
+//! // A file of any size, verified as it streams.
+//! let node = "2b4eb07319bfa077a40a2f04913659aef0da42da".parse()?;
+//! let mut revisions = client.file(b"disk.img", &[node], RevisionFields::TEXT)?;
+//! if let Some(incoming) = revisions.next()? {
+//!     incoming.write_to(|_| Ok(None), &mut std::io::stdout())?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod answer;
 mod changesets;

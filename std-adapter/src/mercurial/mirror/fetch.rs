@@ -18,12 +18,10 @@ use std::fmt;
 use std::io::Read;
 
 use super::format::{Record, Stored};
-use super::write::{LARGE, Spool};
+use super::write::LARGE;
 use super::{MirrorError, MirrorWriter};
 use crate::mercurial::client::revisions::Verified;
-use crate::mercurial::client::{
-    ChangesetFields, Error, Form, Incoming, RevisionFields, RevisionInfo,
-};
+use crate::mercurial::client::{ChangesetFields, Error, Form, Incoming, RevisionFields};
 use crate::mercurial::{Changeset, Client, Manifest, Node, PathFilter, PathPattern, Specifier};
 
 /// Changesets whose manifests and files are fetched, and made to count, together.
@@ -312,14 +310,7 @@ impl Fetch<'_> {
                 let Some(&linked) = linked.get(&incoming.info.node) else {
                     continue;
                 };
-                if self
-                    .writer
-                    .index
-                    .revision(None, &incoming.info.node)
-                    .is_none()
-                {
-                    store_manifest(self.writer, incoming, linked)?;
-                }
+                store(self.writer, incoming, None, linked)?;
                 self.done.manifests += 1;
                 (self.progress)(Stage::Manifests, self.done);
             }
@@ -365,16 +356,15 @@ impl Fetch<'_> {
             if brought.is_empty() {
                 continue;
             }
-            let touched: HashSet<&[u8]> = one.changeset.files.iter().map(Vec::as_slice).collect();
-            let mut left = touched.len();
-            for entry in Manifest::new(&text).entries() {
-                left -= usize::from(touched.contains(entry.map_err(wrong)?.path));
+            let mut is_removing = false;
+            for path in &one.changeset.files {
+                is_removing |= Manifest::new(&text).find(path).map_err(wrong)?.is_none();
             }
-            if left == 0 {
-                plain.push(one.stored.node);
-            } else {
+            if is_removing {
                 removing.push(one.stored.node);
                 include.extend(brought);
+            } else {
+                plain.push(one.stored.node);
             }
         }
         // Those that stand for themselves first: the others may be deltas to them.
@@ -417,7 +407,8 @@ impl Fetch<'_> {
                 while let Some(incoming) = files.next_revision()? {
                     revision.1 = incoming.info.node;
                     if let Some(&linked) = wanted.get(&revision) {
-                        store_file(self.writer, incoming, &revision.0, linked)?;
+                        let key = self.writer.path(&revision.0)?;
+                        store(self.writer, incoming, Some(key), linked)?;
                         self.done.files += 1;
                         (self.progress)(Stage::Files, self.done);
                     }
@@ -453,7 +444,8 @@ impl Fetch<'_> {
                 let mut revisions = self.client.file(path, &nodes, fields)?;
                 while let Some(incoming) = revisions.next()? {
                     if let Some(&linked) = linked.get(&incoming.info.node) {
-                        store_file(self.writer, incoming, path, linked)?;
+                        let key = self.writer.path(path)?;
+                        store(self.writer, incoming, Some(key), linked)?;
                         self.done.files += 1;
                         (self.progress)(Stage::Files, self.done);
                     }
@@ -464,92 +456,74 @@ impl Fetch<'_> {
     }
 }
 
-fn parents(info: &RevisionInfo, command: &'static str) -> Result<[Node; 2]> {
-    let expected = "parents";
-    Ok(info.parents.ok_or(Error::Answer { command, expected })?)
-}
-
-/// Stores a manifest: as a delta where that is shorter.
-fn store_manifest(writer: &mut MirrorWriter, incoming: Incoming<'_>, linked: u32) -> Result<()> {
-    let info = incoming.info;
-    let parents = parents(&info, "manifestdata")?;
-    let mut text = Vec::new();
-    incoming.write_to(|base| writer.text(None, base), &mut text)?;
-    let len = u64::try_from(text.len()).unwrap_or(u64::MAX);
-    let mut stored = Stored {
-        node: info.node,
-        parents,
-        linked,
-        len,
-        stored: len,
-        ..Stored::default()
-    };
-    let base = match info.form {
-        Form::Delta(base, _) => base,
-        _ => parents[0],
-    };
-    let old = writer.text(None, &base).map_err(Error::Storage)?;
-    if let Some(old) = old {
-        let old = old.read_all().map_err(Error::Storage)?;
-        let delta = Manifest::delta(&old, &text);
-        let delta_len = u64::try_from(delta.len()).unwrap_or(u64::MAX);
-        if delta_len < len && writer.index.takes_delta(None, &base, delta_len, len) {
-            stored.base = Some(base);
-            stored.stored = delta_len;
-            text = delta;
-        }
-    }
-    stored.offset = Some(writer.append(&text)?);
-    let record = Record::Revision(None, stored);
-    writer.record(&record);
-    Ok(writer.add(record)?)
-}
-
-/// Stores a file's revision: a small delta as it comes, anything else as a whole text.
-fn store_file(
+/// Stores a manifest or a file's revision: as a small delta if it came as one, or if it is a
+/// manifest; otherwise as a whole text.
+fn store(
     writer: &mut MirrorWriter,
     incoming: Incoming<'_>,
-    path: &[u8],
+    key: Option<u32>,
     linked: u32,
 ) -> Result<()> {
     let info = incoming.info;
-    let key = writer.path(path)?;
-    if writer.index.revision(Some(key), &info.node).is_some() {
+    if writer.index.revision(key, &info.node).is_some() {
         return Ok(());
     }
-    let parents = parents(&info, "filesdata")?;
+    let wrong = Error::Answer {
+        command: if key.is_some() {
+            "filesdata"
+        } else {
+            "manifestdata"
+        },
+        expected: "parents",
+    };
+    let parents = info.parents.ok_or(wrong)?;
+    let mut spool = writer.spool(key.is_some());
+    let mut delta = None;
+    match info.form {
+        Form::Delta(base, len) if usize::try_from(len).is_ok_and(|len| len <= LARGE) => {
+            let bytes = read_delta(incoming, len)?;
+            let text = match base.is_null() {
+                true => Some(Vec::new().into()),
+                false => writer.text(key, &base).map_err(Error::Storage)?,
+            };
+            let node = info.node;
+            let text = text.ok_or(Error::MissingBase { node, base })?;
+            let mut verified = Verified::new(parents, &mut spool);
+            verified.apply(text, &bytes[..], node)?;
+            verified.finish(node)?;
+            delta = Some((base, bytes));
+        }
+        _ => drop(incoming.write_to(|base| writer.text(key, base), &mut spool)?),
+    }
+    if let (None, None, Some(text)) = (&delta, key, spool.memory()) {
+        let [base, _] = parents;
+        let old = writer.text(None, &base).map_err(Error::Storage)?;
+        if let Some(old) = old {
+            let old = old.read_all().map_err(Error::Storage)?;
+            delta = Some((base, Manifest::delta(&old, text)));
+        }
+    }
     let mut stored = Stored {
         node: info.node,
         parents,
         linked,
+        len: spool.len,
         ..Stored::default()
     };
-    let mut spool = writer.spool();
-    let mut small_delta = None;
-    match info.form {
-        Form::Delta(base, len) if usize::try_from(len).is_ok_and(|len| len <= LARGE) => {
-            let delta = read_delta(incoming, len)?;
-            apply_small(writer, key, &info, base, &delta, &mut spool)?;
-            small_delta = Some((base, delta));
-        }
-        _ => drop(incoming.write_to(|base| writer.text(Some(key), base), &mut spool)?),
-    }
-    match small_delta {
-        Some((base, delta))
-            if spool.memory().is_some()
-                && delta_len(&delta) < spool.len
-                && writer
-                    .index
-                    .takes_delta(Some(key), &base, delta_len(&delta), spool.len) =>
-        {
-            stored.len = spool.len;
+    let delta = delta.filter(|(base, delta)| {
+        let len = delta_len(delta);
+        let is_small = spool.memory().is_some() && len < spool.len;
+        is_small && writer.index.takes_delta(key, base, len, spool.len)
+    });
+    match delta {
+        Some((base, delta)) => {
             stored.stored = delta_len(&delta);
             stored.base = Some(base);
             stored.offset = Some(writer.append(&delta)?);
         }
-        _ => writer.keep(spool, &mut stored)?,
+        None => writer.keep(spool, &mut stored)?,
     }
-    let record = Record::Revision(Some(key), stored);
+    let record = Record::Revision(key, stored);
     writer.record(&record);
     Ok(writer.add(record)?)
 }
@@ -571,24 +545,4 @@ fn read_delta(incoming: Incoming<'_>, len: u64) -> Result<Vec<u8>> {
         true => Ok(delta),
         false => Err(Error::Length { node }.into()),
     }
-}
-
-/// Writes what a delta makes of its base, and verifies it.
-fn apply_small(
-    writer: &MirrorWriter,
-    key: u32,
-    info: &RevisionInfo,
-    base: Node,
-    delta: &[u8],
-    spool: &mut Spool,
-) -> Result<()> {
-    let node = info.node;
-    let text = match base.is_null() {
-        true => Some(Vec::new().into()),
-        false => writer.text(Some(key), &base).map_err(Error::Storage)?,
-    };
-    let text = text.ok_or(Error::MissingBase { node, base })?;
-    let mut verified = Verified::new(parents(info, "filesdata")?, spool);
-    verified.apply(text, delta, node)?;
-    Ok(verified.finish(node)?)
 }

@@ -115,17 +115,13 @@ impl Index {
         self.revisions.len()
     }
 
-    /// All manifests and file revisions: the path, the node.
-    pub(super) fn logs(&self) -> impl Iterator<Item = (Log<'_>, Node)> {
-        let mut paths: Vec<&[u8]> = vec![&[]; self.paths.len()];
-        for (path, number) in &self.paths {
-            if let Some(slot) = usize::try_from(*number).ok().and_then(|n| paths.get_mut(n)) {
-                *slot = path;
-            }
-        }
-        self.revisions.keys().map(move |(key, node)| {
-            let path = key.and_then(|key| paths.get(usize::try_from(key).ok()?).copied());
-            (path.map_or(Log::Manifest, Log::File), *node)
-        })
+    /// All manifests and file revisions, log by log and parents first: each mostly a delta to the one
+    /// before.
+    pub(super) fn in_order(&self) -> Vec<(Option<u32>, Node, [Node; 2])> {
+        let mut all: Vec<_> = self.revisions.iter().collect();
+        all.sort_by_key(|((key, _), entry)| (*key, entry.stored.linked));
+        let all = all.into_iter();
+        all.map(|((key, node), entry)| (*key, *node, entry.stored.parents))
+            .collect()
     }
 }

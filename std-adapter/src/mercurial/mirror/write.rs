@@ -117,9 +117,11 @@ impl MirrorWriter {
         }
     }
 
-    /// Where a text of unknown length goes.
-    pub(super) fn spool(&self) -> Spool {
+    /// Where a text of unknown length goes. One that may be large becomes a file of its own if it
+    /// is.
+    pub(super) fn spool(&self, may_be_large: bool) -> Spool {
         Spool {
+            most: if may_be_large { LARGE } else { usize::MAX },
             path: self.directory.join("large").join("receiving.new"),
             memory: Vec::new(),
             file: None,
@@ -240,6 +242,8 @@ fn remove_unfinished(large: &Path) -> Result<(), MirrorError> {
 
 /// A text that is being received: in memory while it is small, then in a file.
 pub(super) struct Spool {
+    /// Most bytes that stay in memory.
+    most: usize,
     path: PathBuf,
     memory: Vec<u8>,
     file: Option<File>,
@@ -255,7 +259,7 @@ impl Spool {
 
 impl Write for Spool {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.file.is_none() && self.memory.len() + bytes.len() > LARGE {
+        if self.file.is_none() && self.memory.len() + bytes.len() > self.most {
             let mut file = File::create(&self.path)?;
             file.write_all(&self.memory)?;
             self.memory = Vec::new();

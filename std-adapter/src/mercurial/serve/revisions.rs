@@ -9,7 +9,9 @@ use super::{send, send_text};
 use crate::blocking::{Failure, Reply};
 use crate::mercurial::repository::malformed;
 use crate::mercurial::values::{bytes, count, map, nodes};
-use crate::mercurial::{Changeset, Log, Manifest, Node, PathFilter, Repository, Revision};
+use crate::mercurial::{
+    Changeset, Log, Manifest, ManifestEntry, Node, PathFilter, Repository, Revision,
+};
 
 /// What is asked for of each revision.
 struct Fields {
@@ -200,25 +202,37 @@ fn files(
         if changeset.manifest.is_null() || !(touched || is_new) {
             continue;
         }
-        if touched && !changeset.files.iter().any(|path| filter.matches(path)) {
+        let mut add = |entry: ManifestEntry<'_>| match files.get_mut(entry.path) {
+            Some(found) => drop(found.entry(entry.node).or_insert(node)),
+            None => {
+                let found = BTreeMap::from([(entry.node, node)]);
+                files.insert(entry.path.to_vec(), found);
+            }
+        };
+        let mut paths = changeset.files;
+        paths.retain(|path| filter.matches(path));
+        if touched && paths.is_empty() {
             continue;
         }
         let text = repository
             .text(Log::Manifest, &changeset.manifest)?
             .read_all()?;
-        let paths: HashSet<&[u8]> = changeset.files.iter().map(Vec::as_slice).collect();
-        for entry in Manifest::new(&text).entries() {
-            let entry = entry.map_err(malformed)?;
-            // A file that was removed is not in the manifest, and has nothing to send (H-06).
-            if (touched && !paths.contains(entry.path)) || !filter.matches(entry.path) {
-                continue;
+        let manifest = Manifest::new(&text);
+        if touched {
+            for path in &paths {
+                // A file that was removed is not in the manifest, and has nothing to send (H-06).
+                manifest
+                    .find(path)
+                    .map_err(malformed)?
+                    .into_iter()
+                    .for_each(&mut add);
             }
-            match files.get_mut(entry.path) {
-                Some(found) => drop(found.entry(entry.node).or_insert(node)),
-                None => {
-                    let found = BTreeMap::from([(entry.node, node)]);
-                    files.insert(entry.path.to_vec(), found);
-                }
+            continue;
+        }
+        for entry in manifest.entries() {
+            let entry = entry.map_err(malformed)?;
+            if filter.matches(entry.path) {
+                add(entry);
             }
         }
     }

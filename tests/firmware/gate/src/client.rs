@@ -70,15 +70,15 @@ impl<P: Protocol> ClientEnd<P> {
         let (table, _) = store.split();
         let mut memory = [0; 32];
         let mut args = ArgsWriter::new(&mut memory, self.client.revision().key_order());
-        args.value(b"on", &true)?;
-        args.value(b"level", &self.level)?;
+        args.bool(b"on", true)?;
+        args.u64(b"level", self.level.into())?;
         let request = Request::new(b"led", args.finish()?);
         let (mut call, send) = self.client.call(table, request)?;
         self.waits_for = Some(call.request_id());
         if send == SendAction::SendFrames {
             let mut output = self.client.output(table);
-            while let Some(frame) = call.next_frame(&mut output) {
-                port.write_frame(&frame);
+            while let Some(ref frame) = call.next_frame(&mut output) {
+                port.write_frame(frame);
             }
         }
         Ok(())

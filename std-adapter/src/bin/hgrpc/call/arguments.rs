@@ -35,11 +35,16 @@ pub(crate) struct Arguments(Vec<u8>);
 impl Arguments {
     /// Gives the arguments to a call.
     pub(crate) fn add_to<'c>(&self, mut request: Request<'c>) -> Request<'c> {
-        for (key, value) in Args::from_cbor(&self.0).unwrap_or_default().iter() {
-            let key: Vec<u8> = key.chunks().flatten().copied().collect();
-            request = request.cbor(key, value.as_cbor());
+        for (key, value) in self.iter() {
+            request = request.cbor(key, value);
         }
         request
+    }
+
+    /// Keys and encoded values.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Vec<u8>, &[u8])> {
+        let args = Args::from_cbor(&self.0).unwrap_or_default().iter();
+        args.map(|(key, value)| (key.chunks().flatten().copied().collect(), value.as_cbor()))
     }
 
     /// The arguments' map.

@@ -183,7 +183,7 @@ fn revision_hint(session: &Session) -> String {
 }
 
 /// A peer's text on one line, safe for terminals.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     Escaped(text.trim_end())
         .to_string()
         .replace('\n', "\\n")

@@ -1,4 +1,4 @@
-//! Errors of the blocking driver: the reactors' own, and the transport's.
+//! Errors of the drivers: the reactors' own, and the transport's.
 
 use core::fmt;
 

@@ -1,0 +1,65 @@
+//! The read half (framing.md, "Header": "Reading from a byte source").
+
+use embedded_io_async::{Read, ReadReady};
+
+use super::super::input::Input;
+use super::ReceiveError;
+use crate::wire::Part;
+
+/// Reads frames into a buffer of `N` bytes, at least 8, and yields them in parts; as
+/// [`blocking::Receiver`](crate::io::blocking::Receiver).
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Receiver<R, const N: usize> {
+    io: R,
+    input: Input<N>,
+}
+
+impl<R, const N: usize> Receiver<R, N> {
+    /// A receiver at the start of a connection. `max_frame_size`: the largest payload of a frame
+    /// that is let in, see [`Limits`](crate::Limits).
+    pub const fn new(io: R, max_frame_size: u32) -> Self {
+        Self {
+            io,
+            input: Input::new(max_frame_size),
+        }
+    }
+
+    /// The read half itself. Bytes read from it directly are missing from the frames.
+    pub const fn io_mut(&mut self) -> &mut R {
+        &mut self.io
+    }
+}
+
+impl<R: Read, const N: usize> Receiver<R, N> {
+    /// The next part of a frame; waits for it. `None`: the input has ended, between two frames.
+    ///
+    /// May be dropped at any time: what was read is kept.
+    ///
+    /// # Errors
+    /// [`ReceiveError`]. After [`ReceiveError::Io`] the next call goes on; nothing is lost.
+    pub async fn next_part(&mut self) -> Result<Option<Part<'_>>, ReceiveError<R::Error>> {
+        // The part is borrowed once, after the last read: no loop may return a borrow.
+        while !self.input.has_enough() {
+            let read = self.io.read(self.input.room()).await;
+            if !self.input.filled(read.map_err(ReceiveError::Io)?)? {
+                return Ok(None);
+            }
+        }
+        self.input.next()
+    }
+}
+
+impl<R: ReadReady, const N: usize> Receiver<R, N> {
+    /// Whether there is something to read without waiting. (The rest of a small frame may still
+    /// have to be waited for.)
+    ///
+    /// # Errors
+    /// Those of the read half.
+    pub fn is_ready(&mut self) -> Result<bool, R::Error> {
+        if self.input.has_enough() {
+            return Ok(true);
+        }
+        self.io.read_ready()
+    }
+}

@@ -1,0 +1,125 @@
+//! The write half.
+
+use embedded_io_async::{Error as _, ErrorKind, Write};
+
+use super::SendError;
+use crate::ApiMisuse;
+use crate::wire::{FrameHeader, HEADER_LEN, OutFrame};
+
+/// Takes frames whole into a buffer of `N` bytes, and writes them from there.
+///
+/// Taking does not wait, so no frame is ever torn; waiting does not take, so nothing is lost when a
+/// future is dropped:
+///
+/// ```text
+///   sender.ready().await?;  // room for a frame of N bytes
+///   sender.put(&frame)?;    // taken
+///   sender.flush().await?;  // out
+/// ```
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Sender<W, const N: usize> {
+    io: W,
+    buffer: [u8; N],
+    /// Where the bytes that were not written yet start and end.
+    start: usize,
+    end: usize,
+    /// Something was written since the write half was flushed.
+    is_dirty: bool,
+}
+
+impl<W, const N: usize> Sender<W, N> {
+    /// Most payload bytes of a frame that fits.
+    pub const PAYLOAD: usize = N.saturating_sub(HEADER_LEN);
+
+    /// A sender at the start of a connection.
+    pub const fn new(io: W) -> Self {
+        const { assert!(N > HEADER_LEN, "the buffer must hold a frame") }
+        Self {
+            io,
+            buffer: [0; N],
+            start: 0,
+            end: 0,
+            is_dirty: false,
+        }
+    }
+
+    /// The write half itself. Bytes written to it directly are between frames only after a
+    /// [`flush`](Self::flush).
+    pub const fn io_mut(&mut self) -> &mut W {
+        &mut self.io
+    }
+
+    /// Takes a frame.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::TooLarge`]: it does not fit beside what has not been written yet; nothing
+    /// changed.
+    pub fn put(&mut self, frame: &OutFrame<'_>) -> Result<(), ApiMisuse> {
+        let free = self.buffer.get_mut(self.end..).unwrap_or(&mut []);
+        let len = frame.copy_to(free).ok_or(ApiMisuse::TooLarge)?;
+        self.end = self.end.saturating_add(len);
+        Ok(())
+    }
+
+    /// Has a payload made in place, and its header after it, when nothing is left to be written.
+    pub(super) fn put_with<E>(
+        &mut self,
+        make: impl FnOnce(&mut [u8]) -> Result<Option<FrameHeader>, E>,
+    ) -> Result<(), E> {
+        if let Some((head, room)) = self.buffer.split_first_chunk_mut::<HEADER_LEN>()
+            && let Some(header) = make(room)?
+        {
+            *head = *header.emit();
+            let length = usize::try_from(header.length()).unwrap_or(usize::MAX);
+            self.start = 0;
+            self.end = length.saturating_add(HEADER_LEN).min(N);
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write, const N: usize> Sender<W, N> {
+    /// Waits until all was written that was taken, so that there is room for a frame of `N` bytes.
+    ///
+    /// May be dropped at any time: what was written is known.
+    ///
+    /// # Errors
+    /// [`SendError::Io`], [`SendError::WroteNothing`]; call again to go on. (Where the write half was
+    /// only interrupted it goes on by itself.)
+    pub async fn ready(&mut self) -> Result<(), SendError<W::Error>> {
+        loop {
+            let bytes = self.buffer.get(self.start..self.end).unwrap_or(&[]);
+            if bytes.is_empty() {
+                self.start = 0;
+                self.end = 0;
+                return Ok(());
+            }
+            self.is_dirty = true;
+            match self.io.write(bytes).await {
+                Ok(0) => return Err(SendError::WroteNothing),
+                Ok(len) => self.start = self.start.saturating_add(len),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(SendError::Io(error)),
+            }
+        }
+    }
+
+    /// Writes what was taken and flushes the write half; nothing if nothing was taken since.
+    ///
+    /// May be dropped at any time.
+    ///
+    /// # Errors
+    /// As for [`ready`](Self::ready).
+    pub async fn flush(&mut self) -> Result<(), SendError<W::Error>> {
+        self.ready().await?;
+        while self.is_dirty {
+            match self.io.flush().await {
+                Ok(()) => self.is_dirty = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(SendError::Io(error)),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,13 @@
+//! Against Mercurial itself: its server, and its client (http-v2.md).
+//!
+//! Needs `hg` 6.0.3: `HGRPC_HG`, `target/mercurial/bin/hg`, or `hg` of the path. Without it these
+//! tests say so and do nothing, or fail if `HGRPC_CI` is set.
+#![cfg(all(unix, feature = "cli"))]
+
+mod commands;
+mod hg;
+mod large;
+mod mirror;
+mod repository;
+mod served;
+mod tool;

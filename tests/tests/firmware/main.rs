@@ -1,0 +1,9 @@
+//! The firmware of `tests/firmware/boards`, in QEMU.
+
+mod board;
+mod client;
+mod commands;
+mod emulator;
+mod host;
+mod refusals;
+mod resets;
