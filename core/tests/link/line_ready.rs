@@ -77,7 +77,9 @@ impl Write for Half {
     }
 }
 
-fn line() -> (Rc<RefCell<Peer>>, LinkedLine<Half, Half, fn(&[u8]), 64>) {
+type Line = LinkedLine<Half, Half, fn(&[u8]), 64>;
+
+fn line() -> (Rc<RefCell<Peer>>, Line) {
     let peer = Rc::new(RefCell::new(Peer {
         link: Link::new(LinkConfig::new(7)),
         to_line: VecDeque::new(),
