@@ -112,8 +112,7 @@ async fn wire(revision: Revision, encodes: &[ContentEncoding]) -> Vec<(u16, usiz
     while let Some(call) = calls.join_next().await {
         call.unwrap();
     }
-    let frames = std::mem::take(&mut *frames.lock().unwrap());
-    frames
+    std::mem::take(&mut *frames.lock().unwrap())
 }
 
 /// The least share of a stream in a stretch in which all stream, in parts of the mean.
