@@ -543,6 +543,19 @@ fn futures_are_send_where_the_halves_are() {
     is_send(&client.next_action());
 }
 
+#[test]
+fn what_the_drivers_are_made_of_is_send() {
+    fn is_send<T: Send>() {}
+    is_send::<hgrpc::server::Server<hgrpc::R0005>>();
+    is_send::<hgrpc::client::Client>();
+    is_send::<hgrpc::store::FixedStore<4, 256>>();
+    is_send::<hgrpc::wire::FrameReader>();
+    is_send::<Responder>();
+    is_send::<hgrpc::server::ResponseWriter>();
+    #[cfg(feature = "link")]
+    is_send::<hgrpc::link::Link>();
+}
+
 #[cfg(feature = "link")]
 mod line {
     use hgrpc::io::asynch::{LineError, LinkedLine, ReceiveError};

@@ -39,12 +39,10 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// Whether the head has this name, in any case.
-    pub(crate) fn has_header(&self, name: &str) -> bool {
-        let text = String::from_utf8_lossy(&self.bytes).to_ascii_lowercase();
-        let head = text.split("\r\n\r\n").next().unwrap_or_default();
-        head.lines()
-            .any(|line| line.split(':').next() == Some(name))
+    /// Whether this stands in it.
+    pub(crate) fn says(&self, text: &str) -> bool {
+        let text = text.as_bytes();
+        self.bytes.windows(text.len()).any(|window| window == text)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Mercurial's data formats, and what a server may say of them.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use hgrpc_std::mercurial::{
-    Changeset, Delta, DeltaError, DeltaErrorKind, FileText, Manifest, ManifestEntry, PathFilter,
-    PathPattern, apply, contents,
+    Changeset, Contents, Delta, DeltaError, DeltaErrorKind, FileText, Manifest, ManifestEntry,
+    PathFilter, PathPattern, apply,
 };
 
 use crate::input::Input;
@@ -78,28 +78,20 @@ fn manifests(input: &mut Input<'_>) {
     }
 }
 
-/// Gives so many bytes at a time.
-struct Drops<'a>(&'a [u8], usize);
-
-impl Read for Drops<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = buffer.len().min(self.1);
-        self.0.read(&mut buffer[..len])
-    }
-}
-
 fn file(input: &mut Input<'_>) {
     let drop = 1 + usize::from(input.byte());
     let text = input.rest();
     let parsed = FileText::parse(text);
-    let mut streamed = Vec::new();
-    let result = contents(Drops(text, drop)).and_then(|mut c| c.read_to_end(&mut streamed));
+    let mut streamed = Contents::new(Vec::new());
+    let written = text
+        .chunks(drop)
+        .try_for_each(|part| streamed.write_all(part));
+    let streamed = written.and_then(|()| streamed.finish());
     let Ok(file) = parsed else {
-        assert!(result.is_err());
+        assert!(streamed.is_err());
         return;
     };
-    assert!(result.is_ok());
-    assert_eq!(streamed, file.contents);
+    assert!(streamed.is_ok_and(|streamed| streamed == file.contents));
     let metadata: Vec<_> = file.metadata().collect();
     let again = FileText::emit(metadata.iter().copied(), file.contents);
     let again = FileText::parse(&again).expect("what is written is read");
@@ -148,6 +140,16 @@ fn naive<'d>(base: &[u8], delta: &'d [u8]) -> Result<(Vec<u8>, Vec<Record<'d>>),
     }
     out.extend_from_slice(&base[at..]);
     Ok((out, records))
+}
+
+/// Gives so many bytes at a time.
+struct Drops<'a>(&'a [u8], usize);
+
+impl Read for Drops<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = buffer.len().min(self.1);
+        self.0.read(&mut buffer[..len])
+    }
 }
 
 fn compare(base: &[u8], delta: &[u8], drop: usize) {

@@ -98,10 +98,14 @@ fn configs() -> Vec<Config> {
 
 /// A client of a blocking server.
 fn connect(router: Router, config: &Config) -> (Client, Served) {
+    connect_to(router, config.clone(), config)
+}
+
+/// The same with a configuration for each.
+fn connect_to(router: Router, server: Config, config: &Config) -> (Client, Served) {
     let (here, there) = StdStream::pair().unwrap();
     here.set_nonblocking(true).unwrap();
-    let (served, config) = (config.clone(), config);
-    let served = thread::spawn(move || serve(Transport::unix(there).unwrap(), &router, &served));
+    let served = thread::spawn(move || serve(Transport::unix(there).unwrap(), &router, &server));
     let stream = UnixStream::from_std(here).unwrap();
     (Client::spawn(stream, config), served)
 }
@@ -173,7 +177,7 @@ async fn a_hundred_calls_stream_both_ways_at_once() {
 async fn calls_beyond_the_limit_wait_for_room() {
     let mut config = Config::default();
     config.limits.calls = 3;
-    let (client, _served) = connect(router(), &config);
+    let (client, _served) = connect_to(router(), Config::default(), &config);
     let mut open = Vec::new();
     for _ in 0..3 {
         open.push(client.call("cat").open().await.unwrap());
@@ -473,7 +477,7 @@ async fn a_reconnecting_client_makes_unsent_calls_again() {
     let client = ReconnectingClient::new(&Config::default(), backoff, move |config| {
         let attempt = counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         async move {
-            if attempt % 2 == 0 {
+            if attempt.is_multiple_of(2) {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
             Ok(connect(router(), &config).0)

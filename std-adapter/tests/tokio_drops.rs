@@ -253,7 +253,7 @@ async fn take(mut response: Response, taking: Taking, patience: &[usize], until:
 }
 
 async fn call(client: &Client, number: usize, plan: &Plan) -> (Outcome, bool) {
-    let sent = pattern(number as u8, plan.len);
+    let sent = pattern(u8::try_from(number).unwrap(), plan.len);
     let request = client.call("cat").value("number", &number);
     let sending = plan.sending.unwrap_or(usize::MAX);
     let (upload, response) = match plan.giving {
@@ -295,7 +295,7 @@ fn check(number: usize, plan: &Plan, outcome: &Outcome, is_given: bool, is_cut: 
         assert!(plan.sending.is_some() || plan.response_until.is_some());
         return;
     };
-    let sent = pattern(number as u8, plan.len);
+    let sent = pattern(u8::try_from(number).unwrap(), plan.len);
     assert!(
         sent.starts_with(bytes),
         "call {number}: {} of {} bytes, and wrong",

@@ -35,7 +35,7 @@ pub(super) struct LineState<C, const N: usize, const IN: usize> {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum LineError<R, W> {
-    /// The connection is over; [`LinkedLine::connect`] makes the next one.
+    /// The connection is over; [`connect`](super::blocking::LinkedLine::connect) makes the next one.
     Link(LinkError),
     /// The read half failed; the next call goes on.
     Read(R),

@@ -170,7 +170,7 @@ impl<const N: usize> Link<N> {
     /// something to be sent. Work is bounded by the bytes taken and one packet.
     pub fn handle_bytes<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Option<LinkEvent<'a>> {
         // As much as may stand between two delimiters.
-        let room = self.buffer.split_last_chunk_mut::<2>()?.0;
+        let room = self.buffer.get_mut(..N.saturating_sub(2))?;
         let step = self.chunk.next(&mut self.session, room, input)?;
         let held = |start, end| self.buffer.get(start..end).unwrap_or_default();
         Some(match step {

@@ -86,7 +86,9 @@ pub(super) enum Read {
 
 /// Reads the content of a packet; `None`: it is bad, or another than the data that is awaited.
 pub(super) fn read(content: &[u8], awaited: Option<Place>) -> Option<Read> {
-    let (content, crc) = content.split_last_chunk::<CRC_LEN>()?;
+    // Not `split_last_chunk`, which keeps a panic path where it is not inlined.
+    let (content, crc) = content.split_at_checked(content.len().checked_sub(CRC_LEN)?)?;
+    let crc = crc.first_chunk::<CRC_LEN>()?;
     let crc = u32::from_le_bytes(*crc);
     if let Some((&[SYNC, flags, size, ref numbers @ ..], &[])) =
         content.split_first_chunk::<SYNC_CONTENT>()

@@ -16,5 +16,6 @@ mod end;
 mod line;
 #[cfg(feature = "embedded-io-v0_7")]
 mod line_io;
+mod line_ready;
 mod noise;
 mod vectors;

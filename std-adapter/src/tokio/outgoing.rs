@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::task::coop::consume_budget;
 
 use super::ConnectionError;
 use crate::host::sync::lock;
@@ -189,8 +190,8 @@ impl<J> Outgoing<J> {
 
     /// A frame of this lane's job was made; the job comes back if it has more.
     fn put_back(&self, id: u64, job: Option<J>, sent: usize) {
-        let mut line = lock(&self.line);
-        let line = &mut *line;
+        let mut guard = lock(&self.line);
+        let line = &mut *guard;
         let has_ended = line.ended.is_some();
         let Some(lane) = line.lanes.get_mut(&id) else {
             return;
@@ -210,6 +211,7 @@ impl<J> Outgoing<J> {
         } else {
             line.ready.insert((lane.clock, id));
         }
+        drop(guard);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -256,6 +258,8 @@ impl<J> Outgoing<J> {
                 }
                 continue;
             }
+            // A peer that is always ready must not keep this task's thread to itself.
+            consume_budget().await;
             let mut rest = batch.as_slice();
             maker.written(0, rest.len());
             while !rest.is_empty() {
@@ -302,8 +306,8 @@ impl<J> Lane<J> {
     /// # Errors
     /// The connection has ended; the job is dropped.
     pub(super) fn push(&self, job: J) -> Result<(), ConnectionError> {
-        let mut line = lock(&self.out.line);
-        let line = &mut *line;
+        let mut guard = lock(&self.out.line);
+        let line = &mut *guard;
         if let Some(error) = &line.ended {
             return Err(error.clone());
         }
@@ -318,7 +322,9 @@ impl<J> Lane<J> {
         }
         line.jobs += 1;
         line.most_jobs = line.most_jobs.max(line.jobs);
-        if let Some(writer) = line.writer.take() {
+        let writer = line.writer.take();
+        drop(guard);
+        if let Some(writer) = writer {
             writer.wake();
         }
         Ok(())

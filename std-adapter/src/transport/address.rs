@@ -157,7 +157,9 @@ fn write(f: &mut fmt::Formatter<'_>, line: &Address, link: Option<&LinkSettings>
             let words = std::iter::once(program).chain(args).map(String::as_str);
             // It refuses zero bytes only, which no word that was parsed has.
             let joined = shlex::try_join(words).map_err(|_| fmt::Error)?;
-            write!(f, "exec:{joined}")?;
+            // Two slashes right behind the colon would be those of another kind of address.
+            let blank = if joined.starts_with("//") { " " } else { "" };
+            write!(f, "exec:{blank}{joined}")?;
         }
         Address::Serial { path, .. } => write!(f, "serial://{}", path.display())?,
         Address::Pty => f.write_str("pty:")?,

@@ -137,16 +137,16 @@ pub(crate) enum Plain {
 impl Listener {
     /// The socket, if that is all there is to it.
     #[cfg(feature = "tokio")]
-    pub(crate) fn into_plain(self) -> Result<Plain, Self> {
+    pub(crate) fn into_plain(self) -> Result<Plain, Box<Self>> {
         match (self.source, self.linked) {
             (Source::Tcp(listener), None) => Ok(Plain::Tcp(listener)),
             (Source::Unix(listener, file), None) => Ok(Plain::Unix(listener, file)),
-            (source, linked) => Err(Self {
+            (source, linked) => Err(Box::new(Self {
                 source,
                 linked,
                 address: self.address,
                 wake: self.wake,
-            }),
+            })),
         }
     }
 

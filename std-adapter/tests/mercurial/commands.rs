@@ -286,11 +286,11 @@ fn the_tool_asks_mercurials_server() {
         hg::run(path, &["manifest", "-r", "default"])
     );
     for file in ["copied", "escaped", "large", "caf\u{e9} & more"] {
-        let output = hg::tool(&["hg", "cat", url, file, "-r", "default"])
+        let output = hg::tool(&["hg", "cat", url, file, "-r", "draft-work"])
             .output()
             .unwrap();
         let theirs = hg::command(path)
-            .args(["cat", file, "-r", "default"])
+            .args(["cat", file, "-r", "draft-work"])
             .output()
             .unwrap();
         assert!(
@@ -429,6 +429,7 @@ fn mercurial_asks_every_command_of_ours() {
             .and_then(|r| r.find("\nsending "))
             .map_or(rest, |end| &rest[..end + 10]);
         assert!(answer.contains(expected), "{command}: {answer}");
+        rest = &rest[10..];
     }
     for (command, arg, expected) in [
         ("heads", "nosuch 1", "no such argument"),

@@ -10,3 +10,4 @@ mod large;
 mod mirror;
 mod repository;
 mod served;
+mod tool;

@@ -237,7 +237,7 @@ fn a_killed_fetch_leaves_a_mirror() {
     let served = Served::memory(made());
     let client = Client::connect(&served.url, Default::default()).unwrap();
     let mut seen = Vec::new();
-    for after in [10, 2500, 3500, 5500, 6000, u32::MAX] {
+    for after in [10, 2500, 3500, 5500, 4500, u32::MAX] {
         let mut writer = MirrorWriter::open(&path).unwrap();
         let mut count = 0;
         // Like a kill: nothing of the writer runs after it.
@@ -288,7 +288,9 @@ fn damage_is_found() {
     let read = |name: &str| fs::read(path.join(name)).unwrap();
     let (index, texts) = (read("index"), read("texts"));
     let damaged = || match Mirror::open(&path).and_then(|mirror| mirror.verify(|| {})) {
-        Err(MirrorError::Damaged { file, .. } | MirrorError::Io { file, .. }) => file,
+        Err(MirrorError::Damaged { file, .. }) => file,
+        // Where exactly is not known: it is in the text, or in one that it is made of.
+        Err(MirrorError::Hash { .. } | MirrorError::Io { .. }) => path.clone(),
         other => panic!("{other:?}"),
     };
     fs::write(path.join("index"), &index[..index.len() - 1]).unwrap();
@@ -304,7 +306,7 @@ fn damage_is_found() {
     let last = wrong.len() - 1;
     wrong[last] ^= 1;
     fs::write(path.join("texts"), &wrong).unwrap();
-    assert!(damaged().starts_with(&path));
+    assert_eq!(damaged(), path);
     fs::write(path.join("texts"), &texts).unwrap();
     Mirror::open(&path).unwrap().verify(|| {}).unwrap();
 }

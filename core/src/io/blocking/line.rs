@@ -31,7 +31,7 @@ use crate::link::{Link, LinkConfig, LinkError};
 ///
 /// fn run<R: Read, W: Write>(uart_rx: R, uart_tx: W, starts: u16) -> Result<(), LineError<R::Error, W::Error>> {
 ///     let config = LinkConfig::new(u32::from(starts) << 16);
-///     let mut line: LinkedLine<R, W, _, 64> = LinkedLine::new(uart_rx, uart_tx, |_: &[u8]| {}, config);
+///     let line: LinkedLine<R, W, _, 64> = LinkedLine::new(uart_rx, uart_tx, |_: &[u8]| {}, config);
 ///     loop {
 ///         // Waits for the peer. After a loss all is made anew.
 ///         let (reader, writer) = line.connect()?;
@@ -157,11 +157,22 @@ impl<R: Read, W: Write, C: FnMut(&[u8]), const N: usize, const IN: usize> Inner<
         if self.state.step() {
             return Ok(true);
         }
-        // Everything has been taken: answers, and reads.
+        self.send_due()?;
+        self.read_more()
+    }
+
+    /// Answers the peer, when everything has been taken.
+    fn send_due(&mut self) -> Result<(), LineError<R::Error, W::Error>> {
         self.state.answer();
-        if !self.state.pending().is_empty() {
-            self.flush()?;
+        if self.state.pending().is_empty() {
+            Ok(())
+        } else {
+            self.flush()
         }
+    }
+
+    /// Reads, and waits for it, when everything has been taken. `false`: the input has ended.
+    fn read_more(&mut self) -> Result<bool, LineError<R::Error, W::Error>> {
         match self.input.read(self.state.room()) {
             Ok(len) => self.state.filled(len),
             Err(error) if error.kind() == ErrorKind::TimedOut => {
@@ -237,17 +248,21 @@ impl<R: Read + ReadReady, W: Write, C: FnMut(&[u8]), const N: usize, const IN: u
 {
     fn read_ready(&mut self) -> Result<bool, Self::Error> {
         let mut inner = self.0.inner()?;
-        while !inner.state.is_ready() {
-            let has_more =
-                inner.state.has_input() || inner.input.read_ready().map_err(LineError::Read)?;
-            if !has_more {
+        loop {
+            if inner.state.is_ready() {
+                return Ok(true);
+            }
+            if inner.state.step() {
+                continue;
+            }
+            inner.send_due()?;
+            if !inner.input.read_ready().map_err(LineError::Read)? {
                 return Ok(false);
             }
-            if !inner.step()? {
-                break;
+            if !inner.read_more()? {
+                return Ok(true);
             }
         }
-        Ok(true)
     }
 }
 

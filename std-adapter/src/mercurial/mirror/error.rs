@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::mercurial::Node;
+
 /// Why a mirror cannot be opened, read or written.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -22,6 +24,13 @@ pub enum MirrorError {
         offset: u64,
         /// What is wrong there.
         what: &'static str,
+    },
+    /// A revision's text and parents do not have the hash that names it.
+    Hash {
+        /// The revision's node.
+        node: Node,
+        /// The hash that it has.
+        found: Node,
     },
     /// Reading or writing a file failed.
     Io {
@@ -47,6 +56,9 @@ impl fmt::Display for MirrorError {
             Self::Damaged { file, offset, what } => {
                 write!(f, "{} is damaged at byte {offset}: {what}", file.display())
             }
+            Self::Hash { node, found } => {
+                write!(f, "what is stored as {node} has the hash {found}")
+            }
             Self::Io { file, error } => write!(f, "{}: {error}", file.display()),
         }
     }
@@ -67,7 +79,9 @@ impl From<MirrorError> for io::Error {
             MirrorError::Io { error, .. } => error.kind(),
             MirrorError::NotAMirror(_) => io::ErrorKind::NotFound,
             MirrorError::Locked(_) => io::ErrorKind::ResourceBusy,
-            MirrorError::Version(_) | MirrorError::Damaged { .. } => io::ErrorKind::InvalidData,
+            MirrorError::Version(_) | MirrorError::Damaged { .. } | MirrorError::Hash { .. } => {
+                io::ErrorKind::InvalidData
+            }
         };
         Self::new(kind, error)
     }

@@ -40,7 +40,9 @@ pub use fetch::{FetchError, Fetched, Stage};
 pub use write::MirrorWriter;
 
 use super::repository::malformed;
-use super::{Changeset, Log, Node, Phase, Repository, Revision, Source, StoredDelta, Text};
+use super::{
+    Changeset, Log, Node, NodeHasher, Phase, Repository, Revision, Source, StoredDelta, Text,
+};
 use error::at;
 use format::{Record, State, VERSION};
 use index::Index;
@@ -122,33 +124,23 @@ impl Mirror {
     /// The first revision that is damaged.
     pub fn verify(&self, mut progress: impl FnMut()) -> Result<u64, MirrorError> {
         let mut count = 0;
-        let mut check = |what: &'static str, node: &Node, parents, text: io::Result<Text>| {
-            let mut hasher = super::NodeHasher::new(parents);
+        let mut check = |node: &Node, parents, text: io::Result<Text>| {
+            let mut hasher = NodeHasher::new(parents);
             let read = text.and_then(|mut text| io::copy(&mut text, &mut hasher));
             read.map_err(at(&self.directory))?;
-            if hasher.finish() != *node {
-                return Err(MirrorError::Damaged {
-                    file: self.directory.join("texts"),
-                    offset: 0,
-                    what,
-                });
-            }
             count += 1;
             progress();
-            Ok(())
+            match hasher.finish() {
+                found if found == *node => Ok(()),
+                found => Err(MirrorError::Hash { node: *node, found }),
+            }
         };
         for stored in &self.index.changesets {
             let text = self.texts.bytes(stored).map(Text::from);
-            check(
-                "a changeset has another hash",
-                &stored.node,
-                stored.parents,
-                text,
-            )?;
+            check(&stored.node, stored.parents, text)?;
         }
         for (key, node, parents) in self.index.in_order() {
-            let text = self.texts.text(&self.index, key, &node);
-            check("a revision has another hash", &node, parents, text)?;
+            check(&node, parents, self.texts.text(&self.index, key, &node))?;
         }
         Ok(count)
     }

@@ -88,6 +88,11 @@ impl Clock {
         self.blocked_since.store(since, Ordering::Relaxed);
     }
 
+    /// Whether frames were made that the peer has not taken.
+    pub(super) fn is_writing(&self) -> bool {
+        self.blocked_since.load(Ordering::Relaxed) != 0
+    }
+
     /// The first limit that is passed.
     pub(super) fn check(
         &self,

@@ -8,7 +8,7 @@ use hgrpc::server::{Output, OutputStream, Responder, ResponseWriter, Server};
 use hgrpc::wire::RequestId;
 use hgrpc::{ApiMisuse, Revision};
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, yield_now};
 use tokio_util::sync::CancellationToken;
 
 use super::super::budget::{Budget, Charge};
@@ -36,6 +36,8 @@ pub(super) struct Conn {
     reactor: Mutex<Reactor>,
     /// A reply or a handler has ended.
     changed: Notify,
+    /// A limit of time seems to be passed.
+    suspected: Notify,
     killed: OnceLock<ConnectionError>,
     kill: CancellationToken,
 }
@@ -49,7 +51,8 @@ pub(super) struct Reactor {
     stream: OutputStream,
     /// The replies under way, by a number that is never used again.
     replies: HashMap<u64, Running>,
-    handlers: HashMap<u64, AbortHandle>,
+    /// The handlers that run; `None` for one that is being spawned.
+    handlers: HashMap<u64, Option<AbortHandle>>,
     next_reply: u64,
     /// Compressing streams that no reply uses, and how many there are in all.
     idle: Vec<(OutputStream, Box<dyn Encoder>)>,
@@ -250,6 +253,7 @@ impl Conn {
             ),
             clock: Clock::new(shared.now()),
             changed: Notify::new(),
+            suspected: Notify::new(),
             killed: OnceLock::new(),
             kill: CancellationToken::new(),
             shared,
@@ -271,13 +275,15 @@ impl Conn {
             conn: Arc::clone(self),
             number,
         };
-        // Under the lock, so that its end finds it there.
-        let mut reactor = self.reactor();
+        self.reactor().handlers.insert(number, None);
+        // Not under the lock: a runtime that shuts down drops the task here and now.
         let task = tokio::spawn(async move {
             let _ended = ended;
             handler.await;
         });
-        reactor.handlers.insert(number, task.abort_handle());
+        if let Some(handler) = self.reactor().handlers.get_mut(&number) {
+            *handler = Some(task.abort_handle());
+        }
     }
 
     /// Waits until so many bytes may be held; `None` if that takes too long.
@@ -296,7 +302,7 @@ impl Conn {
         if let Some(running) = reactor.replies.get_mut(&number) {
             running.refusal = Some(failure);
         }
-        if let Some(handler) = reactor.handlers.get(&number) {
+        if let Some(Some(handler)) = reactor.handlers.get(&number) {
             handler.abort();
         }
     }
@@ -305,7 +311,7 @@ impl Conn {
     pub(super) fn stop(&self, number: u64) {
         let mut reactor = self.reactor();
         reactor.forget(number);
-        if let Some(handler) = reactor.handlers.get(&number) {
+        if let Some(Some(handler)) = reactor.handlers.get(&number) {
             handler.abort();
         }
     }
@@ -371,6 +377,25 @@ impl Conn {
             .unwrap_or(ConnectionError::Shutdown)
     }
 
+    /// It seems to be over a limit of time: it looks for itself.
+    pub(super) fn suspect(&self) {
+        self.suspected.notify_one();
+    }
+
+    /// Waits until a limit of time is passed, by the peer: on a busy machine it may be this
+    /// connection's own task that is late, so that it first does what waits to be done.
+    pub(super) async fn overdue(&self) -> ConnectionLimit {
+        loop {
+            self.suspected.notified().await;
+            for _ in 0..3 {
+                yield_now().await;
+            }
+            if let Some(limit) = self.check(self.shared.now()) {
+                return limit;
+            }
+        }
+    }
+
     /// Its time limits.
     pub(super) fn check(&self, now: u64) -> Option<ConnectionLimit> {
         self.clock
@@ -381,8 +406,8 @@ impl Conn {
     pub(super) fn end(&self, error: ConnectionError) {
         self.gone.0.cancel();
         self.out.end(error);
-        let handlers: Vec<AbortHandle> = self.reactor().handlers.values().cloned().collect();
-        for handler in handlers {
+        let handlers: Vec<_> = self.reactor().handlers.values().cloned().collect();
+        for handler in handlers.into_iter().flatten() {
             handler.abort();
         }
     }

@@ -10,6 +10,7 @@ use std::task::{Poll, ready};
 use hgrpc::server::{Command, ServerAction};
 use hgrpc::wire::{CommandRequestFlags, FrameHeader, FrameKind, FrameReader, Part, RequestId};
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::task::coop::consume_budget;
 use tracing::Instrument as _;
 
 use super::super::budget::Charge;
@@ -73,6 +74,8 @@ impl Incoming {
         let mut arena = GrowableArena::new(self.conn.shared.config.limits.budgets());
         let mut is_first = true;
         loop {
+            // A peer that always sends must not keep this task's thread to itself.
+            consume_budget().await;
             let len = fill(&mut buffer, io)
                 .await
                 .map_err(ConnectionError::reading)?;
@@ -233,10 +236,12 @@ impl Incoming {
         let Some(charge) = paused(&conn, conn.charge(held)).await else {
             return reply.fail(shared.refusal(Refusal::ServerBytes));
         };
-        if conn.handlers() >= shared.config.limits.calls
-            || !shared.counters.begin_request(shared.limits.requests)
-        {
-            return reply.fail(shared.refusal(Refusal::TooManyRequests));
+        let [calls, requests] = [shared.config.limits.calls, shared.limits.requests];
+        if conn.handlers() >= calls {
+            return reply.fail(shared.too_many_requests(calls));
+        }
+        if !shared.counters.begin_request(requests) {
+            return reply.fail(shared.too_many_requests(requests));
         }
         let mut data = Data::EMPTY;
         if has_data {

@@ -11,7 +11,8 @@ use crate::host::Limits;
 ///
 /// ```text
 ///   connections × ( 64 Ki          receive buffer, at its largest
-///                 + 192 Ki         frames that are being written, at their most
+///                 + 2 × (64 Ki + per_connection.send_frame_size)
+///                                  frames that are being written, at their most
 ///                 + own_bytes )    what each may hold before it counts
 /// + shared_bytes                   all that connections hold beyond that:
 ///                                    requests that are being gathered, arguments and collected
@@ -132,7 +133,9 @@ impl ServerLimits {
     /// What the documented formula comes to, in bytes, compression left out.
     pub fn most_bytes(&self) -> usize {
         let frame = usize::try_from(self.per_connection.send_frame_size).unwrap_or(usize::MAX);
-        let connection = (256usize << 10)
+        let writing = frame.saturating_add(64 << 10).saturating_mul(2);
+        let connection = writing
+            .saturating_add(64 << 10)
             .saturating_add(self.own_bytes)
             .saturating_add(self.refusals.saturating_mul(64));
         self.connections

@@ -53,7 +53,7 @@ type Stateless<S> = Arc<dyn Fn(&S) -> Route + Send + Sync>;
 ///     data.len().to_string()
 /// }
 ///
-/// let router = Router::new()
+/// let router: Router = Router::new()
 ///     .command("lamp", lamp)
 ///     .command("cat", cat)
 ///     .command("count", count)

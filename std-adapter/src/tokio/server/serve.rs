@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use hgrpc::Revision;
 use hgrpc::wire::RequestId;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::task::coop::consume_budget;
 use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
 
@@ -23,6 +24,10 @@ use crate::host::{Config, ConnectionError, ConnectionLimit, Failure, Observer};
 
 /// The first pause after a connection could not be accepted, and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(1)];
+
+/// How long a connection that is closed waits for the peer to close it too. A socket that is closed
+/// with bytes unread takes answers with it that the peer has not read.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves this listener's connections with the default limits, until the program ends; see
 /// [`Server`] for all else.
@@ -248,10 +253,13 @@ impl Server {
         let mut shutdown = Shutdown::default();
         if timeout(deadline, shared.empty()).await.is_err() {
             for conn in shared.connections() {
-                shutdown.cut.push(Cut {
-                    peer: Arc::clone(&conn.peer),
-                    commands: conn.unanswered(),
-                });
+                // Others have nothing to lose, and only wait for their peers.
+                if !conn.is_idle() || conn.clock.is_writing() {
+                    shutdown.cut.push(Cut {
+                        peer: Arc::clone(&conn.peer),
+                        commands: conn.unanswered(),
+                    });
+                }
                 conn.kill(ConnectionError::Limit(ConnectionLimit::Deadline));
             }
             shared.empty().await;
@@ -303,9 +311,11 @@ where
     let result = tokio::select! {
         result = incoming.read(&mut read) => result,
         result = &mut writing => Err(result.err().unwrap_or(ConnectionError::Shutdown)),
-        error = conn.killed() => Err(error),
+        error = cut(conn) => Err(error),
         () = stopped(conn) => Ok(()),
     };
+    // From here on nothing is expected of the peer but that it reads.
+    conn.clock.pause();
     // Handlers see their data end.
     drop(incoming);
     conn.gone.0.cancel();
@@ -320,17 +330,39 @@ where
         // What was accepted is still answered.
         tokio::select! {
             result = &mut writing => result?,
-            error = conn.killed() => return Err(error),
+            error = cut(conn) => return Err(error),
             () = conn.answered() => {
                 conn.out.close();
                 tokio::select! {
                     result = &mut writing => result?,
-                    error = conn.killed() => return Err(error),
+                    error = cut(conn) => return Err(error),
                 }
             }
         }
+        tokio::select! {
+            _ = timeout(LINGER, drain(&mut read)) => {}
+            // Nothing is lost.
+            _ = conn.killed() => {}
+        }
     }
     result
+}
+
+/// Reads to the end, for nothing.
+async fn drain(io: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
+    let mut buffer = [0; 512];
+    while io.read(&mut buffer).await? > 0 {
+        consume_budget().await;
+    }
+    Ok(())
+}
+
+/// Waits until the connection is to end for a reason of this end's.
+async fn cut(conn: &Conn) -> ConnectionError {
+    tokio::select! {
+        error = conn.killed() => error,
+        limit = conn.overdue() => ConnectionError::Limit(limit),
+    }
 }
 
 /// Waits until the server stops and everything is answered.

@@ -98,13 +98,9 @@ impl Shared {
     /// A refusal, counted, as the client is told of it.
     pub(super) fn refusal(&self, refusal: Refusal) -> Failure {
         self.counters.refused(refusal);
-        let per_connection = &self.limits.per_connection;
         match refusal {
-            Refusal::TooManyRequests => {
-                Failure::server(format_args!("{refusal}, limit {}", per_connection.calls))
-            }
             Refusal::Stalled => {
-                let stall = per_connection.stall.unwrap_or_default();
+                let stall = self.config.limits.stall.unwrap_or_default();
                 Failure::server(format_args!(
                     "{refusal}, the command did not take its data for {} ms",
                     stall.as_millis()
@@ -119,6 +115,12 @@ impl Shared {
             }
             _ => Failure::server(refusal),
         }
+    }
+
+    /// As many requests run as may.
+    pub(super) fn too_many_requests(&self, limit: usize) -> Failure {
+        self.counters.refused(Refusal::TooManyRequests);
+        Failure::server(format_args!("{}, limit {limit}", Refusal::TooManyRequests))
     }
 
     /// Lets a connection in, or says over which limit it is.
@@ -206,21 +208,15 @@ async fn sweep(shared: Arc<Shared>) {
     loop {
         sleep(tick).await;
         let now = shared.now();
-        let mut over = Vec::new();
-        {
-            let mut registry = lock(&shared.registry);
-            if registry.connections.is_empty() {
-                registry.is_swept = false;
-                return;
-            }
-            for conn in registry.connections.values() {
-                if let Some(limit) = conn.check(now) {
-                    over.push((Arc::clone(conn), limit));
-                }
-            }
+        let mut registry = lock(&shared.registry);
+        if registry.connections.is_empty() {
+            registry.is_swept = false;
+            return;
         }
-        for (conn, limit) in over {
-            conn.kill(ConnectionError::Limit(limit));
+        for conn in registry.connections.values() {
+            if conn.check(now).is_some() {
+                conn.suspect();
+            }
         }
     }
 }

@@ -23,9 +23,8 @@ impl Address {
     /// # Panics
     /// Outside of a tokio runtime with its I/O and time drivers.
     pub async fn connect_async(&self, timeout: Option<Duration>) -> io::Result<Connection> {
-        let mut options = Options::default();
-        options.timeout = timeout;
-        self.connect_async_with(&options).await
+        let console = None;
+        self.connect_async_with(&Options { timeout, console }).await
     }
 
     /// As [`connect_with`](Self::connect_with), on tokio. Dropping the future calls it off; a serial

@@ -71,7 +71,7 @@ impl Address {
             }
             Err(listener) => {
                 let close = Close(listener.handle());
-                Ok(Source::Other(Arc::new(listener), close))
+                Ok(Source::Other(Arc::from(listener), close))
             }
         };
         Ok(Listener {

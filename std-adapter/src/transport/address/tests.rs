@@ -31,6 +31,7 @@ fn every_form_is_read_and_written() {
         ),
         ("stdio:", Address::Stdio),
         ("exec:cat", exec(&["cat"])),
+        ("exec: //bin/cat", exec(&["//bin/cat"])),
         (
             "exec:ssh host hgrpc serve stdio:",
             exec(&["ssh", "host", "hgrpc", "serve", "stdio:"]),

@@ -64,7 +64,7 @@ impl Data {
 }
 
 /// Bytes that are read at a time.
-const CHUNK: usize = 128 * 1024;
+const CHUNK: usize = 64 * 1024;
 
 impl Data {
     /// The data as it is read, by threads that may wait for it.

@@ -13,7 +13,7 @@ use hgrpc_gate::{Port, plant};
 fn main() -> ! {
     let mut console = Port::second();
     let print = |text: &[u8]| console.write(text);
-    let mut line: LinkedLine<_, _, _, 64> =
+    let line: LinkedLine<_, _, _, 64> =
         LinkedLine::new(Port::first(), Port::first(), print, LinkConfig::new(1));
     loop {
         let Ok((reader, writer)) = line.connect() else {

@@ -1,0 +1,383 @@
+//! The server with tasks, asked by the client with threads: another implementation of both halves.
+#![cfg(feature = "tokio")]
+#![allow(missing_docs, reason = "a test")]
+
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hgrpc::Revision;
+use hgrpc_std::blocking::{CallError, Client, Config, Transport};
+use hgrpc_std::encoding::SUPPORTED;
+use hgrpc_std::tokio::{
+    Args, Call, Cbor, Collected, Data, Failure, Gone, Progress, Refusal, Reply, Router, Server,
+    ServerBuilder, ServerLimits, State,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+const REVISIONS: [Revision; 3] = [Revision::R0003, Revision::R0005, Revision::R0006];
+
+hgrpc::args! {
+    /// Arguments of `repeat`.
+    struct Repeat {
+        count: u32,
+        size: u32 = 1000,
+    }
+}
+
+async fn cat(mut data: Data, mut reply: Reply) -> Result<(), Failure> {
+    tokio::io::copy_buf(&mut data, &mut reply).await?;
+    reply.finish()?;
+    Ok(())
+}
+
+async fn repeat(Args(args): Args<Repeat>, mut reply: Reply) -> Result<(), Failure> {
+    let piece = vec![7; usize::try_from(args.size).unwrap()];
+    for _ in 0..args.count {
+        reply.write_all(&piece).await?;
+    }
+    reply.finish()?;
+    Ok(())
+}
+
+async fn noisy(reply: Reply) -> Result<(), Failure> {
+    let side = reply.side();
+    for pos in 0..3 {
+        side.text(format!("line {pos}\n")).await?;
+        side.progress(&Progress::new("noise", pos, 3)).await?;
+    }
+    reply.finish()?;
+    Ok(())
+}
+
+fn router() -> Router {
+    Router::new()
+        .command("cat", cat)
+        .command("repeat", repeat)
+        .command("noisy", noisy)
+        .command("greet", |call: Call| async move {
+            Ok::<_, Failure>(format!("hello {}", call.arg_text("name")?))
+        })
+        .command("count", |data: Collected| async move { Cbor(data.len()) })
+        .command("values", |mut reply: Reply| async move {
+            reply.value("one").await?;
+            reply.value(&2).await?;
+            reply.finish()?;
+            Ok::<_, Failure>(())
+        })
+        .command("fail", || async {
+            Err::<(), _>(Failure::format("no %s", ["way"]))
+        })
+        .command("late", |mut reply: Reply| async move {
+            reply.write_all(&[1; 100_000]).await?;
+            Err::<(), Failure>("too late".into())
+        })
+        .command("panic", |reply: Reply| async move {
+            let _kept = reply;
+            tokio::task::yield_now().await;
+            panic!("on purpose");
+            #[allow(unreachable_code, reason = "its type")]
+            ()
+        })
+        .command("forget", |reply: Reply| async move { drop(reply) })
+        .command(
+            "state",
+            |State(calls): State<Arc<AtomicUsize>>| async move {
+                calls.fetch_add(1, Ordering::Relaxed).to_string()
+            },
+        )
+        .with_state(Arc::new(AtomicUsize::new(0)))
+}
+
+struct Served {
+    server: Server,
+    address: SocketAddr,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Served {
+    fn new(builder: ServerBuilder) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let server = builder.build();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(server.clone().serve(listener));
+        Self {
+            server,
+            address,
+            runtime,
+        }
+    }
+
+    fn client(&self, revision: Revision) -> Client {
+        let stream = TcpStream::connect(self.address).unwrap();
+        Client::new(Transport::tcp(stream).unwrap(), &Config::new(revision)).unwrap()
+    }
+
+    fn shut_down(self) {
+        let shutdown = self.server.shutdown(Duration::from_secs(20));
+        let shutdown = self.runtime.block_on(shutdown);
+        assert!(shutdown.cut.is_empty(), "{shutdown:?}");
+        let stats = self.server.stats();
+        assert_eq!(
+            (stats.connections, stats.running, stats.held_bytes),
+            (0, 0, 0)
+        );
+    }
+}
+
+#[test]
+fn every_kind_of_handler_answers_in_every_revision() {
+    for revision in REVISIONS {
+        for encodes in [
+            &[hgrpc_std::encoding::ContentEncoding::Identity][..],
+            SUPPORTED,
+        ] {
+            let served = Served::new(
+                Server::builder(router())
+                    .revision(revision)
+                    .encodes(encodes),
+            );
+            let client = served.client(revision);
+            let greet = client.call("greet").arg("name", "world").send().unwrap();
+            assert_eq!(greet.read_text(100).unwrap(), "hello world");
+
+            let sent: Vec<u8> = (0..700_000u32).flat_map(u32::to_le_bytes).collect();
+            let mut copy = client
+                .call("cat")
+                .data(io::Cursor::new(sent.clone()))
+                .send()
+                .unwrap();
+            let mut got = Vec::new();
+            copy.read_to_end(&mut got).unwrap();
+            assert!(got == sent, "{revision:?}: {} of {}", got.len(), sent.len());
+
+            let whole = client
+                .call("cat")
+                .data(io::Cursor::new(b"short".to_vec()))
+                .send()
+                .unwrap();
+            assert_eq!(whole.read_text(100).unwrap(), "short");
+
+            let mut many = client
+                .call("repeat")
+                .value("count", &3000u32)
+                .send()
+                .unwrap();
+            assert_eq!(io::copy(&mut many, &mut io::sink()).unwrap(), 3_000_000);
+
+            let count = client
+                .call("count")
+                .data(io::repeat(1).take(50_000))
+                .send()
+                .unwrap();
+            assert_eq!(one::<u32>(count), 50_000);
+            let mut values = client.call("values").send().unwrap();
+            let first = values.next_value().unwrap().unwrap();
+            assert_eq!(first, b"\x63one");
+            assert!(values.next_value().unwrap().is_some());
+            assert!(values.next_value().unwrap().is_none());
+
+            let error = client
+                .call("fail")
+                .send()
+                .and_then(|r| r.read_text(9))
+                .unwrap_err();
+            assert_eq!(
+                error.to_string().trim_start_matches("server error: "),
+                "no way"
+            );
+            let error = client
+                .call("late")
+                .send()
+                .and_then(|r| r.read_text(1 << 20))
+                .unwrap_err();
+            assert!(error.to_string().contains("too late"), "{error}");
+            let error = client
+                .call("panic")
+                .send()
+                .and_then(|r| r.read_text(9))
+                .unwrap_err();
+            assert!(
+                error.to_string().contains("the command panicked"),
+                "{error}"
+            );
+            let error = client
+                .call("forget")
+                .send()
+                .and_then(|r| r.read_text(9))
+                .unwrap_err();
+            assert!(
+                error.to_string().contains("the command gave no answer"),
+                "{error}"
+            );
+            let error = client
+                .call("nothing")
+                .send()
+                .and_then(|r| r.read_text(9))
+                .unwrap_err();
+            assert!(error.is_unknown_command("nothing"), "{error}");
+            let state = client.call("state").send().unwrap();
+            assert_eq!(state.read_text(9).unwrap(), "0");
+
+            let stats = served.server.stats();
+            assert_eq!((stats.panicked, stats.unanswered, stats.failed), (1, 1, 2));
+            assert_eq!(stats.refused_for(Refusal::UnknownCommand), 1);
+            drop(client);
+            served.shut_down();
+        }
+    }
+}
+
+fn one<T: for<'a> minicbor::Decode<'a, ()>>(mut response: hgrpc_std::blocking::Response) -> T {
+    let value = response.next_value().unwrap().unwrap();
+    minicbor::decode(&value).unwrap()
+}
+
+#[test]
+fn text_and_progress_come_beside_the_response() {
+    for revision in REVISIONS {
+        let served = Served::new(Server::builder(router()).revision(revision));
+        let client = served.client(revision);
+        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (text, progress) = (Arc::clone(&seen), Arc::clone(&seen));
+        let response = client
+            .call("noisy")
+            .on_text(move |atoms| text.lock().unwrap().push(atoms.to_string()))
+            .on_progress(move |p| progress.lock().unwrap().push(format!("at {}", p.pos)))
+            .send()
+            .unwrap();
+        assert_eq!(response.read_text(9).unwrap(), "");
+        let seen = seen.lock().unwrap().join("");
+        assert_eq!(seen, "line 0\nat 0line 1\nat 1line 2\nat 2");
+        drop(client);
+        served.shut_down();
+    }
+}
+
+#[test]
+fn who_may_not_is_told_so_and_nothing_runs() {
+    let builder = Server::builder(router()).authorize(|call: Call| async move {
+        assert!(call.peer().address.is_some());
+        match call.name() {
+            b"greet" => Ok(()),
+            _ => Err(Failure::server("not for you")),
+        }
+    });
+    let served = Served::new(builder);
+    let client = served.client(Revision::R0006);
+    assert!(client.call("greet").arg("name", "you").send().is_ok());
+    let error = client
+        .call("panic")
+        .send()
+        .and_then(|r| r.read_text(9))
+        .unwrap_err();
+    assert!(matches!(&error, CallError::Server(failure) if failure.message == "not for you"));
+    let stats = served.server.stats();
+    assert_eq!(
+        (stats.refused_for(Refusal::Forbidden), stats.panicked),
+        (1, 0)
+    );
+    drop(client);
+    served.shut_down();
+}
+
+#[test]
+fn a_shutdown_lets_what_runs_end_and_says_what_it_cut() {
+    let router = Router::new()
+        .command("slow", |reply: Reply| async move {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            reply.finish()
+        })
+        .command("stuck", |gone: Gone| async move { gone.wait().await });
+    let served = Served::new(Server::builder(router));
+    let client = served.client(Revision::R0006);
+    let slow = client.call("slow").send_later();
+    let stuck = served.client(Revision::R0006);
+    let waiting = stuck.call("stuck").send_later();
+    while served.server.stats().running < 2 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let shutdown = served.server.shutdown(Duration::from_secs(2));
+    let shutdown = served.runtime.block_on(shutdown);
+    assert_eq!(shutdown.cut.len(), 1);
+    let [(_, name)] = &shutdown.cut[0].commands[..] else {
+        panic!("{shutdown:?}");
+    };
+    assert_eq!(name, b"stuck");
+    slow.join().unwrap().unwrap();
+    assert!(matches!(
+        waiting.join().unwrap(),
+        Err(CallError::Connection(_))
+    ));
+    assert!(TcpStream::connect(served.address).is_err());
+    assert_eq!(served.server.stats().running, 0);
+}
+
+trait SendLater {
+    fn send_later(self) -> std::thread::JoinHandle<Result<String, CallError>>;
+}
+
+impl SendLater for hgrpc_std::blocking::Request {
+    fn send_later(self) -> std::thread::JoinHandle<Result<String, CallError>> {
+        std::thread::spawn(move || self.send()?.read_text(100))
+    }
+}
+
+#[test]
+fn a_handler_that_takes_no_data_is_refused_and_its_neighbours_go_on() {
+    let router = router().command("deaf", |data: Data, gone: Gone| async move {
+        gone.wait().await;
+        drop(data);
+    });
+    let mut limits = ServerLimits::DEFAULT;
+    limits.per_connection.stall = Some(Duration::from_millis(100));
+    let served = Served::new(Server::builder(router).limits(limits));
+    let client = served.client(Revision::R0006);
+    let error = client
+        .call("deaf")
+        .data(io::repeat(1).take(10 << 20))
+        .send()
+        .and_then(|response| response.read_text(9))
+        .unwrap_err();
+    assert!(
+        matches!(&error, CallError::Server(f) if f.message.starts_with("stalled")),
+        "{error}"
+    );
+    let greet = client.call("greet").arg("name", "you").send().unwrap();
+    assert_eq!(greet.read_text(100).unwrap(), "hello you");
+    assert_eq!(served.server.stats().refused_for(Refusal::Stalled), 1);
+    drop(client);
+    served.shut_down();
+}
+
+#[tokio::test]
+async fn data_is_a_stream_and_a_reader() {
+    use futures_core::Stream as _;
+    let router = Router::new().command("read", |mut data: Data| async move {
+        let mut start = [0; 3];
+        data.read_exact(&mut start).await?;
+        let mut rest = 0;
+        while let Some(bytes) =
+            std::future::poll_fn(|cx| std::pin::Pin::new(&mut data).poll_next(cx)).await
+        {
+            rest += bytes?.len();
+        }
+        Ok::<_, Failure>(format!("{start:?} {rest}"))
+    });
+    let server = Server::new(router);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(server.clone().serve(listener));
+    let text = tokio::task::spawn_blocking(move || {
+        let stream = TcpStream::connect(address).unwrap();
+        let client = Client::new(Transport::tcp(stream).unwrap(), &Config::default()).unwrap();
+        let call = client.call("read").data(io::Cursor::new(vec![9; 100_003]));
+        call.send().unwrap().read_text(100).unwrap()
+    });
+    assert_eq!(text.await.unwrap(), "[9, 9, 9] 100000");
+    server.shutdown(Duration::from_secs(20)).await;
+}

@@ -1,0 +1,102 @@
+//! What `stats` answers.
+
+use embedded_io::Write;
+use hgrpc::ApiMisuse;
+use hgrpc::cbor::ArgsWriter;
+use hgrpc::server::{Body, Responder};
+
+use super::{Replies, Sent};
+use crate::stack;
+
+/// What happened since the device started.
+#[derive(Debug)]
+pub(super) struct Counters {
+    /// Starts since power-on.
+    pub(super) starts: u32,
+    /// Connections that began, and those of them that ended in an error.
+    pub(super) connections: u32,
+    pub(super) ended: u32,
+    /// Parts of frames, commands, refused requests.
+    pub(super) parts: u32,
+    pub(super) commands: u32,
+    pub(super) refused: u32,
+    /// The timer's wakes while connected.
+    pub(super) ticks: u32,
+    /// Bytes of hgrpc's statics.
+    pub(super) hgrpc_ram: usize,
+    most_requests: usize,
+    most_store: usize,
+    most_ring: u16,
+}
+
+impl Counters {
+    pub(super) const fn new() -> Self {
+        Self {
+            starts: 0,
+            connections: 0,
+            ended: 0,
+            parts: 0,
+            commands: 0,
+            refused: 0,
+            ticks: 0,
+            hgrpc_ram: 0,
+            most_requests: 0,
+            most_store: 0,
+            most_ring: 0,
+        }
+    }
+
+    /// So many requests are open.
+    pub(super) fn saw_requests(&mut self, count: usize) {
+        self.most_requests = self.most_requests.max(count);
+    }
+
+    /// So many bytes of the store are in use.
+    pub(super) fn saw_store(&mut self, bytes: usize) {
+        self.most_store = self.most_store.max(bytes);
+    }
+
+    /// So many bytes waited in the receive ring.
+    pub(super) fn saw_ring(&mut self, bytes: u16) {
+        self.most_ring = self.most_ring.max(bytes);
+    }
+
+    /// `stats`.
+    pub(super) fn answer<W: Write>(
+        &self,
+        board: &str,
+        responder: Responder,
+        replies: &mut Replies<W>,
+    ) -> Sent<W> {
+        let mut memory = [0; 288];
+        let mut map = ArgsWriter::new(&mut memory, replies.server().revision().key_order());
+        self.write(board, &mut map)?;
+        replies.respond(responder, Body::Cbor(map.finish()?.as_cbor()))
+    }
+
+    fn write(&self, board: &str, map: &mut ArgsWriter<'_>) -> Result<(), ApiMisuse> {
+        map.value(b"board", board)?;
+        let numbers: [(&[u8], u32); 12] = [
+            (b"starts", self.starts),
+            (b"connections", self.connections),
+            (b"connections-ended", self.ended),
+            (b"parts", self.parts),
+            (b"commands", self.commands),
+            (b"refused", self.refused),
+            (b"ticks", self.ticks),
+            (b"hgrpc-ram", number(self.hgrpc_ram)),
+            (b"most-requests", number(self.most_requests)),
+            (b"most-store", number(self.most_store)),
+            (b"most-ring", u32::from(self.most_ring)),
+            (b"most-stack", number(stack::most_used())),
+        ];
+        for (key, value) in numbers {
+            map.value(key, &value)?;
+        }
+        Ok(())
+    }
+}
+
+fn number(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,11 @@
+//! What the examples share. Each of `src/bin` shows one way in which bytes come and go:
+//!
+//! | example | who moves the bytes | who handles them |
+//! | --- | --- | --- |
+//! | `embassy` | the HAL's interrupts | a task, and another beside it |
+//! | `interrupt` | the UART's interrupt, through a ring | the main loop, between WFIs |
+//! | `dma` | a DMA controller, in a circle | the main loop, right out of the DMA's buffer |
+#![no_std]
+
+pub mod device;
+pub mod ring;

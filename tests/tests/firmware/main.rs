@@ -1,0 +1,12 @@
+//! The firmware of `tests/firmware/boards`, in QEMU.
+
+mod board;
+mod client;
+mod commands;
+mod emulator;
+mod host;
+mod large;
+mod log;
+mod refusals;
+mod resets;
+mod tool;
