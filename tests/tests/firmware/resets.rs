@@ -70,8 +70,9 @@ fn recovers_from_resets(board: &str) {
     drop((client, events));
     let client = connect(&emulator);
     let data = Pattern::new(10_000);
-    let request = call(&client, "digest").data(data.clone());
-    assert_eq!(ask(request).unwrap(), data.digest());
+    let answer = ask(call(&client, "digest").data(data.clone()));
+    let answer = answer.unwrap_or_else(|error| panic!("{board}: {error}"));
+    assert_eq!(answer, data.digest());
     assert_eq!(stat(&client, "connections"), connections + 1);
     assert_eq!(stat(&client, "starts"), 3);
 }
