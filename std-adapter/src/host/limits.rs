@@ -45,7 +45,9 @@ pub struct Limits {
     /// as long as it takes, since a pager or a paused program is no error.
     pub stall: Option<Duration>,
     /// Most bytes of one CBOR value that [`Response::next_value`](crate::blocking::Response::next_value)
-    /// gathers. Default 16 MiB.
+    /// gathers. Default 16 MiB. They are counted as they come: decoded, each item of an array takes
+    /// the size of a [`Value`](crate::value::Value), so one of many small items takes up to 33 times
+    /// as much.
     pub value_size: usize,
     /// Server, 0006: most output streams with a compressing encoding, in use and idle together.
     /// Default 4: each holds about 5 MiB with `zstd-8mb`. More responses at once go uncompressed.

@@ -47,6 +47,8 @@ pub struct Limits {
     /// Largest payload of a frame, in bytes. Default 65,535: the most that a sender may send.
     pub frame_size: u32,
     /// Most bytes of one value that is gathered; byte strings can be read without. Default 64 MiB.
+    /// They are counted as they come: decoded, each item of an array takes the size of a
+    /// [`Value`](crate::value::Value), so one of many small items takes up to 33 times as much.
     pub value_size: usize,
     /// Most bytes of a response that wait while another response of the same request is read.
     /// Default 1 MiB.
