@@ -734,7 +734,7 @@ fn it_ends_in_order() {
     served.expect_log("ending: 2 calls may go on for 1 s");
     assert_eq!(
         server_error(text(client.call("echo").send())),
-        "the server is being ended"
+        "shutting-down, the server is being ended"
     );
     eventually("it listens no more", || {
         TcpStream::connect(served.socket()).is_err()
