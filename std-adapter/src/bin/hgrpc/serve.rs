@@ -89,8 +89,9 @@ pub(crate) struct Args {
     /// Calls at once on one connection. One more is refused.
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=16_384))]
     calls: u32,
-    /// Close a connection on which nothing runs and nothing comes for so long, or that takes none
-    /// of its answers for so long: 30s, 10m; 0 is never. Default: 10m, never for stdio: and serial ports.
+    /// Close a connection on which nothing runs and nothing comes for so long, that takes none of
+    /// its answers for so long, or a request without its data takes so long to come: 30s, 10m; 0 is
+    /// never. Default: 10m, never for stdio: and serial ports.
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     timeout: Option<Duration>,
     /// How long running calls may go on when the server is ended.

@@ -152,7 +152,9 @@ impl Command for Offered {
                 };
                 run::run(&self.program, guard, &call, data, reply, &abandoned).await
             });
-            running.await.map_err(Failure::server)?
+            running
+                .await
+                .map_err(|_| Failure::server("the command panicked"))?
         })
     }
 
