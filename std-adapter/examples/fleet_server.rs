@@ -164,6 +164,8 @@ async fn run_agent(server: SocketAddr, agent: u32) -> Result<(), CallError> {
         call.read_bytes(1 << 20).await
     };
     let (report, logs, firmware) = tokio::join!(report, logs, firmware);
-    (report?, logs?, firmware?);
+    report?;
+    logs?;
+    firmware?;
     Ok(())
 }

@@ -273,7 +273,7 @@ async fn soak() {
     let began = Instant::now();
     start.send(true).unwrap();
     while let Some(visitor) = visitors.join_next().await {
-        visitor.unwrap();
+        assert!(visitor.is_ok(), "{visitor:?}; {:?}", server.stats());
     }
     let shutdown = server.shutdown(LONG).await;
     assert!(shutdown.cut.is_empty(), "{shutdown:?}");

@@ -52,10 +52,10 @@
 //! ```
 //!
 //! # What may be touched from where
-//! - **Reactors, stores, readers, links** hold no pointers, cells or locks: they are `Send` and
-//!   `Sync`, fit in a `static` (`const fn new`), and are used by whoever has them `&mut`. None of their
-//!   methods waits, allocates or panics, and work is bounded by the bytes given: they may be called in
-//!   an interrupt, behind the critical section that a `static` needs anyway. It then lasts as long as
+//! - **Reactors, stores, readers, links** hold no pointers or locks: they are `Send`, fit in a `static`
+//!   behind a mutex (`const fn new`), and are used by whoever has them `&mut`. None of their methods
+//!   waits, allocates or panics, and work is bounded by the bytes given: they may be called in an
+//!   interrupt, behind the critical section that a `static` needs anyway. It then lasts as long as
 //!   a part's work does. To keep interrupts short, let them put bytes into a ring only.
 //! - **Tokens** (a `Responder`, a `ResponseWriter`) are `Send`, too: a request may be answered by
 //!   another task, or from an interrupt, wherever the reactor can be had.

@@ -3,7 +3,7 @@
 //! No slot is ever moved: a request that ends leaves its slot behind, empty, and the next one takes
 //! it over. Moving would bring `memmove` into a small program, which is larger than all of this.
 
-use core::cell::Cell;
+use core::sync::atomic::{AtomicU16, Ordering};
 
 use heapless::LinearMap;
 use heapless::linear_map::LinearMapView;
@@ -12,14 +12,37 @@ use super::{Arena, ArenaFull, Entry, Key, Phase, Table, TableFull};
 use crate::bytes::{copy, shift_down, shift_up};
 use crate::wire::RequestId;
 
-/// Requests by ID. The key is a cell, for the slot that is taken over.
-type Slots = LinearMapView<Cell<RequestId>, Entry>;
+/// Requests by ID.
+type Slots = LinearMapView<Owner, Entry>;
+
+/// Whose a slot is. It can be set through the map's shared key, for the slot that is taken over; an
+/// atomic and not a cell, so that a store is [`Sync`].
+#[derive(Debug, Default)]
+struct Owner(AtomicU16);
+
+impl Owner {
+    fn get(&self) -> RequestId {
+        RequestId::new(self.0.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, id: RequestId) {
+        self.0.store(id.value(), Ordering::Relaxed);
+    }
+}
+
+impl PartialEq for Owner {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for Owner {}
 
 /// A table of at most `REQUESTS` requests, and of as many refused ones beside them.
 #[derive(Debug, Default)]
 pub struct FixedTable<const REQUESTS: usize> {
-    requests: LinearMap<Cell<RequestId>, Entry, REQUESTS>,
-    refused: LinearMap<Cell<RequestId>, Entry, REQUESTS>,
+    requests: LinearMap<Owner, Entry, REQUESTS>,
+    refused: LinearMap<Owner, Entry, REQUESTS>,
 }
 
 #[cfg(feature = "defmt")]
@@ -108,7 +131,7 @@ fn insert(slots: &mut Slots, id: RequestId, entry: &Entry) -> Result<(), TableFu
         *slot = *entry;
         return Ok(());
     }
-    match slots.insert(Cell::new(id), *entry) {
+    match slots.insert(Owner(AtomicU16::new(id.value())), *entry) {
         Ok(_) => Ok(()),
         Err(_) => Err(TableFull),
     }

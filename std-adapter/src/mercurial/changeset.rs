@@ -153,7 +153,10 @@ impl Changeset {
     }
 }
 
-fn parse_extras(text: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ChangesetError> {
+/// Keys and values.
+type Extras = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn parse_extras(text: &[u8]) -> Result<Extras, ChangesetError> {
     text.split(|&byte| byte == 0)
         .filter(|extra| !extra.is_empty())
         .map(|extra| {

@@ -1,5 +1,6 @@
 //! A repository in memory, for tests and small things.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -16,9 +17,12 @@ pub struct MemoryRepository(RwLock<Inner>);
 
 type Stored = (Revision, Vec<u8>);
 
+/// A changeset, the numbers of its parents, its text.
+type StoredChangeset = (Node, [Option<u32>; 2], Vec<u8>);
+
 #[derive(Debug, Default)]
 struct Inner {
-    changesets: Vec<(Node, [Option<u32>; 2], Vec<u8>)>,
+    changesets: Vec<StoredChangeset>,
     numbers: HashMap<Node, u32>,
     drafts: HashSet<u32>,
     manifests: HashMap<Node, Stored>,
@@ -76,7 +80,7 @@ impl Inner {
         number.map(Some).ok_or(CommitError::UnknownParent(node))
     }
 
-    fn changeset(&self, number: u32) -> Option<&(Node, [Option<u32>; 2], Vec<u8>)> {
+    fn changeset(&self, number: u32) -> Option<&StoredChangeset> {
         self.changesets.get(usize::try_from(number).ok()?)
     }
 
@@ -144,8 +148,8 @@ impl Inner {
         }
         let text = about.emit();
         let node = Node::of_revision(parents, &text);
-        if !self.numbers.contains_key(&node) {
-            self.numbers.insert(node, linked);
+        if let Entry::Vacant(entry) = self.numbers.entry(node) {
+            entry.insert(linked);
             self.changesets.push((node, numbers, text));
         }
         Ok(node)

@@ -11,7 +11,7 @@ use super::served::Served;
 /// Two changesets, the second of which has a bookmark and is a draft.
 fn small() -> (MemoryRepository, [Node; 2]) {
     let repository = MemoryRepository::new();
-    let mut commit = |parent, name: &str, text: &str| {
+    let commit = |parent, name: &str, text: &str| {
         let about = Changeset {
             user: b"Somebody\x1b[1m".to_vec(),
             seconds: 1_538_138_096,

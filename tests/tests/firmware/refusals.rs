@@ -90,11 +90,6 @@ fn the_mps2_an386_refuses_what_is_too_much() {
 }
 
 #[test]
-fn the_mps2_an500_refuses_what_is_too_much() {
-    refuses_what_is_too_much("mps2-an500");
-}
-
-#[test]
 fn the_microbit_refuses_what_is_too_much() {
     refuses_what_is_too_much("microbit");
 }

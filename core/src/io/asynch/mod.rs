@@ -32,7 +32,7 @@
 //! to the caller's memory have not.
 //!
 //! # Tasks
-//! The connections hold no pointers and no cells: they, and their futures, are `Send` if the halves
+//! The connections hold no pointers: they, and their futures, are `Send` if the halves
 //! and their futures are. One future at a time is what `&mut self` allows; an interrupt touches
 //! neither, but wakes whoever awaits the read half. [`Receiver`] and [`Sender`] make a loop with a task
 //! for each direction. A `LinkedLine` (feature `link`) has its state in a `RefCell`, which both halves

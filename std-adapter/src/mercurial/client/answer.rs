@@ -112,7 +112,9 @@ impl Answer {
             let len = as_count(len).ok_or_else(|| self.wrong("fieldsfollowing"))?;
             match (&found, name) {
                 (None, Some(name)) => found = Some((*name, len)),
-                (None, None) => drop(self.bytes()?),
+                (None, None) => {
+                    self.bytes()?;
+                }
                 (Some(_), _) => self.spare += 1,
             }
         }

@@ -8,7 +8,7 @@ use hgrpc::server::{Output, OutputStream, Responder, ResponseWriter, Server};
 use hgrpc::wire::RequestId;
 use hgrpc::{ApiMisuse, Revision};
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, yield_now};
 use tokio_util::sync::CancellationToken;
 
 use super::super::budget::{Budget, Charge};
@@ -36,6 +36,8 @@ pub(super) struct Conn {
     reactor: Mutex<Reactor>,
     /// A reply or a handler has ended.
     changed: Notify,
+    /// A limit of time seems to be passed.
+    suspected: Notify,
     killed: OnceLock<ConnectionError>,
     kill: CancellationToken,
 }
@@ -251,6 +253,7 @@ impl Conn {
             ),
             clock: Clock::new(shared.now()),
             changed: Notify::new(),
+            suspected: Notify::new(),
             killed: OnceLock::new(),
             kill: CancellationToken::new(),
             shared,
@@ -372,6 +375,25 @@ impl Conn {
             .get()
             .cloned()
             .unwrap_or(ConnectionError::Shutdown)
+    }
+
+    /// It seems to be over a limit of time: it looks for itself.
+    pub(super) fn suspect(&self) {
+        self.suspected.notify_one();
+    }
+
+    /// Waits until a limit of time is passed, by the peer: on a busy machine it may be this
+    /// connection's own task that is late, so that it first does what waits to be done.
+    pub(super) async fn overdue(&self) -> ConnectionLimit {
+        loop {
+            self.suspected.notified().await;
+            for _ in 0..3 {
+                yield_now().await;
+            }
+            if let Some(limit) = self.check(self.shared.now()) {
+                return limit;
+            }
+        }
     }
 
     /// Its time limits.

@@ -322,9 +322,11 @@ where
     let result = tokio::select! {
         result = incoming.read(&mut read) => result,
         result = &mut writing => Err(result.err().unwrap_or(ConnectionError::Shutdown)),
-        error = conn.killed() => Err(error),
+        error = cut(conn) => Err(error),
         () = stopped(conn) => Ok(()),
     };
+    // From here on nothing is expected of the peer but that it reads.
+    conn.clock.pause();
     // Handlers see their data end.
     drop(incoming);
     conn.gone.0.cancel();
@@ -339,12 +341,12 @@ where
         // What was accepted is still answered.
         tokio::select! {
             result = &mut writing => result?,
-            error = conn.killed() => return Err(error),
+            error = cut(conn) => return Err(error),
             () = conn.answered() => {
                 conn.out.close();
                 tokio::select! {
                     result = &mut writing => result?,
-                    error = conn.killed() => return Err(error),
+                    error = cut(conn) => return Err(error),
                 }
             }
         }
@@ -364,6 +366,14 @@ async fn drain(io: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
         consume_budget().await;
     }
     Ok(())
+}
+
+/// Waits until the connection is to end for a reason of this end's.
+async fn cut(conn: &Conn) -> ConnectionError {
+    tokio::select! {
+        error = conn.killed() => error,
+        limit = conn.overdue() => ConnectionError::Limit(limit),
+    }
 }
 
 /// Waits until the server stops and everything is answered.

@@ -217,21 +217,15 @@ async fn sweep(shared: Arc<Shared>) {
     loop {
         sleep(tick).await;
         let now = shared.now();
-        let mut over = Vec::new();
-        {
-            let mut registry = lock(&shared.registry);
-            if registry.connections.is_empty() {
-                registry.is_swept = false;
-                return;
-            }
-            for conn in registry.connections.values() {
-                if let Some(limit) = conn.check(now) {
-                    over.push((Arc::clone(conn), limit));
-                }
-            }
+        let mut registry = lock(&shared.registry);
+        if registry.connections.is_empty() {
+            registry.is_swept = false;
+            return;
         }
-        for (conn, limit) in over {
-            conn.kill(ConnectionError::Limit(limit));
+        for conn in registry.connections.values() {
+            if conn.check(now).is_some() {
+                conn.suspect();
+            }
         }
     }
 }
