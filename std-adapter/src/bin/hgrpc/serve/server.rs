@@ -219,17 +219,22 @@ impl Server {
     /// Ends in order; asked again, at once.
     async fn stop(&self, signals: &mut Signals) {
         let grace = self.settings.grace;
-        let running = self.calls.running();
-        if running > 0 {
-            let calls = counted(running);
-            log::line(format_args!(
-                "ending: {calls} may go on for {}",
-                Shown(grace)
-            ));
-        }
+        let asked_again = async {
+            let running = self.calls.running();
+            if running > 0 {
+                let calls = counted(running);
+                log::line(format_args!(
+                    "ending: {calls} may go on for {}",
+                    Shown(grace)
+                ));
+            }
+            signals.next().await;
+        };
         let shutdown = tokio::select! {
+            // In this order: what is said to have begun has.
+            biased;
             shutdown = self.server.shutdown(grace) => shutdown,
-            () = signals.next() => self.server.shutdown(Duration::ZERO).await,
+            () = asked_again => self.server.shutdown(Duration::ZERO).await,
         };
         self.refusing.shutdown(Duration::ZERO).await;
         let mut cut = Vec::new();
