@@ -174,8 +174,17 @@ impl Response {
         Ok(self.rest().first().copied())
     }
 
-    fn value(&mut self) -> Result<Value, Error> {
+    /// Takes so many bytes of a value, as long as it is not too large.
+    fn gather(&mut self, bytes: &mut Vec<u8>, len: usize) -> Result<(), Error> {
         let most = self.client.0.config.limits.value_size;
+        if len > most.saturating_sub(bytes.len()) {
+            return Err(self.fail(Error::ValueTooLarge));
+        }
+        bytes.extend_from_slice(self.take(len));
+        Ok(())
+    }
+
+    fn value(&mut self) -> Result<Value, Error> {
         let offset = self.offset;
         let mut bytes = Vec::new();
         let mut scanner = ValueScanner::new();
@@ -183,18 +192,17 @@ impl Response {
             if !self.fill()? {
                 return Err(self.fail(Error::TruncatedResponse));
             }
-            let end = scanner.scan(self.rest());
-            let len = match end {
-                Ok(Some(len)) => len,
-                Ok(None) | Err(_) => self.rest().len(),
+            let end = match scanner.scan(self.rest()) {
+                Ok(Some(len)) => Ok(len),
+                Ok(None) => {
+                    let len = self.rest().len();
+                    self.gather(&mut bytes, len)?;
+                    continue;
+                }
+                Err(error) => Err(error),
             };
-            if len > most.saturating_sub(bytes.len()) {
-                return Err(self.fail(Error::ValueTooLarge));
-            }
-            bytes.extend_from_slice(self.take(len));
-            if end == Ok(None) {
-                continue;
-            }
+            let len = end.unwrap_or(self.rest().len());
+            self.gather(&mut bytes, len)?;
             let malformed = |kind| Error::Malformed { kind, offset };
             return match (end, Value::decode_prefix(&bytes)) {
                 (Ok(_), Ok((value, _))) => Ok(value),

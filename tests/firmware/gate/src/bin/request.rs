@@ -12,8 +12,7 @@ use hgrpc::wire::FrameReader;
 use hgrpc::{Limits, R0005, Streaming};
 use hgrpc_gate::{Port, Store, exit, measure_begin, measure_end, plant};
 
-/// {"args": {"on": true}, "name": "led"} behind its header: 28 bytes in all, 20 of them CBOR; with
-/// four more of a name, the request proper is 24.
+/// {"args": {"on": true}, "name": "led-one"}, 24 bytes, behind its header.
 const REQUEST: &[u8; 32] = b"\x18\0\0\x01\0\x01\x01\x11\xa2Dargs\xa1Bon\xf5DnameGled-one";
 
 /// How often: the first may differ, the others may not.
