@@ -712,6 +712,8 @@ fn frames_are_shown_and_limited() {
     );
     served.expect_log("connected");
     served.expect_log(" -> frame(size=");
+    let is_named = |line: &str| line.starts_with("tcp://") && line.contains(" -> frame(size=");
+    assert!(served.log().lines().any(is_named), "whose frames they are");
     served.expect_log("type=command-request; flags=new)");
     served.expect_log(" <- frame(size=");
     let sent = client.call("digest").bytes(vec![0; 5000]).send();
@@ -734,7 +736,7 @@ fn it_ends_in_order() {
     served.expect_log("ending: 2 calls may go on for 1 s");
     assert_eq!(
         server_error(text(client.call("echo").send())),
-        "the server is being ended"
+        "shutting-down, the server is being ended"
     );
     eventually("it listens no more", || {
         TcpStream::connect(served.socket()).is_err()

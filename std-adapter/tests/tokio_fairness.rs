@@ -87,13 +87,13 @@ async fn wire(revision: Revision, encodes: &[ContentEncoding]) -> Vec<(u16, usiz
         .revision(revision)
         .encodes(encodes)
         .limits(limits)
-        .observer(Arc::new(move |direction, header| {
+        .observer(move |_, direction, header| {
             if direction == Direction::Out {
                 let len = usize::try_from(header.length()).unwrap();
                 let frame = (header.request_id().value(), 8 + len);
                 seen.lock().unwrap().push(frame);
             }
-        }))
+        })
         .build();
     let (here, there) = slow_wire();
     tokio::spawn(async move { server.serve_connection(there, Peer::UNKNOWN).await });

@@ -12,8 +12,8 @@ use hgrpc::Revision;
 use hgrpc_std::blocking::{CallError, Client, Config, Transport};
 use hgrpc_std::encoding::SUPPORTED;
 use hgrpc_std::tokio::{
-    Args, Call, Cbor, Collected, Data, Failure, Gone, Progress, Refusal, Reply, Router, Server,
-    ServerBuilder, ServerLimits, State,
+    Args, Call, Cbor, Collected, Data, Failure, Gone, Peer, Progress, Refusal, Reply, Router,
+    Server, ServerBuilder, ServerLimits, State,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -380,4 +380,39 @@ async fn data_is_a_stream_and_a_reader() {
     });
     assert_eq!(text.await.unwrap(), "[9, 9, 9] 100000");
     server.shutdown(Duration::from_secs(20)).await;
+}
+
+#[tokio::test]
+async fn a_connection_is_known_again_by_its_peer() {
+    let peers = [Arc::new(Peer::UNKNOWN), Arc::new(Peer::UNKNOWN)];
+    let (known, labelled) = (peers.clone(), Arc::new(AtomicUsize::new(0)));
+    let frames = Arc::clone(&labelled);
+    let router = Router::new().command("which", move |call: Call| {
+        let found = known.iter().position(|peer| Arc::ptr_eq(peer, call.peer()));
+        async move { found.map_or_else(|| "none".to_owned(), |number| number.to_string()) }
+    });
+    let server = Server::builder(router)
+        .observer(move |peer, _, _| {
+            let is_labelled = peer.label.is_some();
+            frames.fetch_add(usize::from(is_labelled), Ordering::Relaxed);
+        })
+        .build();
+    for (number, peer) in peers.into_iter().enumerate() {
+        let (here, there) = tokio::io::duplex(1 << 16);
+        let served = server.clone();
+        tokio::spawn(async move { served.serve_connection(there, peer).await });
+        let client = hgrpc_std::tokio::Client::spawn(here, &Config::default());
+        let answer = client.call("which").send().await.unwrap();
+        assert_eq!(answer.read_text(9).await.unwrap(), number.to_string());
+    }
+    assert_eq!(labelled.load(Ordering::Relaxed), 0);
+    let (here, there) = tokio::io::duplex(1 << 16);
+    tokio::spawn(async move {
+        let peer = Peer::labelled("a port");
+        server.serve_connection(there, peer).await
+    });
+    let client = hgrpc_std::tokio::Client::spawn(here, &Config::default());
+    let answer = client.call("which").send().await.unwrap();
+    assert_eq!(answer.read_text(9).await.unwrap(), "none");
+    assert!(labelled.load(Ordering::Relaxed) >= 2, "its frames");
 }

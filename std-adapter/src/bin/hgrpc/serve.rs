@@ -1,35 +1,38 @@
 //! `hgrpc serve`: commands for whoever connects.
 //!
 //! ```text
-//!   main thread   accepts; then waits for the connections that are left
-//!   per connection   1 thread that reads + 1 per running call
-//!   per program      3 more: its input, its output, its exit
-//!   for all          signals, time limits
+//!   main task        accepts; then waits for what is left. Signals
+//!   per connection   a task that reads and writes, and one for each call
+//!   per program      a task more: its input and its output. And a thread: its exit
+//!   for all          a task of the library's: limits of time
 //! ```
 
-mod accept;
 mod builtin;
 mod capabilities;
+mod client;
+mod command;
 mod limit;
 mod log;
-mod peer;
 mod program;
 mod server;
+mod signals;
 
 pub(crate) use program::guard;
 
 use std::io::{self, ErrorKind, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
 use hgrpc::Revision;
-use hgrpc_std::blocking::Config;
-use hgrpc_std::transport::{Address, Listener, Options};
+use hgrpc_std::tokio::ServerLimits;
+use hgrpc_std::tokio::transport::Listener;
+use hgrpc_std::transport::{Address, Options};
+use tokio::runtime::Builder;
 
 use crate::exit::Failure;
 use crate::stray::StrayLines;
 use crate::units;
-use server::Server;
+use server::{Server, Settings};
+use signals::Signals;
 
 const EXAMPLES: &str = "\
 Built-in commands: capabilities says what is offered. echo gives back its argument msg, or the \
@@ -86,8 +89,9 @@ pub(crate) struct Args {
     /// Calls at once on one connection. One more is refused.
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=16_384))]
     calls: u32,
-    /// Close a connection on which nothing runs and nothing comes for so long, or that takes none
-    /// of its answers for so long: 30s, 10m; 0 is never. Default: 10m, never for stdio: and serial ports.
+    /// Close a connection on which nothing runs and nothing comes for so long, that takes none of
+    /// its answers for so long, or a request without its data takes so long to come: 30s, 10m; 0 is
+    /// never. Default: 10m, never for stdio: and serial ports.
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     timeout: Option<Duration>,
     /// How long running calls may go on when the server is ended.
@@ -109,61 +113,92 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let stray = StrayLines::new(|line| log::line(line));
     let mut options = Options::default();
     options.console = Some(stray.console());
-    let listener = address
-        .listen_with(&options)
-        .map_err(|error| match error.kind() {
-            ErrorKind::Unsupported => Failure::BadInput(error.to_string()),
-            _ => Failure::Connection(error.to_string()),
-        })?;
-    let settings = server::Settings {
-        config: config(args),
-        connections: usize::try_from(args.connections).unwrap_or(usize::MAX),
-        timeout: match (args.timeout, &address) {
-            (Some(timeout), _) => Some(timeout).filter(|timeout| !timeout.is_zero()),
-            // They have one peer, who takes nobody's place.
-            (None, Address::Stdio | Address::Serial { .. } | Address::Pty) => None,
-            (None, Address::Linked { line, .. })
-                if matches!(**line, Address::Serial { .. } | Address::Pty) =>
-            {
-                None
-            }
-            (None, _) => Some(Duration::from_secs(600)),
-        },
-        grace: args.grace,
-        is_verbose: args.verbose,
-    };
-    let server = start(settings, programs, &listener)
-        .map_err(|error| Failure::Io(format!("cannot start: {error}")))?;
+    let runtime = Builder::new_multi_thread()
+        .thread_name("hgrpc")
+        .enable_all()
+        .build()
+        .map_err(cannot_start)?;
+    let result = runtime.block_on(serve(args, &address, &options, programs));
+    // Somebody may be reading standard input, or waiting for a port.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(
+    args: &Args,
+    address: &Address,
+    options: &Options,
+    programs: Vec<program::Program>,
+) -> Result<(), Failure> {
+    let listener =
+        address
+            .listen_async_with(options)
+            .await
+            .map_err(|error| match error.kind() {
+                ErrorKind::Unsupported => Failure::BadInput(error.to_string()),
+                _ => Failure::Connection(error.to_string()),
+            })?;
+    let mut signals = Signals::new().map_err(cannot_start)?;
+    let server = Server::new(settings(args, address), programs).map_err(cannot_start)?;
     announce(&listener);
-    accept::run(&server, listener);
-    match (server.finish(), address) {
+    match (server.run(listener, &mut signals).await, address) {
         // It was the only connection, and what became of it is what became of the run.
         (Some(error), Address::Stdio) => Err(Failure::Connection(format!("stdio: {error}"))),
         _ => Ok(()),
     }
 }
 
-/// The server with its own threads and processes.
-fn start(
-    settings: server::Settings,
-    programs: Vec<program::Program>,
-    listener: &Listener,
-) -> io::Result<Arc<Server>> {
-    let signals = server::signals()?;
-    let server = Arc::new(Server::new(settings, programs, listener.handle())?);
-    server::watch_signals(&server, signals)?;
-    server::watch_time(&server)?;
-    Ok(server)
+fn cannot_start(error: io::Error) -> Failure {
+    Failure::Io(format!("cannot start: {error}"))
 }
 
-fn config(args: &Args) -> Config {
-    let mut config = Config::new(args.revision);
-    config.limits.calls = usize::try_from(args.calls).unwrap_or(usize::MAX);
-    if let Some(max_frame) = args.max_frame {
-        config.limits.frame_size = max_frame;
-        config.limits.send_frame_size = max_frame;
+fn settings(args: &Args, address: &Address) -> Settings {
+    let timeout = match (args.timeout, address) {
+        (Some(timeout), _) => Some(timeout).filter(|timeout| !timeout.is_zero()),
+        // They have one peer, who takes nobody's place.
+        (None, Address::Stdio | Address::Serial { .. } | Address::Pty) => None,
+        (None, Address::Linked { line, .. })
+            if matches!(**line, Address::Serial { .. } | Address::Pty) =>
+        {
+            None
+        }
+        (None, _) => Some(Duration::from_secs(600)),
+    };
+    Settings {
+        revision: args.revision,
+        limits: limits(args, timeout),
+        timeout,
+        grace: args.grace,
+        is_verbose: args.verbose,
     }
-    config
+}
+
+fn limits(args: &Args, timeout: Option<Duration>) -> ServerLimits {
+    let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let mut limits = ServerLimits::DEFAULT;
+    let connection = &mut limits.per_connection;
+    connection.calls = count(args.calls);
+    // A program that pauses is no error, and holds up its own client only.
+    connection.stall = None;
+    if let Some(max_frame) = args.max_frame {
+        connection.frame_size = max_frame;
+        connection.send_frame_size = max_frame;
+    }
+    limits.connections = count(args.connections);
+    limits.requests = limits.connections.saturating_mul(connection.calls);
+    limits.shared_bytes = limits.connections.saturating_mul(limits.connection_bytes);
+    // Most serve one machine or one user.
+    limits.peer_connections = limits.connections;
+    limits.peer_accepts = u32::MAX;
+    // Silence before the first frame, and in the middle of one, is silence.
+    limits.first_frame = None;
+    limits.slow_frame = limits.slow_frame.min(timeout);
+    limits.request_time = timeout;
+    // It may come from a person.
+    limits.data_silence = None;
+    limits.not_reading = timeout;
+    limits.idle = timeout;
+    limits
 }
 
 /// One line that says where, for people and for scripts that chose port 0.

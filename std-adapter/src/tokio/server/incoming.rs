@@ -165,8 +165,8 @@ impl Incoming {
     fn frame(&mut self, header: &FrameHeader) {
         let shared = &self.conn.shared;
         count(&shared.counters.frames_in);
-        if let Some(observer) = &shared.config.observer {
-            observer(Direction::In, header);
+        if let Some(observer) = &shared.observer {
+            observer(&self.conn.peer, Direction::In, header);
         }
         let flags = CommandRequestFlags::from(header.flags());
         if header.kind(shared.config.revision) == FrameKind::CommandRequest

@@ -203,8 +203,8 @@ impl JobMaker {
             out.extend_from_slice(slice);
         }
         count(&self.0.shared.counters.frames_out);
-        if let Some(observer) = &self.0.shared.config.observer {
-            observer(Direction::Out, frame.header());
+        if let Some(observer) = &self.0.shared.observer {
+            observer(&self.0.peer, Direction::Out, frame.header());
         }
     }
 

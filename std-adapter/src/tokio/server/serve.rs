@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hgrpc::Revision;
-use hgrpc::wire::RequestId;
+use hgrpc::wire::{FrameHeader, RequestId};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::task::coop::consume_budget;
 use tokio::time::{sleep, timeout};
@@ -16,11 +16,11 @@ use super::conn::Conn;
 use super::incoming::Incoming;
 use super::jobs::JobMaker;
 use super::router::Routes;
-use super::shared::{Authorize, Shared};
+use super::shared::{Authorize, PeerObserver, Shared};
 use super::stats::count;
 use super::{Call, Listener, Peer, Router, ServerLimits, Stats};
 use crate::encoding::ContentEncoding;
-use crate::host::{Config, ConnectionError, ConnectionLimit, Failure, Observer};
+use crate::host::{Config, ConnectionError, ConnectionLimit, Direction, Failure};
 
 /// The first pause after a connection could not be accepted, and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(1)];
@@ -83,6 +83,7 @@ pub struct ServerBuilder {
     config: Config,
     limits: ServerLimits,
     authorize: Option<Authorize>,
+    observer: Option<PeerObserver>,
 }
 
 impl ServerBuilder {
@@ -116,8 +117,11 @@ impl ServerBuilder {
 
     /// Told of each frame of each connection; must not block.
     #[must_use]
-    pub fn observer(mut self, observer: Observer) -> Self {
-        self.config.observer = Some(observer);
+    pub fn observer<F>(mut self, observer: F) -> Self
+    where
+        F: Fn(&Peer, Direction, &FrameHeader) + Send + Sync + 'static,
+    {
+        self.observer = Some(Box::new(observer));
         self
     }
 
@@ -142,6 +146,7 @@ impl ServerBuilder {
             self.config,
             self.limits,
             self.authorize,
+            self.observer,
         ))
     }
 }
@@ -177,6 +182,7 @@ impl Server {
             config: Config::default(),
             limits: ServerLimits::DEFAULT,
             authorize: None,
+            observer: None,
         }
     }
 
@@ -202,7 +208,7 @@ impl Server {
                 Ok((io, peer)) => {
                     [pause, _] = PAUSES;
                     // Refused here, it costs no task.
-                    let Ok(entry) = self.admit(peer) else {
+                    let Ok(entry) = self.admit(peer.into()) else {
                         continue;
                     };
                     tokio::spawn(async move { drop(run(entry, io).await) });
@@ -225,18 +231,23 @@ impl Server {
     /// it.
     ///
     /// Returns when the input has ended and every command has been answered. A client that only
-    /// closes its sending half still gets its answers.
+    /// closes its sending half still gets its answers. Who keeps the peer knows it again in
+    /// [`Call::peer`], by [`Arc::ptr_eq`].
     ///
     /// # Errors
     /// The connection broke, the peer broke the protocol, or a limit was passed.
-    pub async fn serve_connection<Io>(&self, io: Io, peer: Peer) -> Result<(), ConnectionError>
+    pub async fn serve_connection<Io>(
+        &self,
+        io: Io,
+        peer: impl Into<Arc<Peer>>,
+    ) -> Result<(), ConnectionError>
     where
         Io: AsyncRead + AsyncWrite + Send + 'static,
     {
-        run(self.admit(peer)?, io).await
+        run(self.admit(peer.into())?, io).await
     }
 
-    fn admit(&self, peer: Peer) -> Result<super::shared::Entry, ConnectionError> {
+    fn admit(&self, peer: Arc<Peer>) -> Result<super::shared::Entry, ConnectionError> {
         self.0.admit(peer).inspect_err(|error| {
             if let ConnectionError::Limit(limit) = error {
                 self.0.counters.closed(*limit);

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hgrpc::wire::FrameHeader;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -19,12 +20,15 @@ use super::router::Routes;
 use super::stats::{Counters, count};
 use super::{Call, Peer, Refusal, ServerLimits};
 use crate::host::sync::lock;
-use crate::host::{Config, ConnectionError, ConnectionLimit, Failure};
+use crate::host::{Config, ConnectionError, ConnectionLimit, Direction, Failure};
 
 type Allowed = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
 /// Says whether a command may be run.
 pub(super) type Authorize = Box<dyn Fn(Call) -> Allowed + Send + Sync>;
+
+/// Told of frames.
+pub(super) type PeerObserver = Box<dyn Fn(&Peer, Direction, &FrameHeader) + Send + Sync>;
 
 pub(super) struct Shared {
     pub(super) routes: Routes,
@@ -32,6 +36,7 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) limits: ServerLimits,
     pub(super) authorize: Option<Authorize>,
+    pub(super) observer: Option<PeerObserver>,
     pub(super) counters: Counters,
     pub(super) pool: Arc<Pool>,
     /// No connection is taken any more, nor a request.
@@ -73,6 +78,7 @@ impl Shared {
         mut config: Config,
         limits: ServerLimits,
         authorize: Option<Authorize>,
+        observer: Option<PeerObserver>,
     ) -> Arc<Self> {
         let limits = limits.checked();
         config.limits = limits.per_connection;
@@ -81,6 +87,7 @@ impl Shared {
             config,
             limits,
             authorize,
+            observer,
             counters: Counters::default(),
             pool: Pool::new(limits.shared_bytes),
             stopping: CancellationToken::new(),
@@ -113,6 +120,9 @@ impl Shared {
             Refusal::DataTooLarge => {
                 Failure::server(format_args!("{refusal}, limit {}", self.limits.collected))
             }
+            Refusal::ShuttingDown => {
+                Failure::server(format_args!("{refusal}, the server is being ended"))
+            }
             _ => Failure::server(refusal),
         }
     }
@@ -124,7 +134,7 @@ impl Shared {
     }
 
     /// Lets a connection in, or says over which limit it is.
-    pub(super) fn admit(self: &Arc<Self>, peer: Peer) -> Result<Entry, ConnectionError> {
+    pub(super) fn admit(self: &Arc<Self>, peer: Arc<Peer>) -> Result<Entry, ConnectionError> {
         let full = |limit| Err(ConnectionError::Limit(limit));
         if self.stopping.is_cancelled() {
             return Err(ConnectionError::Shutdown);
@@ -154,8 +164,7 @@ impl Shared {
             return full(ConnectionLimit::PeerFull);
         }
         // One stream can always be opened on a fresh server.
-        let conn =
-            Conn::new(Arc::clone(self), Arc::new(peer)).map_err(|_| ConnectionError::Shutdown)?;
+        let conn = Conn::new(Arc::clone(self), peer).map_err(|_| ConnectionError::Shutdown)?;
         visits.open += 1;
         let number = registry.next;
         registry.next += 1;

@@ -1,36 +1,51 @@
 //! The commands that are always offered, to try things out with.
 
-use std::io::{self, BufRead, Write};
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hgrpc::cbor::Value;
-use hgrpc_std::blocking::{Call, Failure, Gone, Progress, Reply, Side};
+use hgrpc_std::tokio::{Call, Data, Failure, Progress, Reply, Side};
 use sha2::{Digest, Sha256};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
+use tokio::time::sleep as pause_for;
 
 use super::capabilities::Arg;
-use super::peer::Peer;
-use super::server::{Command, Commands};
+use super::client;
+use super::command::{Answer, Command, Commands};
 
-/// How often a client that has closed its sending half is asked whether it is still there.
-const PROBE: Duration = Duration::from_millis(250);
-
-type Run = fn(&mut Call, &mut Reply) -> Result<(), Failure>;
-
-struct Builtin {
-    args: &'static [(&'static str, Arg)],
-    run: Run,
+/// A command that is always offered.
+#[derive(Clone, Copy, Debug)]
+enum Builtin {
+    Count,
+    Digest,
+    Echo,
+    Sleep,
 }
 
 impl Command for Builtin {
-    fn run(&self, _: &Peer, call: &mut Call, reply: &mut Reply) -> Result<(), Failure> {
-        known_only(call, self.args)?;
-        (self.run)(call, reply)
+    fn run(self: Arc<Self>, call: Call, data: Data, mut reply: Reply) -> Answer {
+        Box::pin(async move {
+            known_only(&call, &self.args())?;
+            match *self {
+                Self::Count => count(&call, data, &mut reply).await,
+                Self::Digest => digest(data, &mut reply).await,
+                Self::Echo => echo(&call, data, &mut reply).await,
+                Self::Sleep => sleep(&call, data, reply.side()).await,
+            }?;
+            Ok(reply)
+        })
     }
 
     fn args(&self) -> Vec<(&'static str, Arg)> {
-        self.args.to_vec()
+        match self {
+            Self::Count => vec![
+                ("delay-ms", Arg::int(DELAY_DEFAULT)),
+                ("to", Arg::int(TO_DEFAULT)),
+            ],
+            Self::Digest => Vec::new(),
+            Self::Echo => vec![("msg", Arg::optional("any"))],
+            Self::Sleep => vec![("ms", Arg::int(SLEEP_DEFAULT))],
+        }
     }
 }
 
@@ -51,56 +66,51 @@ pub(super) fn known_only(call: &Call, known: &[(&'static str, Arg)]) -> Result<(
     Ok(())
 }
 
-const ECHO: &[(&str, Arg)] = &[("msg", Arg::optional("any"))];
-const COUNT: &[(&str, Arg)] = &[
-    ("delay-ms", Arg::int(DELAY_DEFAULT)),
-    ("to", Arg::int(TO_DEFAULT)),
-];
-const SLEEP: &[(&str, Arg)] = &[("ms", Arg::int(SLEEP_DEFAULT))];
-
 pub(super) fn all() -> Commands {
     let builtins = [
-        ("count", COUNT, count as Run),
-        ("digest", &[], digest),
-        ("echo", ECHO, echo),
-        ("sleep", SLEEP, sleep),
+        ("count", Builtin::Count),
+        ("digest", Builtin::Digest),
+        ("echo", Builtin::Echo),
+        ("sleep", Builtin::Sleep),
     ];
-    let command = |(name, args, run): (&str, _, _)| -> (String, Arc<dyn Command>) {
-        (name.to_owned(), Arc::new(Builtin { args, run }))
+    let command = |(name, builtin): (&str, Builtin)| -> (String, Arc<dyn Command>) {
+        (name.to_owned(), Arc::new(builtin))
     };
     builtins.into_iter().map(command).collect()
 }
 
 /// Gives back `msg`, whatever value it is; without it, the data as it arrives.
-fn echo(call: &mut Call, reply: &mut Reply) -> Result<(), Failure> {
+async fn echo(call: &Call, mut data: Data, reply: &mut Reply) -> Result<(), Failure> {
     let args = call.args();
     let Some(msg) = args.find(b"msg") else {
-        io::copy(call, reply)?;
+        tokio::io::copy_buf(&mut data, reply).await?;
         return Ok(());
     };
     match msg.as_bytes() {
-        Some(bytes) => bytes
-            .chunks()
-            .try_for_each(|chunk| reply.write_all(chunk))?,
-        None => reply.cbor(msg.as_cbor())?,
+        Some(bytes) => {
+            for chunk in bytes.chunks() {
+                reply.write_all(chunk).await?;
+            }
+        }
+        None => reply.cbor(msg.as_cbor()).await?,
     }
     Ok(())
 }
 
 /// The data's SHA-256 in hex digits.
-fn digest(call: &mut Call, reply: &mut Reply) -> Result<(), Failure> {
+async fn digest(mut data: Data, reply: &mut Reply) -> Result<(), Failure> {
     let mut hasher = Sha256::new();
     loop {
-        let bytes = call.fill_buf()?;
+        let bytes = data.fill_buf().await?;
         if bytes.is_empty() {
             break;
         }
         hasher.update(bytes);
         let len = bytes.len();
-        call.consume(len);
+        data.consume(len);
     }
     let hex = base16ct::lower::encode_string(&hasher.finalize());
-    reply.write_all(hex.as_bytes())?;
+    reply.write_all(hex.as_bytes()).await?;
     Ok(())
 }
 
@@ -112,32 +122,40 @@ const SLEEP_DEFAULT: u64 = 1000;
 const MOST_MS: u64 = 3_600_000;
 
 /// Counts to `to`, with progress at each number and text at both ends; gives the number.
-fn count(call: &mut Call, reply: &mut Reply) -> Result<(), Failure> {
+async fn count(call: &Call, data: Data, reply: &mut Reply) -> Result<(), Failure> {
     let to = number(call, "to", TO_DEFAULT, TO_MOST)?;
     let delay = Duration::from_millis(number(call, "delay-ms", DELAY_DEFAULT, MOST_MS)?);
-    drop(call.take_data());
+    drop(data);
     let side = reply.side();
-    side.labelled(format!("counting to {to}\n"), &["ui.status"])?;
-    for pos in 1..=to {
-        if !pause(call.gone(), &side, delay) {
-            return Err(Failure::server("the client has gone"));
+    let counting = async {
+        side.labelled(format!("counting to {to}\n"), &["ui.status"])
+            .await?;
+        for pos in 1..=to {
+            if !delay.is_zero() {
+                pause_for(delay).await;
+            }
+            let pos = i64::try_from(pos).unwrap_or(i64::MAX);
+            side.progress(&Progress::new("count", pos, to)).await?;
         }
-        let pos = i64::try_from(pos).unwrap_or(i64::MAX);
-        side.progress(&Progress::new("count", pos, to))?;
-    }
-    side.progress(&Progress::new("count", -1, to))?;
-    side.labelled("done\n", &["ui.status"])?;
-    reply.value(&to)?;
+        side.progress(&Progress::new("count", -1, to)).await?;
+        side.labelled("done\n", &["ui.status"]).await?;
+        Ok(())
+    };
+    tokio::select! {
+        counted = counting => counted,
+        () = client::left(call.gone(), &side) => Err(client::has_gone()),
+    }?;
+    reply.value(&to).await?;
     Ok(())
 }
 
 /// Waits for `ms` milliseconds; gives nothing.
-fn sleep(call: &mut Call, reply: &mut Reply) -> Result<(), Failure> {
+async fn sleep(call: &Call, data: Data, side: Side) -> Result<(), Failure> {
     let ms = number(call, "ms", SLEEP_DEFAULT, MOST_MS)?;
-    drop(call.take_data());
-    match pause(call.gone(), &reply.side(), Duration::from_millis(ms)) {
-        true => Ok(()),
-        false => Err(Failure::server("the client has gone")),
+    drop(data);
+    tokio::select! {
+        () = pause_for(Duration::from_millis(ms)) => Ok(()),
+        () = client::left(call.gone(), &side) => Err(client::has_gone()),
     }
 }
 
@@ -160,29 +178,4 @@ fn number(call: &Call, key: &str, default: u64, most: u64) -> Result<u64, Failur
                 "argument `{key}` is not a number up to {most}"
             ))
         })
-}
-
-/// Waits; `false` if the client goes away meanwhile.
-fn pause(gone: &Gone, side: &Side, duration: Duration) -> bool {
-    let end = Instant::now() + duration;
-    if !gone.wait_timeout(duration) {
-        return true;
-    }
-    // It has closed its sending half at least.
-    while is_there(side) {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return true;
-        }
-        thread::sleep(left.min(PROBE));
-    }
-    false
-}
-
-/// Asks a client that has closed its sending half, or whose data waits, whether it is still there.
-///
-/// A text output without text is shown by nobody; sending it fails where nobody is, over TCP at the
-/// second time. A client that takes no text is not there once its input has ended.
-pub(super) fn is_there(side: &Side) -> bool {
-    side.is_taken() && side.atoms(&[]).is_ok()
 }

@@ -1,12 +1,14 @@
 //! The command `capabilities`: what is offered, in the form of http-v2.md, 5.2, and the limits.
 
+use std::sync::Arc;
+
 use hgrpc::Revision;
-use hgrpc_std::blocking::{Call, Failure, Reply};
+use hgrpc_std::tokio::{Call, Data, Reply};
 use hgrpc_std::value::Value;
 
+use super::command::{Answer, Command, Commands};
 use super::limit::Limit;
-use super::peer::Peer;
-use super::server::{Command, Commands, Settings};
+use super::server::Settings;
 
 /// What is said of an argument.
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +57,8 @@ impl Capabilities {
         if !commands.contains_key("capabilities") {
             described.push(entry("capabilities", describe(&Self(Vec::new()))));
         }
-        let revision = settings.config.revision;
-        let limits = &settings.config.limits;
+        let revision = settings.revision;
+        let limits = &settings.limits.per_connection;
         let map = Value::Map(vec![
             entry("commands", Value::Map(described)),
             entry(
@@ -72,7 +74,7 @@ impl Capabilities {
                 "limits",
                 Value::Map(vec![
                     entry("calls", count(limits.calls)),
-                    entry("connections", count(settings.connections)),
+                    entry("connections", count(settings.limits.connections)),
                     entry("frame-size", u64::from(limits.frame_size).into()),
                     entry("request-size", u64::from(limits.request_size).into()),
                 ]),
@@ -83,9 +85,12 @@ impl Capabilities {
 }
 
 impl Command for Capabilities {
-    fn run(&self, _: &Peer, call: &mut Call, reply: &mut Reply) -> Result<(), Failure> {
-        super::builtin::known_only(call, &[])?;
-        Ok(reply.cbor(&self.0)?)
+    fn run(self: Arc<Self>, call: Call, _data: Data, mut reply: Reply) -> Answer {
+        Box::pin(async move {
+            super::builtin::known_only(&call, &[])?;
+            reply.cbor(&self.0).await?;
+            Ok(reply)
+        })
     }
 
     fn args(&self) -> Vec<(&'static str, Arg)> {

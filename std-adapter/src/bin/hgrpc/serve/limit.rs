@@ -16,7 +16,7 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    /// A process and four threads each; enough for a machine's cores, few enough for its memory.
+    /// A process and a thread each; enough for a machine's cores, few enough for its memory.
     /// An hour is for programs that hang: one that nobody waits for ends with its client anyway.
     /// Output streams at the client's pace and is nowhere kept, so it needs no limit.
     pub(super) const DEFAULT: Self = Self {

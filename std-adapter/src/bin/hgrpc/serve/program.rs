@@ -5,8 +5,8 @@
 //!   response       ◀── [output] ◀── standard output │ the program,
 //!   text output    ◀──    "     ◀── error output    │ a process group of its own
 //!   progress       ◀──    "     ◀── descriptor 3    ┘
-//!                      [exit]   waits for its end
-//!   the call's thread: time limits, ends the group, reaps
+//!   the call's task     all of these; time limits, ends the group, reaps
+//!   a thread            waits for its end: nothing else does that without reaping it
 //! ```
 
 mod environment;
@@ -24,12 +24,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use hgrpc_std::blocking::{Call, Failure, Reply};
+use hgrpc_std::tokio::{Call, Data, Failure, Reply};
+use tokio::sync::watch::Sender;
+use tokio_util::sync::CancellationToken;
 
 use super::capabilities::Arg;
+use super::command::{Answer, Command};
 use super::limit::Limit;
-use super::peer::Peer;
-use super::server::Command;
 use guard::Guard;
 use slots::Slots;
 
@@ -93,6 +94,8 @@ fn program(text: &str, limit: Limit) -> Result<Program, String> {
 /// What all programs share.
 struct Common {
     guard: Guard,
+    /// Calls that run listen to it.
+    busy: Arc<Sender<()>>,
 }
 
 /// A program that can be called.
@@ -107,12 +110,16 @@ pub(super) struct Programs;
 
 impl Programs {
     /// Makes them ready: nothing is started where there are none.
-    pub(super) fn start(programs: Vec<Program>) -> io::Result<Vec<(String, Arc<dyn Command>)>> {
+    pub(super) fn start(
+        programs: Vec<Program>,
+        busy: &Arc<Sender<()>>,
+    ) -> io::Result<Vec<(String, Arc<dyn Command>)>> {
         if programs.is_empty() {
             return Ok(Vec::new());
         }
         let common = Arc::new(Common {
             guard: Guard::start()?,
+            busy: Arc::clone(busy),
         });
         let offer = |program: Program| -> (String, Arc<dyn Command>) {
             let offered = Offered {
@@ -127,15 +134,28 @@ impl Programs {
 }
 
 impl Command for Offered {
-    fn run(&self, peer: &Peer, call: &mut Call, reply: &mut Reply) -> Result<(), Failure> {
-        let Program { name, limit, .. } = &self.program;
-        let Some(_slot) = self.slots.take() else {
-            return Err(Failure::server(format_args!(
-                "too many calls of {name} at once, limit {}",
-                limit.running
-            )));
-        };
-        run::run(&self.program, &self.common.guard, peer, call, reply)
+    fn run(self: Arc<Self>, call: Call, data: Data, reply: Reply) -> Answer {
+        Box::pin(async move {
+            let abandoned = CancellationToken::new();
+            let _guard = abandoned.clone().drop_guard();
+            // A task of its own: the program is ended in order where the connection's end drops
+            // what waits for it here.
+            let running = tokio::spawn(async move {
+                let Common { guard, busy } = &*self.common;
+                let _busy = busy.subscribe();
+                let Program { name, limit, .. } = &self.program;
+                let Some(_slot) = self.slots.take() else {
+                    return Err(Failure::server(format_args!(
+                        "too many calls of {name} at once, limit {}",
+                        limit.running
+                    )));
+                };
+                run::run(&self.program, guard, &call, data, reply, &abandoned).await
+            });
+            running
+                .await
+                .map_err(|_| Failure::server("the command panicked"))?
+        })
     }
 
     fn args(&self) -> Vec<(&'static str, Arg)> {

@@ -1,215 +1,226 @@
-//! What all connections share: the commands, the places, the end.
+//! The server: its connections, from where they come in to what is said of their ends.
 
-use std::collections::BTreeMap;
-use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::fmt;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use hgrpc_std::blocking::{Call, Config, Failure, Reply};
-use hgrpc_std::transport::ListenerHandle;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use hgrpc::Revision;
+use hgrpc::wire::FrameHeader;
+use hgrpc_std::tokio::transport::{Connection, Listener};
+use hgrpc_std::tokio::{
+    Call, ConnectionError, ConnectionLimit, Direction, Failure, Peer, Router, ServerLimits,
+};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
 
-use super::limit::Limit;
-use super::peer::Peer;
+use super::command::{Calls, router};
 use super::program::{Program, Programs};
+use super::signals::Signals;
 use super::{builtin, capabilities, log};
 use crate::units::Shown;
 
-/// How long the threads of connections that were cut may take. Programs get a second to end.
+/// How long to wait where the operating system cannot accept: mostly too many open files.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long what is left may take when all connections were cut. Programs get a second to end.
 const AFTER_CUT: Duration = Duration::from_secs(3);
 
-/// How often time limits are looked at.
-const TICK: Duration = Duration::from_millis(250);
-
-/// What the command line says.
-#[derive(Debug)]
-pub(super) struct Settings {
-    pub(super) config: Config,
-    pub(super) connections: usize,
-    pub(super) timeout: Option<Duration>,
-    pub(super) grace: Duration,
-    pub(super) is_verbose: bool,
-}
-
-/// Something that clients can call.
-pub(super) trait Command: Send + Sync {
-    /// Runs it.
-    fn run(&self, peer: &Peer, call: &mut Call, reply: &mut Reply) -> Result<(), Failure>;
-
-    /// Its arguments, as `capabilities` shows them.
-    fn args(&self) -> Vec<(&'static str, capabilities::Arg)>;
-
-    /// Its limits; none where it needs none.
-    fn limit(&self) -> Option<Limit> {
-        None
-    }
-}
-
-pub(super) type Commands = BTreeMap<String, Arc<dyn Command>>;
-
-pub(super) struct Server {
-    pub(super) settings: Settings,
-    pub(super) commands: Commands,
-    state: Mutex<State>,
-    changed: Condvar,
-    is_stopping: AtomicBool,
-    listener: ListenerHandle,
-}
-
-#[derive(Default)]
-struct State {
-    peers: BTreeMap<u64, Arc<Peer>>,
-    next: u64,
-    /// When calls that still run are cut.
-    deadline: Option<Instant>,
-    /// What went wrong with the connection that ended last.
-    error: Option<String>,
-}
-
-/// Whether a connection can be served.
-pub(super) enum Place {
-    /// It has a place, by this number.
-    Free(u64, Arc<Peer>),
-    /// All are taken; it can be told so.
-    Refused(u64, Arc<Peer>),
-    /// Too many are being told so.
-    None,
-}
+/// How long the last packets of a link may take.
+const LAST_PACKETS: Duration = Duration::from_secs(1);
 
 /// How many connections are told at once that they were one too many, and for how long each.
 const REFUSED: usize = 16;
 const REFUSED_FOR: Duration = Duration::from_secs(5);
 
-/// A call that runs; dropped, it has ended.
-pub(super) struct Running<'a> {
-    server: &'a Server,
-    peer: &'a Peer,
-    number: u64,
+/// What the command line says.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) revision: Revision,
+    pub(super) limits: ServerLimits,
+    pub(super) timeout: Option<Duration>,
+    pub(super) grace: Duration,
+    pub(super) is_verbose: bool,
 }
 
-impl Running<'_> {
-    /// Only the end of the answer is left to be sent. A client that has it may go, and the server
-    /// be ended, before this thread comes to drop this: nothing is cut then.
-    pub(super) fn answer(&self) {
-        if let Some(name) = self.peer.calls().get_mut(&self.number) {
-            *name = None;
-        }
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        let mut calls = self.peer.calls();
-        calls.remove(&self.number);
-        let is_last = calls.is_empty();
-        drop(calls);
-        self.peer.touch();
-        if is_last && self.server.is_stopping() {
-            self.peer.close("");
-        }
-    }
+pub(super) struct Server {
+    settings: Settings,
+    calls: Arc<Calls>,
+    server: hgrpc_std::tokio::Server,
+    /// Tells connections that they were one too many.
+    refusing: hgrpc_std::tokio::Server,
+    places: Arc<Semaphore>,
+    refused_places: Arc<Semaphore>,
+    /// What still has something to do listens to it: connections and programs.
+    busy: Arc<watch::Sender<()>>,
+    /// What went wrong with the connection that ended last.
+    error: Mutex<Option<String>>,
 }
 
 impl Server {
-    pub(super) fn new(
-        settings: Settings,
-        programs: Vec<Program>,
-        listener: ListenerHandle,
-    ) -> io::Result<Self> {
+    pub(super) fn new(settings: Settings, programs: Vec<Program>) -> std::io::Result<Arc<Self>> {
+        let busy = Arc::new(watch::Sender::new(()));
         let mut commands = builtin::all();
-        let programs = Programs::start(programs)?;
-        for (name, command) in programs {
+        for (name, command) in Programs::start(programs, &busy)? {
             commands.insert(name, command);
         }
         let capabilities = capabilities::Capabilities::new(&settings, &commands);
         commands
             .entry("capabilities".to_owned())
             .or_insert_with(|| Arc::new(capabilities));
-        Ok(Self {
+        let calls = Arc::default();
+        let mut server = hgrpc_std::tokio::Server::builder(router(&commands, &calls))
+            .revision(settings.revision)
+            .limits(settings.limits);
+        if settings.is_verbose {
+            let revision = settings.revision;
+            server = server.observer(move |peer, direction, header| {
+                show(peer, direction, header, revision);
+            });
+        }
+        let too_many = too_many(&settings);
+        let refuse = move |_: Call| {
+            let refused = Err::<(), _>(Failure::server(&too_many));
+            async move { refused }
+        };
+        let mut limits = settings.limits;
+        limits.per_connection.calls = 1;
+        let refusing = hgrpc_std::tokio::Server::builder(Router::new().fallback(refuse))
+            .revision(settings.revision)
+            .limits(limits)
+            .build();
+        Ok(Arc::new(Self {
+            places: Arc::new(Semaphore::new(settings.limits.connections)),
+            refused_places: Arc::new(Semaphore::new(REFUSED)),
+            server: server.build(),
+            refusing,
             settings,
-            commands,
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            is_stopping: AtomicBool::new(false),
-            listener,
-        })
+            calls,
+            busy,
+            error: Mutex::default(),
+        }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.is_stopping.load(Ordering::SeqCst)
-    }
-
-    /// A place for a connection.
-    pub(super) fn enter(&self, make: impl FnOnce(Option<Instant>) -> Peer) -> Place {
-        let mut state = self.state();
-        let is_refused = |peer: &&Arc<Peer>| peer.refused_until.is_some();
-        let refused = state.peers.values().filter(is_refused).count();
-        let is_full = state.peers.len() - refused >= self.settings.connections;
-        if is_full && refused >= REFUSED {
-            return Place::None;
+    /// Serves until no connection can come any more, or until it is asked to end; what went wrong
+    /// with the last connection.
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        listener: Listener,
+        signals: &mut Signals,
+    ) -> Option<String> {
+        tokio::select! {
+            () = async {
+                self.accept(&listener).await;
+                self.busy.closed().await;
+            } => {}
+            () = signals.next() => {
+                drop(listener);
+                self.stop(signals).await;
+                // Without it nothing is lost: programs are ended by their guard.
+                let _ = timeout(AFTER_CUT, self.busy.closed()).await;
+            }
         }
-        let peer = Arc::new(make(is_full.then(|| Instant::now() + REFUSED_FOR)));
-        let number = state.next;
-        state.next += 1;
-        state.peers.insert(number, Arc::clone(&peer));
-        if is_full {
-            Place::Refused(number, peer)
-        } else {
-            Place::Free(number, peer)
+        let mut error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        error.take()
+    }
+
+    /// Accepts connections as long as there are any.
+    async fn accept(self: &Arc<Self>, listener: &Listener) {
+        loop {
+            match listener.accept().await {
+                Ok(Some(connection)) => self.take(connection),
+                Ok(None) => return,
+                Err(error) => {
+                    log::line(error);
+                    sleep(PAUSE).await;
+                }
+            }
         }
     }
 
-    /// A connection has ended.
-    pub(super) fn leave(&self, number: u64, error: Option<String>) {
-        let mut state = self.state();
-        state.peers.remove(&number);
-        state.error = error;
-        drop(state);
-        self.changed.notify_all();
+    /// Gives a connection a task of its own, if there is a place for it.
+    fn take(self: &Arc<Self>, connection: Connection) {
+        let (server, busy) = (Arc::clone(self), self.busy.subscribe());
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            tokio::spawn(async move {
+                let error = server.serve(connection).await;
+                *server.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+                drop((place, busy));
+            });
+            return;
+        }
+        log::about(connection.name(), too_many(&self.settings));
+        if let Ok(place) = Arc::clone(&self.refused_places).try_acquire_owned() {
+            tokio::spawn(async move {
+                // It is told with its first call, which is when it listens.
+                let (name, peer) = (connection.name().to_owned(), connection.peer());
+                let refusing = server.refusing.serve_connection(connection, peer);
+                if timeout(REFUSED_FOR, refusing).await.is_err() {
+                    log::about(&name, "it did not go");
+                }
+                drop((place, busy));
+            });
+        }
     }
 
-    /// A call begins.
-    pub(super) fn begin<'a>(
-        &'a self,
-        peer: &'a Peer,
-        command: &str,
-    ) -> Result<Running<'a>, Failure> {
-        let number = peer.next_call();
-        let mut calls = peer.calls();
-        if self.is_stopping() {
-            return Err(Failure::server("the server is being ended"));
+    /// Serves a connection until its end; what went wrong.
+    async fn serve(&self, connection: Connection) -> Option<String> {
+        let (name, left) = (connection.name().to_owned(), connection.left());
+        let peer = Arc::new(connection.peer());
+        let say = |message: &dyn fmt::Display| {
+            if self.settings.is_verbose {
+                log::about(&name, message);
+            }
+        };
+        say(&"connected");
+        self.calls.enter(&peer);
+        let served = self.server.serve_connection(connection, Arc::clone(&peer));
+        let result = served.await;
+        let cut = self.calls.leave(&peer);
+        let error = match result {
+            // What it is told of writing that failed says nothing of the client's end.
+            Ok(())
+            | Err(
+                ConnectionError::Closed | ConnectionError::Shutdown | ConnectionError::Write(_),
+            ) => {
+                say(&"disconnected");
+                None
+            }
+            // With a link this is how clients go, too.
+            Err(ConnectionError::Link(error)) if cut == 0 => {
+                say(&format_args!("disconnected ({error})"));
+                None
+            }
+            // That is said of all that were cut.
+            Err(ConnectionError::Limit(ConnectionLimit::Deadline)) => None,
+            Err(ConnectionError::Limit(limit)) => Some(self.closed(limit)),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(error) = &error
+            // On standard input and output it is the end of the run, which says it.
+            && name != "stdio:"
+        {
+            log::about(&name, error);
         }
-        calls.insert(number, Some(command.to_owned()));
-        Ok(Running {
-            server: self,
-            peer,
-            number,
-        })
+        let _ = timeout(LAST_PACKETS, left.wait()).await;
+        error
+    }
+
+    /// Why this end has closed a connection.
+    fn closed(&self, limit: ConnectionLimit) -> String {
+        let time = Shown(self.settings.timeout.unwrap_or_default());
+        match limit {
+            ConnectionLimit::Idle => format!("closed: nothing came for {time}"),
+            ConnectionLimit::NotReading => format!("closed: it took no answer for {time}"),
+            limit => format!("closed: {limit}"),
+        }
     }
 
     /// Ends in order; asked again, at once.
-    fn stop(&self) {
-        let is_first = !self.is_stopping.swap(true, Ordering::SeqCst);
-        self.listener.close();
-        let mut state = self.state();
-        let mut running = 0;
-        for peer in state.peers.values() {
-            let calls = peer.calls();
-            running += calls.values().flatten().count();
-            if calls.is_empty() {
-                peer.close("");
-            }
-        }
-        if is_first {
-            let grace = self.settings.grace;
-            state.deadline = Some(Instant::now() + grace);
+    async fn stop(&self, signals: &mut Signals) {
+        let grace = self.settings.grace;
+        let asked_again = async {
+            let running = self.calls.running();
             if running > 0 {
                 let calls = counted(running);
                 log::line(format_args!(
@@ -217,22 +228,20 @@ impl Server {
                     Shown(grace)
                 ));
             }
-        } else {
-            state.deadline = Some(Instant::now());
-        }
-        drop(state);
-        self.changed.notify_all();
-    }
-
-    /// Waits for the connections that are left, and cuts those that do not end in time; what went
-    /// wrong with the last.
-    pub(super) fn finish(&self) -> Option<String> {
-        let mut state = self.wait(self.state(), |state| state.deadline);
-        let left: Vec<Arc<Peer>> = state.peers.values().cloned().collect();
+            signals.next().await;
+        };
+        let shutdown = tokio::select! {
+            // In this order: what is said to have begun has.
+            biased;
+            shutdown = self.server.shutdown(grace) => shutdown,
+            () = asked_again => self.server.shutdown(Duration::ZERO).await,
+        };
+        self.refusing.shutdown(Duration::ZERO).await;
         let mut cut = Vec::new();
-        for peer in &left {
-            for call in peer.calls().values().flatten() {
-                cut.push(format!("{call} of {}", peer.name));
+        for connection in &shutdown.cut {
+            for (_, command) in &connection.commands {
+                let command = String::from_utf8_lossy(command);
+                cut.push(format!("{command} of {}", connection.peer));
             }
         }
         if !cut.is_empty() {
@@ -241,42 +250,6 @@ impl Server {
                 counted(cut.len()),
                 cut.join(", ")
             ));
-        }
-        drop(state);
-        for peer in &left {
-            peer.close("");
-        }
-        let end = Instant::now() + AFTER_CUT;
-        state = self.wait(self.state(), |_| Some(end));
-        state.error.take()
-    }
-
-    /// Waits until no connection is left, or the deadline has passed.
-    fn wait<'a>(
-        &self,
-        mut state: MutexGuard<'a, State>,
-        deadline: impl Fn(&State) -> Option<Instant>,
-    ) -> MutexGuard<'a, State> {
-        loop {
-            let left = match deadline(&state) {
-                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-                None => Duration::MAX,
-            };
-            if state.peers.is_empty() || left.is_zero() {
-                return state;
-            }
-            state = match left {
-                Duration::MAX => self
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-                left => {
-                    self.changed
-                        .wait_timeout(state, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-            };
         }
     }
 }
@@ -288,33 +261,19 @@ fn counted(calls: usize) -> String {
     }
 }
 
-/// What asks the server to end, from here on: before it, nothing has to be ended in order.
-pub(super) fn signals() -> io::Result<Signals> {
-    Signals::new([SIGINT, SIGTERM])
+fn too_many(settings: &Settings) -> String {
+    format!(
+        "too many connections, limit {}",
+        settings.limits.connections
+    )
 }
 
-/// Ends the server when it is asked to, as Ctrl-C does.
-pub(super) fn watch_signals(server: &Arc<Server>, mut signals: Signals) -> io::Result<()> {
-    let server = Arc::clone(server);
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || signals.forever().for_each(|_| server.stop()))
-        .map(drop)
-}
-
-/// Closes connections whose time is up.
-pub(super) fn watch_time(server: &Arc<Server>) -> io::Result<()> {
-    let server = Arc::clone(server);
-    thread::Builder::new()
-        .name("time".into())
-        .spawn(move || {
-            loop {
-                thread::sleep(TICK);
-                let peers: Vec<Arc<Peer>> = server.state().peers.values().cloned().collect();
-                for peer in peers {
-                    peer.close_if_idle(server.settings.timeout);
-                }
-            }
-        })
-        .map(drop)
+/// Shows a frame (framing.md, "Showing a frame to people").
+fn show(peer: &Peer, direction: Direction, header: &FrameHeader, revision: Revision) {
+    let arrow = match direction {
+        Direction::In => "->",
+        Direction::Out => "<-",
+    };
+    let line = format!("{peer} {arrow} {}\n", header.display(revision));
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }

@@ -50,6 +50,16 @@ impl<'a> Group<'a> {
     }
 }
 
+impl Drop for Group<'_> {
+    fn drop(&mut self) {
+        // Not reaped: whoever runs it was dropped itself.
+        if let Some(guarded) = self.guarded.take() {
+            self.kill();
+            drop(guarded);
+        }
+    }
+}
+
 /// Waits for a program's end; it is not reaped.
 pub(super) fn wait_exited(id: Pid) {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;

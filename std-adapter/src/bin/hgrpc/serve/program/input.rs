@@ -1,117 +1,73 @@
 //! A request's data on its way to a program's standard input; then, whether the client is there.
 
-use std::io::{BufRead, ErrorKind, Write};
-use std::process::ChildStdin;
-use std::time::Duration;
+use std::convert::Infallible;
 
-use hgrpc_std::blocking::{Data, Side};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use hgrpc_std::tokio::{Data, Gone, Side};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe::Sender;
+use tokio_util::sync::CancellationToken;
 
 use super::watch::{End, Watch};
-use crate::serve::builtin::is_there;
+use crate::serve::client;
 
-/// How long a program may leave its input alone before the client is asked whether it is still
-/// there; and again. A client that is gone is noticed at the second time.
-///
-/// That is needed because the server cannot read on while data waits for the program, and so does
-/// not read the connection's end.
-const PROBE: Duration = Duration::from_millis(400);
-
-/// The thread of a program's input.
+/// What a program gets, and from whom.
 pub(super) struct Input<'a> {
-    pub(super) data: Data,
-    pub(super) stdin: Option<ChildStdin>,
+    pub(super) data: Option<Data>,
+    pub(super) stdin: Option<Sender>,
     pub(super) side: Side,
+    pub(super) gone: &'a Gone,
+    /// The connection has ended.
+    pub(super) abandoned: &'a CancellationToken,
     pub(super) watch: &'a Watch,
 }
 
-/// How feeding ended.
-enum Fed {
-    /// The program has all of it, or wants no more.
-    Done,
-    /// The program has exited, or is being ended. Its input stays open until then, so that it does
-    /// not take what it has for all.
-    Ended,
-}
-
 impl Input<'_> {
-    pub(super) fn run(mut self) {
-        let stdin = self.stdin.take();
-        let fed = stdin.map_or(Fed::Done, |stdin| self.feed(stdin));
-        if matches!(fed, Fed::Done) {
-            // What still comes is swallowed.
-            drop(self.data);
-            watch_client(self.watch, &self.side);
+    /// Feeds the program, and ends it when its client goes away; then does nothing. A client that
+    /// has only closed its sending half still gets its answer.
+    pub(super) async fn run(mut self) -> Infallible {
+        let (watch, abandoned) = (self.watch, self.abandoned);
+        tokio::select! {
+            () = watch.wait_exited() => {}
+            () = abandoned.cancelled() => watch.end(End::Gone),
+            () = self.until_gone() => watch.end(End::Gone),
         }
+        // Its input stays open until then, so that it does not take what it has for all.
+        watch.wait_exited().await;
+        drop(self);
+        std::future::pending().await
     }
 
-    fn feed(&mut self, mut stdin: ChildStdin) -> Fed {
-        if let Err(error) = rustix::io::ioctl_fionbio(&stdin, true) {
-            self.watch
-                .end(End::Failed(std::io::Error::from(error).into()));
-            return Fed::Ended;
-        }
-        loop {
-            let bytes = match self.data.fill_buf() {
-                Ok([]) => return Fed::Done,
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Fed::Ended,
-                Err(_) => {
-                    self.watch.end(End::Gone);
-                    self.watch.wait_exited(None);
-                    return Fed::Ended;
-                }
-            };
-            match stdin.write(bytes) {
-                Ok(len) => self.data.consume(len),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if !self.wait_writable(&stdin) {
-                        self.watch.wait_exited(None);
-                        return Fed::Ended;
-                    }
-                }
-                // It reads no more.
-                Err(_) => return Fed::Done,
-            }
-        }
-    }
-
-    /// Waits for the program to read; `false` if nothing comes of it.
-    fn wait_writable(&self, stdin: &ChildStdin) -> bool {
-        loop {
-            let mut files = [
-                PollFd::new(stdin, PollFlags::OUT),
-                PollFd::from_borrowed_fd(self.watch.exit_fd(), PollFlags::IN),
-            ];
-            let time = Timespec::try_from(PROBE).ok();
-            let count = poll(&mut files, time.as_ref()).unwrap_or(1);
-            let [stdin, exited] = &files;
-            if !exited.revents().is_empty() {
-                return false;
-            }
-            if !stdin.revents().is_empty() {
-                return true;
-            }
-            // One that takes no text is not asked; time limits are left.
-            if count == 0 && self.side.is_taken() && !is_there(&self.side) {
-                self.watch.end(End::Gone);
-                return false;
-            }
-        }
-    }
-}
-
-/// Ends the program when its client goes away. One that has only closed its sending half still
-/// gets its answer.
-fn watch_client(watch: &Watch, side: &Side) {
-    if !watch.wait_input_over() {
-        return;
-    }
-    while is_there(side) {
-        if watch.wait_exited(Some(PROBE)) {
+    async fn until_gone(&mut self) {
+        if let (Some(data), Some(stdin)) = (&mut self.data, &mut self.stdin)
+            && feed(data, stdin, &self.side).await.is_err()
+        {
             return;
         }
+        self.stdin = None;
+        // What still comes is swallowed.
+        self.data = None;
+        client::left(self.gone, &self.side).await;
     }
-    watch.end(End::Gone);
+}
+
+/// The client has gone before its data had ended.
+struct Cut;
+
+/// Feeds the program until it has all of it, or wants no more.
+async fn feed(data: &mut Data, stdin: &mut Sender, side: &Side) -> Result<(), Cut> {
+    loop {
+        let bytes = data.fill_buf().await.map_err(|_| Cut)?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let written = tokio::select! {
+            written = stdin.write(bytes) => written,
+            () = client::left_unread(side) => return Err(Cut),
+        };
+        match written {
+            Ok(len) => data.consume(len),
+            // It reads no more.
+            Err(_) => return Ok(()),
+        }
+    }
 }

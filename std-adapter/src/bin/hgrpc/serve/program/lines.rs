@@ -1,7 +1,5 @@
 //! Bytes to lines of bounded length.
 
-use std::ops::ControlFlow;
-
 /// Cuts what comes into lines. A longer line comes in pieces.
 pub(super) struct Lines {
     most: usize,
@@ -17,33 +15,22 @@ impl Lines {
         }
     }
 
-    /// Gives each line that these bytes end, without its newline.
-    pub(super) fn push<B>(
-        &mut self,
-        mut bytes: &[u8],
-        mut line: impl FnMut(&[u8]) -> ControlFlow<B>,
-    ) -> ControlFlow<B> {
-        while !bytes.is_empty() {
-            let room = self.most - self.rest.len();
-            let end = bytes.iter().take(room).position(|&byte| byte == b'\n');
-            let len = end.unwrap_or(room.min(bytes.len()));
-            let (piece, after) = bytes.split_at(len);
-            let is_ended = end.is_some() || len == room;
-            bytes = match (end, after) {
-                (Some(_), [_, after @ ..]) => after,
-                _ => after,
-            };
-            if !is_ended {
-                self.rest.extend_from_slice(piece);
-            } else if self.rest.is_empty() {
-                line(piece)?;
-            } else {
-                self.rest.extend_from_slice(piece);
-                let whole = std::mem::take(&mut self.rest);
-                line(&whole)?;
-            }
+    /// Takes the next line off the front of these bytes, without its newline; `None` when they
+    /// are used up.
+    pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Option<Vec<u8>> {
+        if bytes.is_empty() {
+            return None;
         }
-        ControlFlow::Continue(())
+        let room = self.most - self.rest.len();
+        let end = bytes.iter().take(room).position(|&byte| byte == b'\n');
+        let len = end.unwrap_or(room.min(bytes.len()));
+        let (piece, after) = bytes.split_at(len);
+        self.rest.extend_from_slice(piece);
+        *bytes = match (end, after) {
+            (Some(_), [_, after @ ..]) => after,
+            _ => after,
+        };
+        (end.is_some() || len == room).then(|| std::mem::take(&mut self.rest))
     }
 
     /// What comes after the last newline.
@@ -62,11 +49,9 @@ mod tests {
         for step in 1..12 {
             let mut lines = Lines::new(4);
             let mut found: Vec<Vec<u8>> = Vec::new();
-            for piece in b"ab\n\nabcdefghi\nx\nabcd\nend".chunks(step) {
-                let _ = lines.push(piece, |line| {
-                    found.push(line.to_vec());
-                    ControlFlow::<()>::Continue(())
-                });
+            for mut piece in b"ab\n\nabcdefghi\nx\nabcd\nend".chunks(step) {
+                found.extend(std::iter::from_fn(|| lines.next(&mut piece)));
+                assert!(piece.is_empty());
             }
             found.extend(lines.finish());
             let text: Vec<&str> = found

@@ -1,13 +1,12 @@
 //! What a program writes: its response, its text, its progress.
 
-use std::io::{PipeReader, Read, Write};
-use std::ops::ControlFlow;
-use std::process::{ChildStderr, ChildStdout};
 use std::time::Duration;
 
-use hgrpc_std::blocking::{Progress, Reply, Side};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use hgrpc_std::tokio::{Progress, Reply, Side};
+use tokio::io::AsyncWriteExt;
+use tokio::net::unix::pipe::Receiver;
+use tokio::task::coop::consume_budget;
+use tokio::time::sleep;
 
 use super::lines::Lines;
 use super::watch::{End, Watch};
@@ -24,37 +23,22 @@ const PROGRESS: usize = 1 << 10;
 /// not cut off in the middle, as in `sh -c 'producer | consumer &'`; but nothing stays behind.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// The thread of a program's output.
+/// A program's output, on its way to the client.
 pub(super) struct Output<'a> {
     pub(super) name: &'a str,
     pub(super) peer: &'a str,
-    pub(super) stdout: Option<ChildStdout>,
-    pub(super) stderr: Option<ChildStderr>,
-    pub(super) progress: Option<PipeReader>,
+    pub(super) stdout: Option<Receiver>,
+    pub(super) stderr: Option<Receiver>,
+    pub(super) progress: Option<Receiver>,
     /// Bytes of the response that are left.
     pub(super) left: u64,
     pub(super) watch: &'a Watch,
 }
 
-/// What is ready to be read.
-#[derive(Default)]
-struct Ready {
-    stdout: bool,
-    stderr: bool,
-    progress: bool,
-    exited: bool,
-}
-
-impl Ready {
-    fn is_none(&self) -> bool {
-        !(self.stdout || self.stderr || self.progress || self.exited)
-    }
-}
-
 impl Output<'_> {
-    pub(super) fn run(mut self, reply: &mut Reply) {
+    pub(super) async fn run(mut self, reply: &mut Reply) {
         let watch = self.watch;
-        if let ControlFlow::Break(end) = self.copy(reply) {
+        if let Err(end) = self.copy(reply).await {
             watch.end(end);
         }
         // Closed: a program that still writes is told so by that.
@@ -62,7 +46,7 @@ impl Output<'_> {
         watch.read();
     }
 
-    fn copy(&mut self, reply: &mut Reply) -> ControlFlow<End> {
+    async fn copy(&mut self, reply: &mut Reply) -> Result<(), End> {
         let side = reply.side();
         let mut buffer = vec![0; CHUNK];
         let mut text = Lines::new(TEXT);
@@ -70,139 +54,97 @@ impl Output<'_> {
         let mut has_exited = false;
         let mut is_flushed = true;
         while self.stdout.is_some() || self.stderr.is_some() || self.progress.is_some() {
-            let time = match (is_flushed, has_exited) {
-                (false, _) => Some(Duration::ZERO),
-                (true, true) => Some(SILENCE),
-                (true, false) => None,
-            };
-            let ready = self.wait(time, !has_exited)?;
-            if ready.exited {
-                has_exited = true;
-            }
             if has_exited && self.watch.reason().is_some() {
                 break;
             }
-            if ready.is_none() {
-                if is_flushed {
-                    break;
-                }
-                // Nothing more comes at once: what there is goes out.
-                reply.flush().map_err(|_| End::Gone).or_break()?;
-                is_flushed = true;
-            }
+            // A program that always writes must not keep this thread to itself.
+            consume_budget().await;
+            let mut has_some = false;
             // Text first: it is about what comes.
-            if ready.stderr {
-                let bytes = take(&mut self.stderr, &mut buffer);
-                text.push(bytes, |line| self.text(&side, line))?;
+            if let Some(mut bytes) = take(&mut self.stderr, &mut buffer) {
+                while let Some(line) = text.next(&mut bytes) {
+                    self.text(&side, &line).await?;
+                }
+                has_some = true;
             }
-            if ready.progress {
-                let bytes = take(&mut self.progress, &mut buffer);
-                self.progress(&side, &mut progress, bytes)?;
+            if let Some(bytes) = take(&mut self.progress, &mut buffer) {
+                self.progress(&side, &mut progress, bytes).await?;
+                has_some = true;
             }
-            if ready.stdout {
-                let bytes = take(&mut self.stdout, &mut buffer);
+            if let Some(bytes) = take(&mut self.stdout, &mut buffer) {
                 let len = usize::try_from(self.left).map_or(bytes.len(), |l| l.min(bytes.len()));
                 let (allowed, over) = bytes.split_at(len);
-                reply.write_all(allowed).map_err(|_| End::Gone).or_break()?;
-                is_flushed = false;
+                reply.write_all(allowed).await.map_err(|_| End::Gone)?;
                 self.left -= u64::try_from(len).unwrap_or(u64::MAX);
                 if !over.is_empty() {
-                    return ControlFlow::Break(End::TooLong);
+                    return Err(End::TooLong);
                 }
+                is_flushed = false;
+                has_some = true;
+            }
+            if has_some {
+                continue;
+            }
+            if !is_flushed {
+                // Nothing more comes at once: what there is goes out.
+                reply.flush().await.map_err(|_| End::Gone)?;
+                is_flushed = true;
+            }
+            tokio::select! {
+                () = readable(&self.stdout) => {}
+                () = readable(&self.stderr) => {}
+                () = readable(&self.progress) => {}
+                () = self.watch.wait_exited(), if !has_exited => has_exited = true,
+                () = sleep(SILENCE), if has_exited => break,
             }
         }
         if let Some(line) = text.finish() {
-            self.text(&side, &line)?;
+            self.text(&side, &line).await?;
         }
-        ControlFlow::Continue(())
-    }
-
-    fn wait(&self, time: Option<Duration>, with_exit: bool) -> ControlFlow<End, Ready> {
-        let mut files = Vec::with_capacity(4);
-        let (mut kinds, mut ready) = (Vec::with_capacity(4), Ready::default());
-        if let Some(stdout) = &self.stdout {
-            files.push(PollFd::new(stdout, PollFlags::IN));
-            kinds.push(0);
-        }
-        if let Some(stderr) = &self.stderr {
-            files.push(PollFd::new(stderr, PollFlags::IN));
-            kinds.push(1);
-        }
-        if let Some(progress) = &self.progress {
-            files.push(PollFd::new(progress, PollFlags::IN));
-            kinds.push(2);
-        }
-        if with_exit {
-            files.push(PollFd::from_borrowed_fd(
-                self.watch.exit_fd(),
-                PollFlags::IN,
-            ));
-            kinds.push(3);
-        }
-        let time = time.and_then(|time| Timespec::try_from(time).ok());
-        loop {
-            match poll(&mut files, time.as_ref()) {
-                Ok(_) => break,
-                Err(Errno::INTR) => {}
-                Err(error) => {
-                    let error = std::io::Error::from(error);
-                    return ControlFlow::Break(End::Failed(error.into()));
-                }
-            }
-        }
-        for (file, kind) in files.iter().zip(kinds) {
-            let is_ready = !file.revents().is_empty();
-            match kind {
-                0 => ready.stdout = is_ready,
-                1 => ready.stderr = is_ready,
-                2 => ready.progress = is_ready,
-                _ => ready.exited = is_ready,
-            }
-        }
-        ControlFlow::Continue(ready)
+        Ok(())
     }
 
     /// A line of the error output: to the client, or where it takes none, to ours.
-    fn text(&self, side: &Side, line: &[u8]) -> ControlFlow<End> {
+    async fn text(&self, side: &Side, line: &[u8]) -> Result<(), End> {
         let line = String::from_utf8_lossy(line);
         if !side.is_taken() {
             log::about(self.peer, format_args!("{}: {line}", self.name));
-            return ControlFlow::Continue(());
+            return Ok(());
         }
-        side.text(format!("{line}\n"))
-            .map_err(|_| End::Gone)
-            .or_break()
+        let text = format!("{line}\n");
+        side.text(text).await.map_err(|_| End::Gone)
     }
 
     /// Lines `TOPIC POS TOTAL`. Of those that come together, the last of a topic is sent.
-    fn progress(&self, side: &Side, lines: &mut Lines, bytes: &[u8]) -> ControlFlow<End> {
+    async fn progress(&self, side: &Side, lines: &mut Lines, mut bytes: &[u8]) -> Result<(), End> {
         let mut last: Option<(String, i64, u64)> = None;
-        let send = |update: Option<(String, i64, u64)>| match update {
-            Some((topic, pos, total)) => {
-                let progress = Progress::new(&topic, pos, total);
-                side.progress(&progress).map_err(|_| End::Gone).or_break()
-            }
-            None => ControlFlow::Continue(()),
-        };
-        lines.push(bytes, |line| {
-            let line = String::from_utf8_lossy(line);
+        while let Some(line) = lines.next(&mut bytes) {
+            let line = String::from_utf8_lossy(&line);
             let Some(update) = parse_progress(&line) else {
                 log::about(
                     self.peer,
                     format_args!("{}: not TOPIC POS TOTAL: {line}", self.name),
                 );
-                return ControlFlow::Continue(());
+                continue;
             };
             if let Some(before) = last.take()
                 && before.0 != update.0
             {
-                send(Some(before))?;
+                send_progress(side, &before).await?;
             }
             last = Some(update);
-            ControlFlow::Continue(())
-        })?;
-        send(last)
+        }
+        match last {
+            Some(update) => send_progress(side, &update).await,
+            None => Ok(()),
+        }
     }
+}
+
+async fn send_progress(side: &Side, update: &(String, i64, u64)) -> Result<(), End> {
+    let (topic, pos, total) = update;
+    let progress = Progress::new(topic, *pos, *total);
+    side.progress(&progress).await.map_err(|_| End::Gone)
 }
 
 /// The topic may have spaces.
@@ -216,31 +158,27 @@ fn parse_progress(line: &str) -> Option<(String, i64, u64)> {
     ))
 }
 
-/// Reads what there is; at the end the file is closed.
-fn take<'b, F: Read>(file: &mut Option<F>, buffer: &'b mut [u8]) -> &'b [u8] {
-    let len = match file.as_mut().map(|file| file.read(buffer)) {
-        Some(Ok(len)) => len,
-        Some(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => return &[],
-        _ => 0,
+/// Waits until there is something to be read, or the end; for ever where the file was closed.
+async fn readable(file: &Option<Receiver>) {
+    match file {
+        // What is wrong with it, reading says.
+        Some(file) => drop(file.readable().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads what there is, if there is anything; at the end the file is closed.
+fn take<'b>(file: &mut Option<Receiver>, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+    use std::io::ErrorKind::{Interrupted, WouldBlock};
+    let len = match file.as_ref()?.try_read(buffer) {
+        Ok(len) => len,
+        Err(error) if matches!(error.kind(), Interrupted | WouldBlock) => return None,
+        Err(_) => 0,
     };
     if len == 0 {
         *file = None;
     }
-    buffer.get(..len).unwrap_or_default()
-}
-
-/// A result whose error ends the copying.
-trait OrBreak<T> {
-    fn or_break(self) -> ControlFlow<End, T>;
-}
-
-impl<T> OrBreak<T> for Result<T, End> {
-    fn or_break(self) -> ControlFlow<End, T> {
-        match self {
-            Ok(value) => ControlFlow::Continue(value),
-            Err(end) => ControlFlow::Break(end),
-        }
-    }
+    buffer.get(..len)
 }
 
 #[cfg(test)]

@@ -6,11 +6,17 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
-use std::thread::{self, Scope};
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
-use hgrpc_std::blocking::{Call, Failure, Reply};
+use hgrpc_std::tokio::{Call, Data, Failure, Reply};
+use rustix::process::Pid;
+use tokio::io::AsyncWriteExt;
+use tokio::net::unix::pipe;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::group::{self, Group};
 use super::guard::Guard;
@@ -18,8 +24,7 @@ use super::input::Input;
 use super::output::Output;
 use super::watch::{End, Watch};
 use super::{Program, environment};
-use crate::serve::log;
-use crate::serve::peer::Peer;
+use crate::serve::{client, log};
 use crate::units::Shown;
 
 /// How long a program may take to end when it is asked to.
@@ -29,17 +34,17 @@ const GRACE: Duration = Duration::from_secs(1);
 const PROGRESS_FD: i32 = 3;
 
 /// Runs the program for this call.
-pub(super) fn run(
+pub(super) async fn run(
     program: &Program,
     guard: &Guard,
-    peer: &Peer,
-    call: &mut Call,
-    reply: &mut Reply,
-) -> Result<(), Failure> {
+    call: &Call,
+    data: Data,
+    mut reply: Reply,
+    abandoned: &CancellationToken,
+) -> Result<Reply, Failure> {
     let args = ArgsFile::new(guard.file(), call)?;
     let (progress, progress_end) = io::pipe()?;
-    let watch = std::sync::Arc::new(Watch::new()?);
-    let mut command = command(program, call, &args);
+    let mut command = command(program, call, data.is_announced(), &args);
     let mapping = FdMapping {
         parent_fd: OwnedFd::from(progress_end),
         child_fd: PROGRESS_FD,
@@ -52,58 +57,97 @@ pub(super) fn run(
     })?;
     // It holds the writing end of the progress file.
     drop(command);
-    let watched = std::sync::Arc::clone(&watch);
-    let _on_gone = call.gone().on_gone(move || watched.input_over());
-    let data = call.take_data();
-    let give_up = data.give_up();
-    let input = Input {
-        data,
-        stdin: group.child.stdin.take(),
-        side: reply.side(),
-        watch: &watch,
-    };
-    let output = Output {
-        name: &program.name,
-        peer: &peer.name,
-        stdout: group.child.stdout.take(),
-        stderr: group.child.stderr.take(),
-        progress: Some(progress),
-        left: program.limit.output.unwrap_or(u64::MAX),
-        watch: &watch,
-    };
-    let status = thread::scope(|scope| {
-        let id = group.id();
-        let exiting = &watch;
-        let started = spawn(scope, "exit", move || {
-            group::wait_exited(id);
-            exiting.exited();
-        })
-        .and_then(|()| spawn(scope, "input", || input.run()))
-        .and_then(|()| spawn(scope, "output", || output.run(reply)));
-        if let Err(error) = started {
-            watch.end(End::Failed(error.into()));
+    let peer = call.peer().to_string();
+    let watch = Arc::new(Watch::default());
+    let status = {
+        let input = Input {
+            data: Some(data),
+            stdin: sender(group.child.stdin.take(), &watch),
+            side: reply.side(),
+            gone: call.gone(),
+            abandoned,
+            watch: &watch,
+        };
+        let output = Output {
+            name: &program.name,
+            peer: &peer,
+            stdout: receiver(group.child.stdout.take(), &watch),
+            stderr: receiver(group.child.stderr.take(), &watch),
+            progress: receiver(Some(progress), &watch),
+            left: program.limit.output.unwrap_or(u64::MAX),
+            watch: &watch,
+        };
+        watch_exit(group.id(), &watch);
+        let both = async {
+            let ending = end(group, &watch, program.limit.time);
+            let (status, ()) = tokio::join!(ending, output.run(&mut reply));
+            status
+        };
+        tokio::select! {
+            status = both => status,
+            never = input.run() => match never {},
         }
-        watch.wait_done(program.limit.time);
-        if watch.reason().is_some() {
-            group.terminate();
-            watch.wait_exited(Some(GRACE));
-        }
-        let status = group.reap();
-        // The others see it by now, except where a thread could not be started.
-        watch.exited();
-        give_up.give_up();
-        status
-    });
+    };
     drop(args);
-    let outcome = outcome(program, peer, watch.reason(), status);
+    let outcome = outcome(program, &peer, watch.reason(), status);
     if outcome.is_err() {
         // What it wrote before it failed is part of the answer, too.
-        let _ = reply.flush();
+        let _ = reply.flush().await;
     }
-    outcome
+    outcome.map(|()| reply)
 }
 
-fn command(program: &Program, call: &Call, args: &ArgsFile) -> Command {
+/// Waits for the program's end, or ends it; how it ended.
+async fn end(group: Group<'_>, watch: &Watch, time: Option<Duration>) -> io::Result<ExitStatus> {
+    watch.wait_done(time).await;
+    if watch.reason().is_some() {
+        group.terminate();
+        let _ = timeout(GRACE, watch.wait_exited()).await;
+    }
+    group.kill();
+    // Then reaping it takes no time.
+    let _ = timeout(GRACE, watch.wait_exited()).await;
+    let status = group.reap();
+    // The others see it by now, except where a thread could not be started.
+    watch.exited();
+    status
+}
+
+/// Tells when the program has exited.
+fn watch_exit(id: Pid, watch: &Arc<Watch>) {
+    let exiting = Arc::clone(watch);
+    let started = thread::Builder::new().name("exit".into()).spawn(move || {
+        group::wait_exited(id);
+        exiting.exited();
+    });
+    if let Err(error) = started {
+        watch.end(End::Failed(error.into()));
+    }
+}
+
+/// A pipe's end, as tokio has it. Where that fails the program is ended.
+fn receiver(pipe: Option<impl Into<OwnedFd>>, watch: &Watch) -> Option<pipe::Receiver> {
+    opened(
+        pipe.map(|pipe| pipe::Receiver::from_owned_fd(pipe.into())),
+        watch,
+    )
+}
+
+/// The same for what is written.
+fn sender(pipe: Option<impl Into<OwnedFd>>, watch: &Watch) -> Option<pipe::Sender> {
+    opened(
+        pipe.map(|pipe| pipe::Sender::from_owned_fd(pipe.into())),
+        watch,
+    )
+}
+
+fn opened<T>(pipe: Option<io::Result<T>>, watch: &Watch) -> Option<T> {
+    pipe?
+        .map_err(|error| watch.end(End::Failed(error.into())))
+        .ok()
+}
+
+fn command(program: &Program, call: &Call, has_data: bool, args: &ArgsFile) -> Command {
     let (first, rest) = program.words.split_first().unwrap_or((&program.name, &[]));
     let mut command = Command::new(first);
     for name in environment::foreign() {
@@ -114,7 +158,7 @@ fn command(program: &Program, call: &Call, args: &ArgsFile) -> Command {
         .envs(environment::variables(call.args()))
         .env("HGRPC_ARGS_FILE", &args.0)
         .env("HGRPC_COMMAND", &program.name)
-        .stdin(if call.has_data() {
+        .stdin(if has_data {
             Stdio::piped()
         } else {
             Stdio::null()
@@ -124,37 +168,23 @@ fn command(program: &Program, call: &Call, args: &ArgsFile) -> Command {
     command
 }
 
-fn spawn<'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    name: &str,
-    work: impl FnOnce() + Send + 'scope,
-) -> io::Result<()> {
-    thread::Builder::new()
-        .name(name.to_owned())
-        .spawn_scoped(scope, work)
-        .map(drop)
-}
-
 /// What the client is told.
 fn outcome(
     program: &Program,
-    peer: &Peer,
+    peer: &str,
     end: Option<End>,
     status: io::Result<ExitStatus>,
 ) -> Result<(), Failure> {
     let Program { name, limit, .. } = program;
     let over = |what: String| {
-        log::about(&peer.name, &what);
+        log::about(peer, &what);
         Err(Failure::command(what))
     };
     match end {
         None => exited(name, status?),
         Some(End::Gone) => {
-            log::about(
-                &peer.name,
-                format_args!("{name} was ended: its client has gone"),
-            );
-            Err(Failure::server("the client has gone"))
+            log::about(peer, format_args!("{name} was ended: its client has gone"));
+            Err(client::has_gone())
         }
         Some(End::TimedOut) => {
             let time = Shown(limit.time.unwrap_or_default());
