@@ -107,7 +107,11 @@ fn failures_are_one_line_and_a_code() {
             2,
             "not an address of HTTP",
         ),
-        (&["heads", "http://127.0.0.1:1/"], 3, "refused"),
+        (
+            &["heads", "http://me:secret@127.0.0.1:1/"],
+            3,
+            "hgrpc: cannot speak with http://…@127.0.0.1:1/: Connection refused",
+        ),
         (&["known", url, "abc"], 2, "a node in hex is 40 digits"),
         (
             &["log", url, "-r", "nosuch"],

@@ -48,6 +48,7 @@ pub use config::{Config, Credentials, Limits, OnProgress, OnText, Redirects, Tim
 pub use error::{Error, HttpStatus};
 pub use redirect::Redirect;
 pub use response::{Bytes, Item, Response};
+pub use url::without_userinfo;
 
 use super::{CBOR_MEDIA_TYPE, Capabilities, FRAMING_MEDIA_TYPE, MULTIREQUEST};
 use exchange::Exchange;

@@ -71,8 +71,8 @@ impl RepositoryUrl {
     }
 }
 
-/// For messages: no password may be shown.
-fn without_userinfo(url: &str) -> String {
+/// An address without a user's name and password, for messages.
+pub fn without_userinfo(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
         _ => url.to_owned(),

@@ -34,7 +34,13 @@ impl Server {
             config.encodings.clone_from(encodings);
         }
         config.timeouts.read = self.timeout;
-        Client::connect(&self.url, config).map_err(failure)
+        Client::connect(&self.url, config).map_err(|error| match failure(error) {
+            Failure::Connection(message) => {
+                let url = http::without_userinfo(&self.url);
+                Failure::Connection(format!("cannot speak with {url}: {message}"))
+            }
+            other => other,
+        })
     }
 }
 
