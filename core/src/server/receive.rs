@@ -146,7 +146,7 @@ impl<P: Protocol> Server<P> {
         }
         let mut task = Task::Request;
         if self.receiving == 0 || is_new {
-            // *New request* in server.md; revision-0006.md, 5.4.
+            // row 5, *New request* in server.md; revision-0006.md, 5.4
             if !is_request {
                 return Err(ProtocolError::ExpectedCommandRequest);
             }
