@@ -175,7 +175,8 @@
 //! # Contract
 //! - `no_std`, no allocation, `forbid(unsafe_code)`.
 //! - No panics: no path to one is left in a linked program, whatever a peer sends and however the
-//!   crate is called. Mistakes of the caller are [`ApiMisuse`], of the peer [`ProtocolError`].
+//!   crate is called. Mistakes of the caller are [`ApiMisuse`], of the peer [`ProtocolError`]. (Only
+//!   a future of `io::asynch` that is polled after its end panics, as all of Rust's do.)
 //! - Bounded: every number that a peer can make this end hold is in [`Limits`], in
 //!   [`server::ServerConfig`] or [`client::ClientConfig`], or in the store. What is over a limit
 //!   refuses one request, never its neighbours; work per call is bounded by the bytes given and the
@@ -191,6 +192,8 @@
 //! | `defmt` | `defmt::Format` for every public type |
 //!
 //! No feature is on by default, and none changes what is there without it.
+//!
+#![doc = include_str!("../size.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
