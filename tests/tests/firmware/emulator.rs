@@ -97,8 +97,11 @@ impl Emulator {
         };
         let monitor = folder.path().join("monitor");
         let listener = UnixListener::bind(&monitor).unwrap();
+        let machine = program
+            .trim_end_matches("-client")
+            .trim_end_matches("-readme");
         let child = Command::new("qemu-system-arm")
-            .args(["-machine", program.trim_end_matches("-client")])
+            .args(["-machine", machine])
             .args(["-display", "none", "-serial", &serial])
             .args(["-monitor", &format!("unix:{}", monitor.display())])
             .args(["-semihosting-config", "enable=on,target=native"])

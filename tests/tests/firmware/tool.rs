@@ -26,10 +26,20 @@ fn tool() -> PathBuf {
 
 #[test]
 fn the_tool_calls_a_board() {
+    switch_the_led_of("lm3s6965evb");
+}
+
+/// The program that README.md has a new user write.
+#[test]
+fn the_tool_calls_the_device_of_the_readme() {
+    switch_the_led_of("lm3s6965evb-readme");
+}
+
+fn switch_the_led_of(program: &str) {
     if !is_possible() {
         return;
     }
-    let emulator = Emulator::start("lm3s6965evb");
+    let emulator = Emulator::start(program);
     // One process after another, each with a connection of its own.
     for (argument, expected) in [("on:=true", "true\n"), ("on:=false", "false\n")] {
         let output = Command::new(tool())
