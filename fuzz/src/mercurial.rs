@@ -89,7 +89,15 @@ fn file(input: &mut Input<'_>) {
     };
     assert!(streamed.is_ok_and(|streamed| streamed == file.contents));
     let metadata: Vec<_> = file.metadata().collect();
-    let again = FileText::emit(metadata.iter().copied(), file.contents);
+    let Ok(again) = FileText::emit(metadata.iter().copied(), file.contents) else {
+        // Only of a last line that does not end is such a value read.
+        assert!(
+            metadata
+                .last()
+                .is_some_and(|(_, value)| value.ends_with(b"\x01"))
+        );
+        return;
+    };
     let again = FileText::parse(&again).expect("what is written is read");
     assert_eq!(again.contents, file.contents);
     assert_eq!(again.metadata().collect::<Vec<_>>(), metadata);

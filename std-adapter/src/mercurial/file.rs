@@ -7,6 +7,8 @@ use super::Node;
 
 /// Where metadata begins and ends.
 const MARK: &[u8] = b"\x01\n";
+/// Between a key and its value.
+const SEPARATOR: &[u8] = b": ";
 /// Most bytes of metadata that are looked at in a text that streams.
 const METADATA: usize = 64 << 10;
 
@@ -18,13 +20,23 @@ pub struct FileText<'a> {
     pub contents: &'a [u8],
 }
 
-/// Metadata without an end.
+/// Why there is no such text of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileTextError;
+#[non_exhaustive]
+pub enum FileTextError {
+    /// The metadata has no end.
+    NoEnd,
+    /// A key or a value that would be read as something else: a line end in it, `: ` in a key, or
+    /// a value that ends in byte 1.
+    BadMetadata,
+}
 
 impl fmt::Display for FileTextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the file's metadata has no end")
+        f.write_str(match self {
+            Self::NoEnd => "the file's metadata has no end",
+            Self::BadMetadata => "a key or a value has no place in a file's metadata",
+        })
     }
 }
 
@@ -45,7 +57,7 @@ impl<'a> FileText<'a> {
         let end = rest
             .windows(MARK.len())
             .position(|window| window == MARK)
-            .ok_or(FileTextError)?;
+            .ok_or(FileTextError::NoEnd)?;
         let (metadata, contents) = rest.split_at(end);
         Ok(Self {
             metadata,
@@ -54,32 +66,36 @@ impl<'a> FileText<'a> {
     }
 
     /// The text of a file with these contents and this metadata.
+    ///
+    /// # Errors
+    /// [`FileTextError::BadMetadata`].
     pub fn emit<'m>(
         metadata: impl IntoIterator<Item = (&'m [u8], &'m [u8])>,
         contents: &[u8],
-    ) -> Vec<u8> {
+    ) -> Result<Vec<u8>, FileTextError> {
         let mut lines = Vec::new();
         for (key, value) in metadata {
-            lines.extend_from_slice(key);
-            lines.extend_from_slice(b": ");
-            lines.extend_from_slice(value);
+            let line = [key, SEPARATOR, value].concat();
+            if line.contains(&b'\n')
+                || line.ends_with(b"\x01")
+                || parse_line(&line) != Some((key, value))
+            {
+                return Err(FileTextError::BadMetadata);
+            }
+            lines.extend_from_slice(&line);
             lines.push(b'\n');
         }
         if lines.is_empty() && !contents.starts_with(MARK) {
-            return contents.to_vec();
+            return Ok(contents.to_vec());
         }
-        [MARK, &lines, MARK, contents].concat()
+        Ok([MARK, &lines, MARK, contents].concat())
     }
 
     /// Keys and values of the metadata.
     pub fn metadata(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         self.metadata
             .split(|&byte| byte == b'\n')
-            .filter_map(|line| {
-                let colon = line.windows(2).position(|window| window == b": ")?;
-                let (key, value) = line.split_at(colon);
-                Some((key, value.get(2..)?))
-            })
+            .filter_map(parse_line)
     }
 
     /// The path and the revision that it was copied from.
@@ -89,6 +105,14 @@ impl<'a> FileText<'a> {
         let (_, hex) = find(b"copyrev")?;
         Some((path, Node::from_hex(hex).ok()?))
     }
+}
+
+/// The key and the value of a line of metadata.
+fn parse_line(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let len = SEPARATOR.len();
+    let colon = line.windows(len).position(|window| window == SEPARATOR)?;
+    let (key, value) = line.split_at(colon);
+    Some((key, value.get(len..)?))
 }
 
 /// Writes what is in a file, when its text is written to this: passes over the metadata.
@@ -111,7 +135,7 @@ impl<W: Write> Contents<W> {
     /// The text is complete.
     ///
     /// # Errors
-    /// It ends inside of its metadata ([`FileTextError`]); what writing gives.
+    /// It ends inside of its metadata ([`FileTextError::NoEnd`]); what writing gives.
     pub fn finish(mut self) -> io::Result<W> {
         if let Some(front) = &self.front {
             let file = FileText::parse(front).map_err(invalid)?;
@@ -140,7 +164,7 @@ impl<W: Write> Write for Contents<W> {
             self.out.write_all(file.contents)?;
             self.front = None;
         } else if front.len() > METADATA {
-            return Err(invalid(FileTextError));
+            return Err(invalid(FileTextError::NoEnd));
         }
         Ok(bytes.len())
     }
@@ -168,7 +192,10 @@ mod tests {
         let from = "ea11fad4d6a28ad45fad63223f8ba29df8ddc100".parse().unwrap();
         assert_eq!(file.copied_from(), Some((&b"a"[..], from)));
         assert_eq!(file.contents, b"a0\na1\na2\n");
-        assert_eq!(FileText::emit(file.metadata(), file.contents), text);
+        assert_eq!(
+            FileText::emit(file.metadata(), file.contents).unwrap(),
+            text
+        );
         assert_eq!(
             Node::of_revision([Node::NULL; 2], text).to_hex(),
             "ea7cc27dc837552a07af6e00a77ddf9999973f7f"
@@ -177,7 +204,10 @@ mod tests {
 
     #[test]
     fn metadata_must_end() {
-        assert_eq!(FileText::parse(b"\x01\ncopy: a\n"), Err(FileTextError));
+        assert_eq!(
+            FileText::parse(b"\x01\ncopy: a\n"),
+            Err(FileTextError::NoEnd)
+        );
         let mut contents = Contents::new(io::sink());
         contents.write_all(b"\x01\ncopy: a\n").unwrap();
         assert!(contents.finish().is_err());
@@ -189,12 +219,17 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_emitted_is_read(
-            metadata in prop::collection::vec(("[a-z]{1,5}", "[ -~]{0,9}"), 0..3),
+            metadata in prop::collection::vec(("[a-c:\n\x01 ]{0,5}", "[a-c:\n\x01 ]{0,5}"), 0..3),
             marks in 0usize..3, rest: Vec<u8>,
         ) {
             let body = [&MARK.repeat(marks)[..], &rest].concat();
+            let is_bad = metadata.iter().any(|(key, value)| {
+                key.contains('\n') || key.contains(": ") || value.contains('\n') || value.ends_with('\x01')
+            });
             let metadata: Vec<_> = metadata.iter().map(|(k, v)| (k.as_bytes(), v.as_bytes())).collect();
             let text = FileText::emit(metadata.iter().copied(), &body);
+            prop_assert_eq!(text.is_err(), is_bad);
+            let Ok(text) = text else { return Ok(()) };
             let file = FileText::parse(&text).unwrap();
             prop_assert_eq!(file.contents, &body[..]);
             prop_assert_eq!(file.metadata().collect::<Vec<_>>(), metadata);
