@@ -2,6 +2,9 @@
 
 use super::{DecodeError, DecodeErrorKind, MAX_NESTING};
 
+/// The byte that ends an indefinite length.
+const BREAK: u8 = 0xff;
+
 /// An item's first bytes: what it is, and its argument.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
@@ -140,14 +143,21 @@ impl<'a> Cursor<'a> {
 
     /// The next chunk of the indefinite string with this head; `None` at its break.
     pub(crate) fn chunk(&mut self, string: &Head) -> Result<Option<&'a [u8]>, DecodeError> {
+        // Told by the first byte: the fault is the same however much of the chunk has come.
+        if let [first, ..] = self.rest
+            && *first != BREAK
+            && (first >> 5 != string.major || first & 0x1f == 31)
+        {
+            return Err(DecodeError {
+                offset: self.offset,
+                kind: DecodeErrorKind::BadChunk,
+            });
+        }
         let head = self.head()?;
         if head.is_break() {
-            Ok(None)
-        } else if head.major == string.major && !head.is_indefinite() {
-            self.contents(&head).map(Some)
-        } else {
-            Err(head.error(DecodeErrorKind::BadChunk))
+            return Ok(None);
         }
+        self.contents(&head).map(Some)
     }
 
     /// Whether the container with this head goes on after `count` of its items (a map's entries
@@ -156,7 +166,7 @@ impl<'a> Cursor<'a> {
         if !container.is_indefinite() {
             return count < container.argument;
         }
-        if let [0xff, ..] = self.rest {
+        if let [BREAK, ..] = self.rest {
             self.take(1);
             return false;
         }

@@ -247,6 +247,7 @@ mod tests {
         // K-16: chunks of an indefinite string are checked.
         assert_eq!(fails(b"\x5f\x1a\xff\xff\xff\xff\xff"), (1, BadChunk));
         assert_eq!(fails(b"\x5f\x5f\xff\xff"), (1, BadChunk));
+        assert_eq!(fails(b"\x5f\x9a"), (1, BadChunk));
         assert_eq!(fails(b"\x81\x62\xff\xff"), (1, NotUtf8));
         assert_eq!(fails(b"\x01\x02"), (1, TrailingBytes));
     }

@@ -174,17 +174,8 @@ impl Response {
         Ok(self.rest().first().copied())
     }
 
-    /// Takes so many bytes of a value, as long as it is not too large.
-    fn gather(&mut self, bytes: &mut Vec<u8>, len: usize) -> Result<(), Error> {
-        let most = self.client.0.config.limits.value_size;
-        if len > most.saturating_sub(bytes.len()) {
-            return Err(self.fail(Error::ValueTooLarge));
-        }
-        bytes.extend_from_slice(self.take(len));
-        Ok(())
-    }
-
     fn value(&mut self) -> Result<Value, Error> {
+        let most = self.client.0.config.limits.value_size;
         let offset = self.offset;
         let mut bytes = Vec::new();
         let mut scanner = ValueScanner::new();
@@ -192,23 +183,21 @@ impl Response {
             if !self.fill()? {
                 return Err(self.fail(Error::TruncatedResponse));
             }
-            let end = match scanner.scan(self.rest()) {
-                Ok(Some(len)) => Ok(len),
-                Ok(None) => {
-                    let len = self.rest().len();
-                    self.gather(&mut bytes, len)?;
-                    continue;
+            let end = scanner.scan(self.rest());
+            let len = end.ok().flatten().unwrap_or(self.rest().len());
+            // As much as there may be is looked at, however it comes: so a fault within the limit
+            // is named even if what came with it is over the limit.
+            let room = most.saturating_sub(bytes.len());
+            bytes.extend_from_slice(self.take(len.min(room)));
+            if end == Ok(None) && len <= room {
+                continue;
+            }
+            return match Value::decode_prefix(&bytes).map_err(|error| error.kind) {
+                Ok((value, _)) => Ok(value),
+                Err(DecodeErrorKind::EndOfInput) if len > room => {
+                    Err(self.fail(Error::ValueTooLarge))
                 }
-                Err(error) => Err(error),
-            };
-            let len = end.unwrap_or(self.rest().len());
-            self.gather(&mut bytes, len)?;
-            let malformed = |kind| Error::Malformed { kind, offset };
-            return match (end, Value::decode_prefix(&bytes)) {
-                (Ok(_), Ok((value, _))) => Ok(value),
-                (_, Err(error)) => Err(self.fail(malformed(error.kind))),
-                // What the scanner alone refuses.
-                (Err(_), Ok(_)) => Err(self.fail(malformed(DecodeErrorKind::Reserved))),
+                Err(kind) => Err(self.fail(Error::Malformed { kind, offset })),
             };
         }
     }
