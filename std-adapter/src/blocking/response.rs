@@ -41,11 +41,7 @@ impl Response {
         body: Receiver<CallError>,
         deadline: Option<Instant>,
     ) -> Self {
-        let strings = if handle.shared.revision.has_settings() {
-            Strings::new()
-        } else {
-            Strings::raw()
-        };
+        let strings = Strings::of_response(handle.shared.revision);
         Self {
             handle,
             call,

@@ -9,9 +9,7 @@ use hgrpc::server::{Responder, Server, SideFrame};
 
 use super::ConnectionError;
 use super::conn::Conn;
-
-/// Bytes of text in one frame: longer text goes in several.
-const TEXT: usize = 8 * 1024;
+use crate::host::text;
 
 /// Sends text output and progress beside one response, from any thread.
 ///
@@ -44,16 +42,7 @@ impl Side {
     /// The connection has ended.
     pub fn labelled(&self, text: impl AsRef<str>, labels: &[&str]) -> Result<(), ConnectionError> {
         let labels: Vec<&[u8]> = labels.iter().map(|label| label.as_bytes()).collect();
-        let size = usize::try_from(self.conn.config.limits.send_frame_size).unwrap_or(TEXT);
-        let most = TEXT.min(size / 2).max(4);
-        let mut rest = text.as_ref();
-        while !rest.is_empty() {
-            let mut len = rest.len().min(most);
-            while !rest.is_char_boundary(len) {
-                len -= 1;
-            }
-            let (piece, later) = rest.split_at(len);
-            rest = later;
+        for piece in text::pieces(text.as_ref(), self.conn.config.limits.send_frame_size) {
             self.atoms(&[Atom {
                 msg: b"%s",
                 args: &[piece.as_bytes()],

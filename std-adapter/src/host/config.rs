@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hgrpc::Revision;
+use hgrpc::server::ServerConfig;
 use hgrpc::wire::FrameHeader;
 
 use super::Limits;
@@ -55,6 +56,17 @@ impl Config {
             always_side_frames: false,
             observer: None,
         }
+    }
+}
+
+impl Config {
+    /// What a server's reactor is told.
+    pub(crate) fn server(&self) -> ServerConfig {
+        let mut config = ServerConfig::STREAMING;
+        config.limits = self.limits.core();
+        config.send_frame_size = self.limits.send_frame_size;
+        config.always_side_frames = self.always_side_frames;
+        config
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod request;
 pub(crate) mod streams;
 pub(crate) mod strings;
 pub(crate) mod sync;
+pub(crate) mod text;
 
 pub use config::{Config, Direction, Observer, Traffic};
 pub(crate) use error::DATA_CUT;

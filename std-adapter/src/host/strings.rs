@@ -1,5 +1,7 @@
 //! Finds the content of byte strings in a CBOR sequence, however it is cut.
 
+use hgrpc::Revision;
+
 use super::{AnswerError, CallError};
 
 /// Where in a sequence of byte strings, definite or streamed, the next byte lies.
@@ -26,7 +28,7 @@ pub(crate) enum Step {
 }
 
 impl Strings {
-    pub(crate) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             is_raw: false,
             is_streamed: false,
@@ -36,10 +38,11 @@ impl Strings {
         }
     }
 
-    /// Not a sequence of strings: all bytes are content.
-    pub(crate) const fn raw() -> Self {
+    /// At the start of a response's bytes: before 0006 they are no sequence of strings, all of them
+    /// are content.
+    pub(crate) const fn of_response(revision: Revision) -> Self {
         Self {
-            is_raw: true,
+            is_raw: !revision.has_settings(),
             ..Self::new()
         }
     }

@@ -68,6 +68,7 @@ mod client;
 mod codec;
 mod outgoing;
 mod pipe;
+mod read;
 mod server;
 #[cfg(all(unix, feature = "transport"))]
 pub mod transport;

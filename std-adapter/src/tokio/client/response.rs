@@ -19,6 +19,7 @@ use super::exchange::CallState;
 use crate::host::calls::TRUNCATED;
 use crate::host::strings::{Step, Strings};
 use crate::tokio::pipe::Receiver;
+use crate::tokio::read::poll_read;
 use crate::tokio::{AnswerError, CallError};
 
 /// The answer to a call, as it arrives.
@@ -55,11 +56,7 @@ impl Response {
         body: Option<Receiver<CallError>>,
         deadline: Option<Instant>,
     ) -> Self {
-        let strings = if handle.shared.revision.has_settings() {
-            Strings::new()
-        } else {
-            Strings::raw()
-        };
+        let strings = Strings::of_response(handle.shared.revision);
         Self {
             handle,
             call,
@@ -290,20 +287,6 @@ impl AsyncRead for Response {
     ) -> Poll<io::Result<()>> {
         poll_read(self, cx, buffer)
     }
-}
-
-/// Reading as buffered reading gives it.
-fn poll_read(
-    mut source: Pin<&mut (impl AsyncBufRead + ?Sized)>,
-    cx: &mut Context<'_>,
-    buffer: &mut ReadBuf<'_>,
-) -> Poll<io::Result<()>> {
-    let bytes = ready!(source.as_mut().poll_fill_buf(cx))?;
-    let bytes = bytes.get(..buffer.remaining()).unwrap_or(bytes);
-    buffer.put_slice(bytes);
-    let len = bytes.len();
-    source.consume(len);
-    Poll::Ready(Ok(()))
 }
 
 impl Drop for Response {

@@ -81,11 +81,7 @@ pub(super) type Frames<'a> = Output<'a, GrowableTable, Revision>;
 
 impl Reactor {
     fn new(config: &Config) -> Result<Self, ApiMisuse> {
-        let mut core = hgrpc::server::ServerConfig::STREAMING;
-        core.limits = config.limits.core();
-        core.send_frame_size = config.limits.send_frame_size;
-        core.always_side_frames = config.always_side_frames;
-        let mut server = Server::new(config.revision, core);
+        let mut server = Server::new(config.revision, config.server());
         Ok(Self {
             // Everybody decodes `identity`, so this need not wait for the peer's settings.
             stream: server.open_stream(&[ContentEncoding::Identity])?,

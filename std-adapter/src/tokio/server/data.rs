@@ -9,6 +9,7 @@ use futures_core::Stream;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 use super::super::pipe::Receiver;
+use super::super::read::poll_read;
 use crate::host::DATA_CUT;
 
 /// A request's data, as it arrives while the handler runs: a reader
@@ -99,15 +100,10 @@ impl AsyncBufRead for Data {
 
 impl AsyncRead for Data {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let bytes = ready!(self.as_mut().poll_fill_buf(cx))?;
-        let len = bytes.len().min(buffer.remaining());
-        let (now, _) = bytes.split_at(len);
-        buffer.put_slice(now);
-        self.consume(len);
-        Poll::Ready(Ok(()))
+        poll_read(self, cx, buffer)
     }
 }

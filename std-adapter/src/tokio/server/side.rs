@@ -8,10 +8,7 @@ use hgrpc::cbor::{Atom, Progress};
 use super::super::outgoing::Lane;
 use super::conn::Conn;
 use super::jobs::{Job, OwnedAtom, OwnedProgress};
-use crate::host::ConnectionError;
-
-/// Bytes of text in one frame: longer text goes in several.
-const TEXT: usize = 8 * 1024;
+use crate::host::{ConnectionError, text};
 
 /// Sends text output and progress beside one response, from any task.
 ///
@@ -50,17 +47,10 @@ impl Side {
         labels: &[&str],
     ) -> Result<(), ConnectionError> {
         let labels: Vec<&[u8]> = labels.iter().map(|label| label.as_bytes()).collect();
-        let size = self.conn.shared.config.limits.send_frame_size;
-        let size = usize::try_from(size).unwrap_or(TEXT);
-        let most = TEXT.min(size / 2).max(4);
-        let mut rest = text.as_ref();
-        while !rest.is_empty() {
-            let mut len = rest.len().min(most);
-            while !rest.is_char_boundary(len) {
-                len -= 1;
-            }
-            let (piece, later) = rest.split_at(len);
-            rest = later;
+        for piece in text::pieces(
+            text.as_ref(),
+            self.conn.shared.config.limits.send_frame_size,
+        ) {
             self.atoms(&[Atom {
                 msg: b"%s",
                 args: &[piece.as_bytes()],

@@ -66,11 +66,11 @@ impl Refusal {
     /// Its name in messages, logs and statistics; where the specification names it, that name.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::TooManyRequests => "too-many-requests",
-            Self::RequestTooLarge => "request-too-large",
-            Self::DataTooLarge => "data-too-large",
-            Self::NestedTooDeep => "nested-too-deep",
-            Self::TooManyFrames => "too-many-frames",
+            Self::TooManyRequests => RefusalReason::TooManyRequests.name(),
+            Self::RequestTooLarge => RefusalReason::RequestTooLarge.name(),
+            Self::DataTooLarge => RefusalReason::DataTooLarge.name(),
+            Self::NestedTooDeep => RefusalReason::NestedTooDeep.name(),
+            Self::TooManyFrames => RefusalReason::TooManyFrames.name(),
             Self::Stalled => "stalled",
             Self::ServerBytes => "server-bytes",
             Self::Forbidden => "forbidden",
