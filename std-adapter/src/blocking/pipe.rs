@@ -227,11 +227,6 @@ impl<E: Clone> Receiver<E> {
         }
     }
 
-    /// What ends the pipe from another thread, so that a wait of this one returns.
-    pub(super) fn ender(&self) -> Sender<E> {
-        Sender(Arc::clone(&self.shared))
-    }
-
     /// Whether the writing end has ended the pipe.
     pub(super) fn is_ended(&self) -> bool {
         lock(&self.shared.state).end.is_some()
