@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use hgrpc::cbor::{Atoms, Progress};
 use hgrpc::wire::{FrameReader, Part, StreamId};
@@ -128,7 +127,7 @@ impl Receiver<'_> {
             }
             Event::Failed(call, error) => call.body.end(Err(error)),
             Event::Redirect(call, status, is_end) => {
-                let _ = call.redirect.set(status);
+                call.head.set_redirect(status);
                 call.body.open();
                 if is_end {
                     call.body.end(Ok(()));
@@ -155,8 +154,7 @@ impl Receiver<'_> {
         if bytes.is_empty() {
             return;
         }
-        let count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        call.received.fetch_add(count, Ordering::Relaxed);
+        call.head.count(bytes.len());
         if call.body.push(bytes, self.shared.limits.stall) == Pushed::Stalled {
             call.body.end(Err(CallError::Answer(AnswerError::Stalled)));
             self.give_up(call);
@@ -165,7 +163,7 @@ impl Receiver<'_> {
 
     /// Swallows what still comes of a call.
     fn give_up(&self, call: &CallState) {
-        if let Some(id) = call.id() {
+        if let Some(id) = call.head.id() {
             lock(&self.shared.state).give_up(id);
         }
     }

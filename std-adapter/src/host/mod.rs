@@ -3,6 +3,7 @@
 //! The public types are named in [`blocking`](crate::blocking) and in `tokio`.
 
 pub(crate) mod arguments;
+mod call_head;
 pub(crate) mod calls;
 pub(crate) mod config;
 mod error;
@@ -15,6 +16,7 @@ pub(crate) mod strings;
 pub(crate) mod sync;
 pub(crate) mod text;
 
+pub(crate) use call_head::CallHead;
 pub use config::{Config, Direction, Observer, Traffic};
 pub(crate) use error::DATA_CUT;
 pub use error::{
