@@ -15,6 +15,7 @@ pub(crate) mod streams;
 pub(crate) mod strings;
 pub(crate) mod sync;
 pub(crate) mod text;
+pub(crate) mod values;
 
 pub(crate) use call_head::CallHead;
 pub use config::{Config, Direction, Observer, Traffic};
