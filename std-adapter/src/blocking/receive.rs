@@ -11,7 +11,8 @@ use super::pipe::Pushed;
 use super::{AnswerError, CallError, ConnectionError};
 use crate::buffer::{Filled, ReceiveBuffer};
 use crate::encoding::StreamDecoders;
-use crate::host::calls::{Event, other_protocol};
+use crate::host::calls::Event;
+use crate::host::mistaken;
 use crate::host::streams::Streams;
 use crate::host::sync::lock;
 
@@ -49,7 +50,7 @@ impl Receiver<'_> {
             }
             let mut input = buffer.bytes();
             if std::mem::take(&mut is_first)
-                && let Some(protocol) = other_protocol(input)
+                && let Some(protocol) = mistaken::answering(input)
             {
                 return Err(ConnectionError::NotHgrpc(protocol));
             }

@@ -9,6 +9,7 @@ pub(crate) mod config;
 mod error;
 mod failure;
 mod limits;
+pub(crate) mod mistaken;
 pub(crate) mod refusal;
 pub(crate) mod request;
 pub(crate) mod streams;

@@ -9,7 +9,8 @@ use super::exchange::{CallState, Shared};
 use super::side::SideEvent;
 use crate::buffer::ReceiveBuffer;
 use crate::encoding::StreamDecoders;
-use crate::host::calls::{Event, other_protocol};
+use crate::host::calls::Event;
+use crate::host::mistaken;
 use crate::host::streams::Streams;
 use crate::host::sync::lock;
 use crate::tokio::pipe::Pushed;
@@ -50,7 +51,7 @@ impl Receiver<'_> {
             }
             let mut input = buffer.bytes();
             if std::mem::take(&mut is_first)
-                && let Some(protocol) = other_protocol(input)
+                && let Some(protocol) = mistaken::answering(input)
             {
                 return Err(ConnectionError::NotHgrpc(protocol));
             }
