@@ -7,8 +7,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use hgrpc::cbor::Value;
 use hgrpc::Revision;
+use hgrpc::cbor::Value;
 use hgrpc_std::blocking::{
     AnswerError, Atom, Call, CallError, Client, Config, ConnectionError, Failure, Progress, Reply,
     Router, Transport,

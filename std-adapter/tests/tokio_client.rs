@@ -13,12 +13,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use hgrpc::Revision;
 use hgrpc::cbor::Value;
-use hgrpc::{REVISIONS, Revision};
 use hgrpc_std::blocking::{Atom, Progress, Router, Transport, serve};
 use hgrpc_std::tokio::{
-    AnswerError, Backoff, CallError, Client, Config, ConnectionError, Failure, ReconnectingClient,
-    SideEvent,
+    AnswerError, Backoff, CallError, Client, Config, ConnectionError, ReconnectingClient, SideEvent,
 };
 use support::commands::{commands, configs};
 use support::{Served, pattern};
