@@ -3,6 +3,7 @@
 mod support;
 
 use std::io::{self, BufRead, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -439,6 +440,35 @@ fn a_client_that_only_stops_sending_still_gets_its_answers() {
         client_read.read_to_end(&mut answer).unwrap();
         assert_eq!(answer, b"\x03\0\0\x01\0\x02\x01\x42abc");
         served.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn answers_are_not_lost_with_what_comes_after_a_fault() {
+    in_time(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let served = thread::spawn(move || {
+            let transport = Transport::tcp(accepted).unwrap();
+            hgrpc_std::blocking::serve(transport, &router(), &Config::new(Revision::R0003))
+        });
+        // A call whose answer is too long for the peer's receive buffer, a frame of no kind that
+        // there is, and more than is read at once.
+        let call =
+            b"\x21\0\0\x01\0\x01\x01\x11\xa2Dargs\xa2Clen\x1a\0\x0f\x42\x40Dseed\x01DnameEbytes";
+        let fault = b"\0\0\0\x03\0\x01\0\xf0";
+        let all = [&call[..], fault, &[0; 800_000]].concat();
+        socket.write_all(&all).unwrap();
+        thread::sleep(Duration::from_millis(300));
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).unwrap();
+        assert!(answer.len() > 1_000_000, "{}", answer.len());
+        drop(socket);
+        assert!(matches!(
+            served.join().unwrap(),
+            Err(ConnectionError::Protocol(_))
+        ));
     });
 }
 
