@@ -2,7 +2,7 @@
 #![cfg(feature = "tokio")]
 #![allow(missing_docs, reason = "a test")]
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -352,6 +352,26 @@ fn a_handler_that_takes_no_data_is_refused_and_its_neighbours_go_on() {
     assert_eq!(served.server.stats().refused_for(Refusal::Stalled), 1);
     drop(client);
     served.shut_down();
+}
+
+#[test]
+fn answers_are_not_lost_with_what_comes_after_a_fault() {
+    let served = Served::new(Server::builder(router()).revision(Revision::R0003));
+    let mut socket = TcpStream::connect(served.address).unwrap();
+    // A call whose answer is too long for the peer's receive buffer, a frame of no kind that there
+    // is, and more than is read at once.
+    let call = b"\x1c\0\0\x01\0\x01\x01\x11\xa2Dargs\xa1Ecount\x19\x03\xe8DnameFrepeat";
+    let fault = b"\0\0\0\x03\0\x01\0\xf0";
+    let all = [&call[..], fault, &[0; 800_000]].concat();
+    socket.write_all(&all).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    assert!(answer.len() > 1_000_000, "{}", answer.len());
+    drop(socket);
+    let server = served.server.clone();
+    served.shut_down();
+    assert_eq!(server.stats().protocol_errors, 1);
 }
 
 #[tokio::test]
