@@ -333,14 +333,12 @@ fn an_upload_by_hand_is_complete_or_fails() {
 fn a_call_has_a_deadline() {
     in_time(|| {
         let (client, _served) = over_pipes(500, router(), &Config::default());
-        let (upload, response) = client
-            .call("cat")
-            .timeout(Duration::from_millis(20))
+        let call = client.call("cat").timeout(Duration::from_millis(20));
+        // On a busy machine it is over before the data can be sent.
+        let answer = call
             .open()
-            .unwrap();
-        let error = response.read_bytes(9).unwrap_err();
-        assert!(matches!(error, CallError::TimedOut), "{error}");
-        drop(upload);
+            .and_then(|(_upload, response)| response.read_bytes(9));
+        assert!(matches!(answer, Err(CallError::TimedOut)), "{answer:?}");
         echo(&client, b"neighbour");
     });
 }

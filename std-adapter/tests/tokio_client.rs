@@ -301,10 +301,13 @@ async fn an_upload_by_hand_is_complete_or_fails() {
 async fn a_call_has_a_deadline() {
     let (client, _served) = connect(router(), &Config::default());
     let call = client.call("cat").timeout(Duration::from_millis(20));
-    let (upload, response) = call.open().await.unwrap();
-    let error = in_time(response.read_bytes(9)).await.unwrap_err();
-    assert!(matches!(error, CallError::TimedOut), "{error}");
-    drop(upload);
+    // On a busy machine it is over before the data can be sent.
+    let answer = async {
+        let (_upload, response) = call.open().await?;
+        response.read_bytes(9).await
+    };
+    let answer = in_time(answer).await;
+    assert!(matches!(answer, Err(CallError::TimedOut)), "{answer:?}");
     echo(&client, b"neighbour").await;
 }
 

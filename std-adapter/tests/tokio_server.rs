@@ -17,6 +17,7 @@ use hgrpc_std::tokio::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 const REVISIONS: [Revision; 3] = [Revision::R0003, Revision::R0005, Revision::R0006];
 
@@ -287,10 +288,15 @@ fn who_may_not_is_told_so_and_nothing_runs() {
 
 #[test]
 fn a_shutdown_lets_what_runs_end_and_says_what_it_cut() {
+    let go_on = Arc::new(Semaphore::new(0));
+    let waits = Arc::clone(&go_on);
     let router = Router::new()
-        .command("slow", |reply: Reply| async move {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            reply.finish()
+        .command("slow", move |reply: Reply| {
+            let waits = Arc::clone(&waits);
+            async move {
+                drop(waits.acquire().await);
+                reply.finish()
+            }
         })
         .command("stuck", |gone: Gone| async move { gone.wait().await });
     let served = Served::new(Server::builder(router));
@@ -301,8 +307,14 @@ fn a_shutdown_lets_what_runs_end_and_says_what_it_cut() {
     while served.server.stats().running < 2 {
         std::thread::sleep(Duration::from_millis(5));
     }
-    let shutdown = served.server.shutdown(Duration::from_secs(2));
-    let shutdown = served.runtime.block_on(shutdown);
+    let server = served.server.clone();
+    let shutdown = async move { server.shutdown(Duration::from_secs(3)).await };
+    let shutdown = served.runtime.spawn(shutdown);
+    while TcpStream::connect(served.address).is_ok() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    go_on.add_permits(1);
+    let shutdown = served.runtime.block_on(shutdown).unwrap();
     assert_eq!(shutdown.cut.len(), 1);
     let [(_, name)] = &shutdown.cut[0].commands[..] else {
         panic!("{shutdown:?}");
