@@ -483,6 +483,15 @@ async fn a_reconnecting_client_gives_up_or_keeps_to_the_calls_time() {
     // Half of 100, 200 and 400 ms at least, all of them at most.
     let took = began.elapsed().as_millis();
     assert!((350..=705).contains(&took), "{took}");
+    // Whoever waits with it fails with it.
+    let began = tokio::time::Instant::now();
+    for result in join_all((0..20).map(|_| client.call("x").send())).await {
+        let error = result.unwrap_err().to_string();
+        assert!(error.ends_with("failed: connection refused"), "{error}");
+    }
+    // As before, and a wait of 400 to 800 ms that the last attempt has left.
+    let took = began.elapsed().as_millis();
+    assert!((750..=1505).contains(&took), "{took}");
     backoff.attempts = None;
     let client = ReconnectingClient::new(&Config::default(), backoff, refuse);
     let call = client.call("x").timeout(Duration::from_secs(100));
