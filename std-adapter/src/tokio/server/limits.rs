@@ -24,15 +24,17 @@ use crate::host::Limits;
 ///                                  only where a server is told to compress
 /// ```
 /// and what handlers hold themselves. A connection on which nothing happens holds none of its
-/// buffers. [`Stats::most_bytes`](super::Stats) shows what the second and third line came to.
+/// buffers. [`Stats::most_bytes`](super::Stats::most_bytes) shows what `own_bytes` and
+/// `shared_bytes` came to.
 ///
 /// # Over a limit
-/// A request is refused with an error response that names the limit ([`Refusal`](super::Refusal)); a
-/// connection is closed ([`ConnectionLimit`](super::ConnectionLimit)). Both are counted by kind
-/// ([`Stats`](super::Stats)) and reported through `tracing`. Bytes that are not free yet are waited
-/// for, for as long as [`Limits::stall`](super::Limits::stall) says: the connection that wants them is
-/// not read meanwhile. Then the request that they are for is refused; for data it is, of all on its
-/// connection, the one that holds most. A connection whose incomplete requests find no room is closed.
+/// A request is refused with an error response that names the limit ([`Refusal`](super::Refusal));
+/// a connection is closed ([`ConnectionLimit`](crate::tokio::ConnectionLimit)). Both are counted by
+/// kind ([`Stats`](super::Stats)) and reported through `tracing`. Bytes that are not free yet are
+/// waited for, for as long as [`stall`](Limits::stall) says: the connection that wants them is not
+/// read meanwhile. Then the request that they are for is refused; for data it is, of all on its
+/// connection, the one that holds most. A connection whose incomplete requests find no room is
+/// closed.
 ///
 /// # Time
 /// A limit of time that is `None` is none. All are looked at together, every quarter of the shortest
