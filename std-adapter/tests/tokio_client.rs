@@ -28,7 +28,7 @@ use tokio::time::timeout;
 const MANY: usize = 1 << 20;
 
 /// A guard against hanging.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(180);
 
 fn router() -> Router {
     commands()
