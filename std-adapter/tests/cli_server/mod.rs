@@ -43,7 +43,7 @@ pub(crate) fn call_with<S: AsRef<std::ffi::OsStr>>(args: &[S], input: impl Into<
         .args(args)
         .env_remove("NO_COLOR")
         .write_stdin(input)
-        .timeout(Duration::from_secs(30))
+        .timeout(Duration::from_secs(120))
         .output()
         .unwrap();
     Run {
