@@ -153,7 +153,7 @@ impl<P: Protocol> Server<P> {
             return Err(ApiMisuse::TooLarge);
         }
         match table.find(responder.request_id()) {
-            Some(e) if e.is_active() && e.order == responder.order() => {
+            Some(e) if e.phase.is_active() && e.order == responder.order() => {
                 Ok(ResponseWriter::new(responder))
             }
             _ => Err(ApiMisuse::RequestNotActive),

@@ -294,7 +294,7 @@ impl<P: Protocol> Server<P> {
         table: &'t T,
     ) -> impl Iterator<Item = RequestId> + 't {
         entries(table)
-            .filter(|(_, e)| e.is_receiving())
+            .filter(|(_, e)| e.phase.is_receiving())
             .map(|(id, _)| id)
     }
 
@@ -305,7 +305,7 @@ impl<P: Protocol> Server<P> {
         table: &'t T,
     ) -> impl Iterator<Item = RequestId> + 't {
         entries(table)
-            .filter(|(_, e)| e.is_active())
+            .filter(|(_, e)| e.phase.is_active())
             .map(|(id, _)| id)
     }
 
@@ -318,7 +318,7 @@ impl<P: Protocol> Server<P> {
         table: &mut T,
         id: RequestId,
     ) -> Option<Responder> {
-        let entry = table.find(id).filter(|e| e.is_active())?;
+        let entry = table.find(id).filter(|e| e.phase.is_active())?;
         let order = self.next_order;
         let entry = Entry { order, ..*entry };
         table.remove(id);
@@ -328,23 +328,23 @@ impl<P: Protocol> Server<P> {
     }
 }
 
-impl Entry {
-    /// Partly received (server.md, "State").
-    fn is_receiving(&self) -> bool {
+impl Phase {
+    /// Frames of the request are still to come.
+    const fn is_receiving(self) -> bool {
         matches!(
-            self.phase,
-            Phase::Receiving | Phase::ReceivingData | Phase::Streaming
+            self,
+            Self::Receiving | Self::ReceivingData | Self::Streaming
         )
     }
 
-    /// Handed out, and not answered to the end.
-    fn is_active(&self) -> bool {
-        matches!(self.phase, Phase::Active | Phase::Streaming)
+    /// The command was handed out and is not answered.
+    const fn is_active(self) -> bool {
+        matches!(self, Self::Active | Self::Streaming)
     }
 
-    /// What arrives of it is swallowed (server.md, row 4a).
-    fn is_swallowed(&self) -> bool {
-        matches!(self.phase, Phase::Refused | Phase::Draining)
+    /// What still comes of the request is dropped.
+    const fn is_swallowed(self) -> bool {
+        matches!(self, Self::Refused | Self::Draining)
     }
 }
 

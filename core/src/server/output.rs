@@ -209,7 +209,7 @@ impl<T: Table + ?Sized, P: Protocol> Output<'_, T, P> {
             return Err(ApiMisuse::OutOfOrder);
         }
         match self.table.find(id) {
-            Some(entry) if entry.is_active() && entry.order == responder.order() => Ok(()),
+            Some(entry) if entry.phase.is_active() && entry.order == responder.order() => Ok(()),
             _ => Err(ApiMisuse::RequestNotActive),
         }
     }
