@@ -164,7 +164,7 @@ impl<P: Protocol> Server<P> {
 
     /// Largest payload of a frame that is sent.
     pub(super) fn frame_size(&self) -> usize {
-        usize::try_from(self.config.send_frame_size).unwrap_or(usize::MAX)
+        usize::try_from(self.send_frame_size).unwrap_or(usize::MAX)
     }
 
     /// Puts the server, its table and one of its streams together, for frames to be made.

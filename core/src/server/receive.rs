@@ -1,14 +1,14 @@
 //! What a frame does to a server (server.md, "A frame arrives"; revision-0006.md, 5.1 to 5.7).
 //! The numbers of rows are those of the table in server.md.
 
-use super::{Command, Opening, Rejection, Responder, Server, ServerAction, Verdict};
+use super::{Command, Rejection, Responder, Server, ServerAction, Stage, Verdict};
 use crate::cbor::{CommandRequest, MAX_NESTING, RequestError, SenderSettings};
 use crate::revision::number;
 use crate::store::{Arena, Entry, Key, Phase, Table};
 use crate::wire::{
     CommandDataFlags, CommandRequestFlags, FrameHeader, Part, SettingsFlags, StreamFlags,
 };
-use crate::{Limits, Protocol, ProtocolError, RefusalReason};
+use crate::{Protocol, ProtocolError, RefusalReason};
 
 /// What is done with the current frame's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl<P: Protocol> Server<P> {
     }
 
     fn fail(&mut self, error: ProtocolError) -> ProtocolError {
-        self.errored = true;
+        self.stage = Stage::Errored;
         self.frame.task = Task::Skip;
         error
     }
@@ -105,7 +105,7 @@ impl<P: Protocol> Server<P> {
                 *open &= !bit;
             }
         }
-        if self.errored {
+        if self.stage == Stage::Errored {
             return Err(ProtocolError::AlreadyErrored); // row 4
         }
         Ok(())
@@ -120,13 +120,13 @@ impl<P: Protocol> Server<P> {
         self.judge_stream(header)?;
         let kind = header.kind_number();
         let is_request = kind == number::COMMAND_REQUEST;
-        if self.revision().has_settings() && self.opening != Opening::Done {
-            match self.opening {
+        if self.revision().has_settings() && self.stage != Stage::Open {
+            match self.stage {
                 _ if kind == number::SENDER_PROTOCOL_SETTINGS => {
                     return self.judge_settings(header, arena);
                 }
-                Opening::Settings => return Err(ProtocolError::ExpectedSettings),
-                _ if is_request => self.opening = Opening::Done,
+                Stage::Settings => return Err(ProtocolError::ExpectedSettings),
+                _ if is_request => self.stage = Stage::Open,
                 _ => return Err(ProtocolError::UnexpectedInitialFrame),
             }
         }
@@ -253,18 +253,13 @@ impl<P: Protocol> Server<P> {
             entry.frames = entry.frames.saturating_add(1);
         }
         let entry = *entry;
-        let Limits {
-            request_frames,
-            request_size,
-            data_size,
-            ..
-        } = self.config.limits;
-        let (mut reason, mut limit) = (RefusalReason::TooManyFrames, u32::from(request_frames));
-        if entry.frames <= request_frames {
+        let limit = u32::from(self.request_frames);
+        let (mut reason, mut limit) = (RefusalReason::TooManyFrames, limit);
+        if entry.frames <= self.request_frames {
             (reason, limit) = match task {
                 Task::Stream => return Ok(()),
-                Task::Request => (RefusalReason::RequestTooLarge, request_size),
-                _ => (RefusalReason::DataTooLarge, data_size),
+                Task::Request => (RefusalReason::RequestTooLarge, self.request_size),
+                _ => (RefusalReason::DataTooLarge, self.data_size),
             };
             let chunk = arena.find(key);
             let held = length(chunk.unwrap_or_default());
@@ -294,7 +289,7 @@ impl<P: Protocol> Server<P> {
     ) -> Result<(), ProtocolError> {
         self.frame.task = Task::Refuse;
         self.frame.reason = reason;
-        self.frame.limit = limit;
+        self.refusal_limit = limit;
         self.receiving = self.receiving.wrapping_sub(1);
         let id = self.frame.request_id;
         table.remove(id);
@@ -314,7 +309,7 @@ impl<P: Protocol> Server<P> {
         ServerAction::RejectRequest(Rejection {
             request_id: self.frame.request_id,
             reason: self.frame.reason,
-            limit: self.frame.limit,
+            limit: self.refusal_limit,
         })
     }
 
@@ -346,18 +341,13 @@ impl<P: Protocol> Server<P> {
         }
         let held = length(arena.find(Key::SETTINGS).unwrap_or(&[]));
         let room = u32::try_from(arena.room(Key::SETTINGS)).unwrap_or(u32::MAX);
-        let Limits {
-            settings_size,
-            settings_frames,
-            ..
-        } = self.config.limits;
-        if header.length() > settings_size.saturating_sub(held).min(room)
-            || self.settings_frames >= settings_frames
+        if header.length() > self.settings_size.saturating_sub(held).min(room)
+            || self.settings_frames >= self.most_settings_frames
         {
             return Err(ProtocolError::SettingsTooLarge);
         }
         self.settings_frames = self.settings_frames.saturating_add(1);
-        self.opening = Opening::Settings;
+        self.stage = Stage::Settings;
         self.frame.task = Task::Settings;
         Ok(())
     }
@@ -400,7 +390,7 @@ impl<P: Protocol> Server<P> {
     /// The answer to a part that completes nothing. After an error no frame is wanted.
     #[inline(never)]
     fn wait<'a>(&self, is_last: bool) -> Result<ServerAction<'a>, ProtocolError> {
-        Ok(if is_last && !self.errored {
+        Ok(if is_last && self.stage != Stage::Errored {
             ServerAction::WantFrame(self.state())
         } else {
             ServerAction::Noop
@@ -537,7 +527,7 @@ impl<P: Protocol> Server<P> {
             Ok(settings) => {
                 self.peer_encodings = settings.encodings;
                 self.peer_is_hgrpc = settings.is_hgrpc;
-                self.opening = Opening::Done;
+                self.stage = Stage::Open;
                 self.wait(is_last)
             }
             Err(error) => Err(self.fail(error)),
