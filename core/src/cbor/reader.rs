@@ -118,26 +118,6 @@ impl<'a> CborReader<'a> {
         self.enter(MAJOR_MAP)
     }
 
-    /// Takes a map, and puts the values of known keys into `found`. Other keys, of any type, are
-    /// ignored; a known one twice is malformed (messages.md, "CBOR").
-    pub(super) fn fields(
-        &mut self,
-        known: &[&[u8]],
-        found: &mut [Option<Value<'a>>],
-    ) -> Result<(), CborError> {
-        let mut items = self.map()?;
-        while self.has_next(&mut items)? {
-            let key = self.next_value()?.as_bytes();
-            let value = self.next_value()?;
-            for (name, slot) in known.iter().zip(found.iter_mut()) {
-                if key.is_some_and(|key| key == **name) && slot.replace(value).is_some() {
-                    return Err(CborError::Malformed);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Whether another item, or pair, of `items` follows. `false` once leaves the container.
     ///
     /// # Errors
