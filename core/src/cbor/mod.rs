@@ -57,6 +57,7 @@ pub use progress::Progress;
 pub use reader::{CborReader, Items};
 pub use request::{CommandRequest, RedirectTargets, RequestError};
 pub use settings::{ContentEncoding, EncodingSet, SenderSettings, StreamSettings};
+pub(crate) use status::StatusKind;
 pub use status::{CommandError, Location, Redirect, STATUS_OK, Status, StatusError};
 pub use strict::{StrictError, StrictValues, check_strict};
 pub use string::{ByteString, ByteStrings, Chunks, Text};

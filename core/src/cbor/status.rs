@@ -65,30 +65,58 @@ impl<'a> Status<'a> {
     /// [`StatusError::Incomplete`] while the map is not complete, [`StatusError::BadStatus`] as soon
     /// as it cannot become one.
     pub fn decode(bytes: &'a [u8]) -> Result<(Self, usize), StatusError> {
+        let (kind, len) = StatusKind::check(bytes)?;
+        Ok((kind.of(bytes, len), len))
+    }
+}
+
+/// Which status a map holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StatusKind {
+    Ok,
+    Error,
+    Redirect,
+}
+
+impl StatusKind {
+    /// Checks the status map at the front of these bytes, and says how long it is. See
+    /// [`Status::decode`].
+    pub(crate) fn check(bytes: &[u8]) -> Result<(Self, usize), StatusError> {
         let mut reader = CborReader::new(bytes);
         let mut found = [None; 3];
         STATUS.read(&mut reader, &mut found)?;
-        let [status, error, location] = found;
-        let status = Self::new(status, error, location).ok_or(StatusError::BadStatus)?;
-        Ok((status, bytes.len().saturating_sub(reader.rest().len())))
+        let kind = Self::new(found).ok_or(StatusError::BadStatus)?;
+        Ok((kind, bytes.len().wrapping_sub(reader.rest().len())))
     }
 
-    fn new(
-        status: Option<Value<'a>>,
-        error: Option<Value<'a>>,
-        location: Option<Value<'a>>,
-    ) -> Option<Self> {
+    fn new([status, error, location]: [Option<Value<'_>>; 3]) -> Option<Self> {
         let status = status?;
         if status.is_bytes(b"ok") {
             Some(Self::Ok)
         } else if status.is_bytes(b"error") {
-            CommandError::from_value(error?).map(Self::Error)
+            let mut found = [None; 2];
+            ERROR.read_value(error?, &mut found)?;
+            let [message, _] = found;
+            let message = message?;
+            if !message.is_byte_string() {
+                Atoms::from_value(message)?;
+            }
+            Some(Self::Error)
         } else if status.is_bytes(b"redirect") {
-            let location = location?;
-            LOCATION.read_value(location, &mut [None; 7])?;
-            Some(Self::Redirect(Redirect(location)))
+            LOCATION.read_value(location?, &mut [None; 7])?;
+            Some(Self::Redirect)
         } else {
             None
+        }
+    }
+
+    /// The status in a map that was found to hold it: the first `len` of these bytes.
+    pub(crate) fn of(self, bytes: &[u8], len: usize) -> Status<'_> {
+        let map = Value::new_unchecked(bytes.get(..len).unwrap_or_default());
+        match self {
+            Self::Ok => Status::Ok,
+            Self::Error => Status::Error(CommandError(map)),
+            Self::Redirect => Status::Redirect(Redirect(map)),
         }
     }
 }
@@ -118,6 +146,13 @@ const LOCATION: Known = Known {
     ],
 };
 
+/// The values of a status map, which was checked before.
+fn values_of(map: Value<'_>) -> [Option<Value<'_>>; 3] {
+    let mut found = [None; 3];
+    let _ = STATUS.read_value(map, &mut found);
+    found
+}
+
 /// Why a command failed. `Display` formats the message; it never fails but where the writer does.
 ///
 /// Both forms are accepted in 0005 and 0006 (D-08): an array of atoms, and a format string with
@@ -127,21 +162,12 @@ const LOCATION: Known = Known {
 pub struct CommandError<'a>(Value<'a>);
 
 impl<'a> CommandError<'a> {
-    fn from_value(value: Value<'a>) -> Option<Self> {
-        let mut found = [None; 2];
-        ERROR.read_value(value, &mut found)?;
-        let [message, _] = found;
-        let message = message?;
-        if !message.is_byte_string() {
-            Atoms::from_value(message)?;
-        }
-        Some(Self(value))
-    }
-
     fn fields(&self) -> [Option<Value<'a>>; 2] {
+        let [_, error, _] = values_of(self.0);
         let mut found = [None; 2];
-        // The map was read before.
-        let _ = ERROR.read_value(self.0, &mut found);
+        if let Some(error) = error {
+            let _ = ERROR.read_value(error, &mut found);
+        }
         found
     }
 
@@ -186,9 +212,11 @@ pub struct Redirect<'a>(Value<'a>);
 impl<'a> Redirect<'a> {
     /// Where the answer is. Work is linear in the map's length.
     pub fn location(&self) -> Location<'a> {
+        let [_, _, location] = values_of(self.0);
         let mut found = [None; 7];
-        // The map was read before.
-        let _ = LOCATION.read_value(self.0, &mut found);
+        if let Some(location) = location {
+            let _ = LOCATION.read_value(location, &mut found);
+        }
         let [url, mediatype, size, hashes, seed, certs, ca_certs] = found;
         let string = |value: Option<Value<'a>>| value.map(ByteString::of);
         Location {
