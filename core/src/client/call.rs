@@ -118,24 +118,21 @@ impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
         self.client.frame_size()
     }
 
-    fn frame<'b>(
+    /// The header of a frame whose payload has `length` bytes; it counts as sent.
+    ///
+    /// The frame itself is made where it is returned: a copy of one is a call of `memcpy`.
+    #[inline(never)]
+    fn header(
         &mut self,
         id: RequestId,
         number: u8,
         flags: TypeFlags,
-        slices: [&'b [u8]; MAX_SLICES],
-    ) -> OutFrame<'b> {
-        // They lie in memory, so that their sum is a number.
-        let length = slices
-            .iter()
-            .fold(0usize, |sum, s| sum.wrapping_add(s.len()));
+        length: usize,
+    ) -> FrameHeader {
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let stream_flags = StreamFlags::NONE.with(StreamFlags::BEGIN, !self.client.has_begun);
         self.client.has_begun = true;
-        OutFrame::new(
-            FrameHeader::new(length, id, STREAM, stream_flags, number, flags),
-            slices,
-        )
+        FrameHeader::new(length, id, STREAM, stream_flags, number, flags)
     }
 
     /// revision-0006.md, 4.1: once, before the first request's frames.
@@ -145,12 +142,13 @@ impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
         }
         self.client.has_settings = true;
         let slices = settings_slices(self.client.config.announcement?);
-        Some(self.frame(
+        let header = self.header(
             id,
             number::SENDER_PROTOCOL_SETTINGS,
             SettingsFlags::EOS.into(),
-            slices,
-        ))
+            length_of(&slices),
+        );
+        Some(OutFrame::new(header, slices))
     }
 }
 
@@ -166,9 +164,7 @@ impl<P: Protocol> Client<P> {
         let is_sent = self.has_settings || !self.revision().has_settings();
         let announcement = self.config.announcement.filter(|_| !is_sent);
         announcement.is_none_or(|announcement| {
-            let slices = settings_slices(announcement);
-            let length = slices.iter().fold(0usize, |n, s| n.saturating_add(s.len()));
-            length <= self.frame_size()
+            length_of(&settings_slices(announcement)) <= self.frame_size()
         })
     }
 }
@@ -324,16 +320,16 @@ impl<'a> Call<'a> {
         }
     }
 
+    #[inline(always)]
     fn request_frame<T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut ClientOutput<'_, T, P>,
     ) -> OutFrame<'_> {
         let start = self.taken;
-        let end = start
-            .saturating_add(out.frame_size())
-            .min(self.pieces.len());
+        let total = self.pieces.len();
+        let end = start.saturating_add(out.frame_size()).min(total);
         self.taken = end;
-        let is_last = end >= self.pieces.len();
+        let is_last = end >= total;
         let flags = CommandRequestFlags::NONE
             .with(CommandRequestFlags::NEW, start == 0)
             .with(CommandRequestFlags::CONTINUATION, start > 0)
@@ -346,13 +342,16 @@ impl<'a> Call<'a> {
                 self.finish(out.table);
             }
         }
-        let slices = cut(self.pieces.slices(), start, end);
-        out.frame(
+        let header = out.header(
             self.request_id,
             number::COMMAND_REQUEST,
             flags.into(),
-            slices,
-        )
+            end.wrapping_sub(start),
+        );
+        let [a, b, c, d, e, f] = self.pieces.slices();
+        let mut window = Window { start, end };
+        let mut cut = |slice| window.cut(slice);
+        OutFrame::new(header, [cut(a), cut(b), cut(c), cut(d), cut(e), cut(f)])
     }
 
     /// Sends a piece of data that is streamed, at most a frame's size; `is_last` with the last one,
@@ -390,6 +389,7 @@ impl<'a> Call<'a> {
     }
 
     /// A frame of data, the last one or not.
+    #[inline(always)]
     fn end_frame<'b, T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut ClientOutput<'_, T, P>,
@@ -404,13 +404,9 @@ impl<'a> Call<'a> {
         } else {
             CommandDataFlags::CONTINUATION
         };
-        let slices = [bytes, &[], &[], &[], &[], &[]];
-        out.frame(
-            self.request_id,
-            out.client.revision().data_number(),
-            flags.into(),
-            slices,
-        )
+        let number = out.client.revision().data_number();
+        let header = out.header(self.request_id, number, flags.into(), bytes.len());
+        OutFrame::new(header, [bytes, &[], &[], &[], &[], &[]])
     }
 
     /// The last frame is being taken.
@@ -428,13 +424,28 @@ impl<'a> Call<'a> {
     }
 }
 
-/// What lies between `start` and `end` of slices that stand one behind another.
-fn cut(slices: [&[u8]; MAX_SLICES], start: usize, end: usize) -> [&[u8]; MAX_SLICES] {
-    let mut offset = 0usize;
-    slices.map(|slice| {
-        let from = start.saturating_sub(offset).min(slice.len());
-        let to = end.saturating_sub(offset).min(slice.len());
-        offset = offset.saturating_add(slice.len());
-        slice.get(from..to).unwrap_or(&[])
-    })
+/// Bytes of a payload. They lie in memory, so that their sum is a number.
+fn length_of(slices: &[&[u8]; MAX_SLICES]) -> usize {
+    slices
+        .iter()
+        .fold(0, |sum, slice| sum.wrapping_add(slice.len()))
+}
+
+/// What a frame carries of slices that stand one behind another: from `start` to `end`, counted
+/// from the front of the slice that comes next.
+struct Window {
+    start: usize,
+    end: usize,
+}
+
+impl Window {
+    /// What the frame carries of the next slice.
+    #[inline(never)]
+    fn cut<'s>(&mut self, slice: &'s [u8]) -> &'s [u8] {
+        let until_end = slice.get(..self.end).unwrap_or(slice);
+        let cut = until_end.get(self.start..).unwrap_or(&[]);
+        self.start = self.start.saturating_sub(slice.len());
+        self.end = self.end.saturating_sub(slice.len());
+        cut
+    }
 }
