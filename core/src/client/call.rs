@@ -134,22 +134,6 @@ impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
         self.client.has_begun = true;
         FrameHeader::new(length, id, STREAM, stream_flags, number, flags)
     }
-
-    /// revision-0006.md, 4.1: once, before the first request's frames.
-    fn settings_frame(&mut self, id: RequestId) -> Option<OutFrame<'static>> {
-        if self.client.has_settings || !self.client.revision().has_settings() {
-            return None;
-        }
-        self.client.has_settings = true;
-        let slices = settings_slices(self.client.config.announcement?);
-        let header = self.header(
-            id,
-            number::SENDER_PROTOCOL_SETTINGS,
-            SettingsFlags::EOS.into(),
-            length_of(&slices),
-        );
-        Some(OutFrame::new(header, slices))
-    }
 }
 
 impl<P: Protocol> Client<P> {
@@ -159,11 +143,23 @@ impl<P: Protocol> Client<P> {
         usize::try_from(size).unwrap_or(usize::MAX)
     }
 
+    /// What is to be announced and was not yet.
+    fn announcement(&self) -> Option<Announcement> {
+        let is_sent = self.has_settings || !self.revision().has_settings();
+        self.config.announcement.filter(|_| !is_sent)
+    }
+
+    /// The same; it counts as announced (revision-0006.md, 4.1: once, before the first request's
+    /// frames).
+    fn take_announcement(&mut self) -> Option<Announcement> {
+        let announcement = self.announcement();
+        self.has_settings = true;
+        announcement
+    }
+
     /// Whether the settings that are still to be sent fit a frame (deviations.md, D3).
     pub(super) fn settings_fit(&self) -> bool {
-        let is_sent = self.has_settings || !self.revision().has_settings();
-        let announcement = self.config.announcement.filter(|_| !is_sent);
-        announcement.is_none_or(|announcement| {
+        self.announcement().is_none_or(|announcement| {
             length_of(&settings_slices(announcement)) <= self.frame_size()
         })
     }
@@ -176,17 +172,15 @@ fn settings_slices(announcement: Announcement) -> [&'static [u8]; MAX_SLICES] {
         is_hgrpc,
     } = announcement;
     let count = encodings.iter().flatten().count();
-    let map: &'static [u8] = if is_hgrpc { b"\xa2" } else { b"\xa1" };
-    let list: &'static [u8] = match count {
-        0 => b"Pcontentencodings\x80",
-        1 => b"Pcontentencodings\x81",
-        2 => b"Pcontentencodings\x82",
-        _ => b"Pcontentencodings\x83",
+    let start: &'static [u8] = if is_hgrpc {
+        b"\xa2Pcontentencodings"
+    } else {
+        b"\xa1Pcontentencodings"
     };
     let [a, b, c] = encodings.map(|e| e.map_or(&[][..], ContentEncoding::stream_settings));
     [
-        map,
-        list,
+        start,
+        b"\x80\x81\x82\x83".get(count..=count).unwrap_or_default(),
         a,
         b,
         c,
@@ -295,14 +289,18 @@ impl<'a> Call<'a> {
                 out.client.pending = out.client.pending.saturating_sub(1);
             }
         }
-        if self.taken == 0
-            && self.stage == Stage::Request
-            && let Some(frame) = out.settings_frame(self.request_id)
-        {
-            return Some(frame);
-        }
         if self.stage == Stage::Request {
-            return Some(self.request_frame(out));
+            if let Some(announcement) = out.client.take_announcement() {
+                let slices = settings_slices(announcement);
+                let (number, flags) = (number::SENDER_PROTOCOL_SETTINGS, SettingsFlags::EOS);
+                let window = Window {
+                    start: 0,
+                    end: length_of(&slices),
+                };
+                let header = out.header(self.request_id, number, flags.into(), window.len());
+                return window.frame(header, &slices);
+            }
+            return self.request_frame(out);
         }
         let has_ended = matches!(phase, Phase::EndedSending | Phase::CancelledSending);
         match self.data {
@@ -320,11 +318,10 @@ impl<'a> Call<'a> {
         }
     }
 
-    #[inline(always)]
     fn request_frame<T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut ClientOutput<'_, T, P>,
-    ) -> OutFrame<'_> {
+    ) -> Option<OutFrame<'_>> {
         let start = self.taken;
         let total = self.pieces.len();
         let end = start.saturating_add(out.frame_size()).min(total);
@@ -342,16 +339,14 @@ impl<'a> Call<'a> {
                 self.finish(out.table);
             }
         }
+        let window = Window { start, end };
         let header = out.header(
             self.request_id,
             number::COMMAND_REQUEST,
             flags.into(),
-            end.wrapping_sub(start),
+            window.len(),
         );
-        let [a, b, c, d, e, f] = self.pieces.slices();
-        let mut window = Window { start, end };
-        let mut cut = |slice| window.cut(slice);
-        OutFrame::new(header, [cut(a), cut(b), cut(c), cut(d), cut(e), cut(f)])
+        window.frame(header, &self.pieces.slices())
     }
 
     /// Sends a piece of data that is streamed, at most a frame's size; `is_last` with the last one,
@@ -439,6 +434,26 @@ struct Window {
 }
 
 impl Window {
+    const fn len(&self) -> usize {
+        self.end.wrapping_sub(self.start)
+    }
+
+    /// The frame that carries it of these slices. Always one: like this, it is made where it is
+    /// returned.
+    #[inline(never)]
+    fn frame<'s>(
+        mut self,
+        header: FrameHeader,
+        slices: &[&'s [u8]; MAX_SLICES],
+    ) -> Option<OutFrame<'s>> {
+        let [a, b, c, d, e, f] = slices;
+        let mut cut = |slice| self.cut(slice);
+        Some(OutFrame::new(
+            header,
+            [cut(a), cut(b), cut(c), cut(d), cut(e), cut(f)],
+        ))
+    }
+
     /// What the frame carries of the next slice.
     #[inline(never)]
     fn cut<'s>(&mut self, slice: &'s [u8]) -> &'s [u8] {
