@@ -144,17 +144,9 @@ impl<P: Protocol> Client<P> {
     }
 
     /// What is to be announced and was not yet.
-    fn announcement(&self) -> Option<Announcement> {
+    fn announcement(&self) -> Option<&Announcement> {
         let is_sent = self.has_settings || !self.revision().has_settings();
-        self.config.announcement.filter(|_| !is_sent)
-    }
-
-    /// The same; it counts as announced (revision-0006.md, 4.1: once, before the first request's
-    /// frames).
-    fn take_announcement(&mut self) -> Option<Announcement> {
-        let announcement = self.announcement();
-        self.has_settings = true;
-        announcement
+        self.config.announcement.as_ref().filter(|_| !is_sent)
     }
 
     /// Whether the settings that are still to be sent fit a frame (deviations.md, D3).
@@ -166,26 +158,28 @@ impl<P: Protocol> Client<P> {
 }
 
 /// The settings map as slices, in canonical order.
-fn settings_slices(announcement: Announcement) -> [&'static [u8]; MAX_SLICES] {
-    let Announcement {
-        encodings,
-        is_hgrpc,
-    } = announcement;
-    let count = encodings.iter().flatten().count();
-    let start: &'static [u8] = if is_hgrpc {
-        b"\xa2Pcontentencodings"
+fn settings_slices(announcement: &Announcement) -> [&'static [u8]; MAX_SLICES] {
+    let [a, b, c] = announcement.encodings;
+    let count = [a, b, c].iter().flatten().count();
+    let (start, end): (&'static [u8], &'static [u8]) = if announcement.is_hgrpc {
+        (b"\xa2Pcontentencodings", b"Ehgrpc\x01")
     } else {
-        b"\xa1Pcontentencodings"
+        (b"\xa1Pcontentencodings", b"")
     };
-    let [a, b, c] = encodings.map(|e| e.map_or(&[][..], ContentEncoding::stream_settings));
+    let counts = b"\x80\x81\x82\x83";
     [
         start,
-        b"\x80\x81\x82\x83".get(count..=count).unwrap_or_default(),
-        a,
-        b,
-        c,
-        if is_hgrpc { b"Ehgrpc\x01" } else { &[] },
+        counts.get(count..=count).unwrap_or_default(),
+        encoding_slice(a),
+        encoding_slice(b),
+        encoding_slice(c),
+        end,
     ]
+}
+
+#[inline(never)]
+fn encoding_slice(encoding: Option<ContentEncoding>) -> &'static [u8] {
+    encoding.map_or(&[], ContentEncoding::stream_settings)
 }
 
 impl<'a> Call<'a> {
@@ -290,8 +284,10 @@ impl<'a> Call<'a> {
             }
         }
         if self.stage == Stage::Request {
-            if let Some(announcement) = out.client.take_announcement() {
+            // revision-0006.md, 4.1: once, before the first request's frames
+            if let Some(announcement) = out.client.announcement() {
                 let slices = settings_slices(announcement);
+                out.client.has_settings = true;
                 let (number, flags) = (number::SENDER_PROTOCOL_SETTINGS, SettingsFlags::EOS);
                 let window = Window {
                     start: 0,
