@@ -6,8 +6,8 @@ use crate::cbor::{ContentEncoding, EncodedArgs, RequestPieces};
 use crate::revision::number;
 use crate::store::{Entry, Phase, Table};
 use crate::wire::{
-    CommandDataFlags, CommandRequestFlags, FrameHeader, MAX_LENGTH, MAX_SLICES, OutFrame,
-    RequestId, SettingsFlags, StreamFlags, StreamId, TypeFlags,
+    CommandDataFlags, CommandRequestFlags, FrameHeader, MAX_SLICES, OutFrame, RequestId,
+    SettingsFlags, StreamFlags, StreamId, TypeFlags,
 };
 use crate::{ApiMisuse, Protocol, Revision};
 
@@ -155,10 +155,9 @@ impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
 }
 
 impl<P: Protocol> Client<P> {
-    /// Largest payload of a frame that is sent: what the header's field can hold at most.
-    pub(super) fn frame_size(&self) -> usize {
-        let size = self.config.send_frame_size.clamp(1, MAX_LENGTH);
-        usize::try_from(size).unwrap_or(usize::MAX)
+    /// Largest payload of a frame that is sent.
+    pub(crate) fn frame_size(&self) -> usize {
+        usize::try_from(self.config.send_frame_size).unwrap_or(usize::MAX)
     }
 
     /// Whether the settings that are still to be sent fit a frame (deviations.md, D3).

@@ -22,6 +22,7 @@ pub use flags::{
     CommandDataFlags, CommandRequestFlags, ErrorFlags, FlagNames, ResponseFlags, SettingsFlags,
     StreamFlags, TypeFlags,
 };
+pub(crate) use header::payload_limit;
 pub use header::{FrameHeader, HEADER_LEN, HeaderDisplay, MAX_LENGTH};
 pub use id::{RequestId, StreamId};
 pub use kind::FrameKind;
