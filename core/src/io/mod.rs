@@ -84,7 +84,24 @@ mod input;
 #[cfg(feature = "link")]
 mod line;
 
+use crate::server::{Output, OutputStream, Server};
+use crate::store::Table;
+use crate::{ApiMisuse, Protocol};
 use error::ReceiveError;
+
+/// Where the frames of answers are made. The stream is opened at its first use, when the peer's
+/// settings are known.
+fn output<'o, T: Table, P: Protocol>(
+    server: &'o mut Server<P>,
+    table: &'o mut T,
+    stream: &'o mut Option<OutputStream>,
+) -> Result<Output<'o, T, P>, ApiMisuse> {
+    let stream = match stream {
+        Some(stream) => stream,
+        None => stream.insert(server.open_stream(&[])?),
+    };
+    Ok(server.output(table, stream))
+}
 
 /// The frame size that fits a buffer of `N` bytes, at most this.
 #[cfg(feature = "embedded-io-async-v0_7")]

@@ -2,6 +2,7 @@
 
 use embedded_io_async::{Read, ReadReady, Write};
 
+use super::super::output;
 use super::{NextError, Receiver, SendError, Sender};
 use crate::cbor::{Atom, Progress};
 use crate::server::{
@@ -248,14 +249,8 @@ impl<W, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, REQUEST
     }
 
     fn parts(&mut self) -> Result<Parts<'_, W, REQUESTS, OUT, P>, ApiMisuse> {
-        if self.stream.is_none() {
-            self.stream = Some(self.server.open_stream(&[])?);
-        }
-        let stream = self.stream.as_mut().ok_or(ApiMisuse::StreamsExhausted)?;
-        Ok((
-            self.server.output(&mut self.table, stream),
-            &mut self.sender,
-        ))
+        let out = output(&mut self.server, &mut self.table, &mut self.stream)?;
+        Ok((out, &mut self.sender))
     }
 
     /// Takes the next frame of something; `false`: there is none.
@@ -413,14 +408,10 @@ impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, 
     where
         F: for<'b> FnOnce(&Server<P>, &'b mut [u8]) -> Result<SideFrame<'b>, ApiMisuse>,
     {
-        if self.stream.is_none() {
-            self.stream = Some(self.server.open_stream(&[])?);
-        }
-        let stream = self.stream.as_mut().ok_or(ApiMisuse::StreamsExhausted)?;
-        let (server, table) = (&mut self.server, &mut self.table);
+        let (server, table, stream) = (&mut self.server, &mut self.table, &mut self.stream);
         self.sender.put_with(|room| {
             let mut side = make(server, room)?;
-            let frame = side.next_frame(&mut server.output(table, stream))?;
+            let frame = side.next_frame(&mut output(server, table, stream)?)?;
             Ok(frame.map(|frame| *frame.header()))
         })
     }
