@@ -252,26 +252,6 @@ impl<W, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, REQUEST
         let out = output(&mut self.server, &mut self.table, &mut self.stream)?;
         Ok((out, &mut self.sender))
     }
-
-    /// Takes the next frame of something; `false`: there is none.
-    fn put<F>(&mut self, make: F) -> Result<bool, ApiMisuse>
-    where
-        F: for<'o> FnOnce(
-            &mut Output<'o, FixedTable<REQUESTS>, P>,
-            &mut Sender<W, OUT>,
-        ) -> Result<bool, ApiMisuse>,
-    {
-        let (mut out, sender) = self.parts()?;
-        make(&mut out, sender)
-    }
-}
-
-/// Takes a frame, if there is one.
-fn taken<W, const N: usize>(
-    sender: &mut Sender<W, N>,
-    frame: Option<OutFrame<'_>>,
-) -> Result<bool, ApiMisuse> {
-    frame.map_or(Ok(false), |frame| sender.put(&frame).map(|()| true))
 }
 
 impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, REQUESTS, OUT, P> {
@@ -285,7 +265,11 @@ impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, 
     pub async fn send<A: Frames>(&mut self, answer: &mut A) -> Result<(), SendError<W::Error>> {
         while !answer.is_ended() {
             self.sender.ready().await?;
-            self.put(|out, sender| taken(sender, answer.next_frame(out)?))?;
+            let (mut out, sender) = self.parts()?;
+            let Some(frame) = answer.next_frame(&mut out)? else {
+                break;
+            };
+            sender.put(&frame)?;
         }
         Ok(())
     }
@@ -328,13 +312,10 @@ impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, 
     ) -> Result<(), SendError<W::Error>> {
         loop {
             self.sender.ready().await?;
-            let is_going_on =
-                self.put(|out, sender| match writer.push(out, &mut [], piece)? {
-                    Push::Taken => Ok(false),
-                    Push::Frame(frame) => taken(sender, Some(frame)),
-                })?;
-            if !is_going_on {
-                return Ok(());
+            let (mut out, sender) = self.parts()?;
+            match writer.push(&mut out, &mut [], piece)? {
+                Push::Taken => return Ok(()),
+                Push::Frame(frame) => sender.put(&frame)?,
             }
         }
     }
@@ -348,8 +329,10 @@ impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, 
     pub async fn finish(&mut self, writer: &mut ResponseWriter) -> Result<(), SendError<W::Error>> {
         loop {
             self.sender.ready().await?;
-            if !self.put(|out, sender| taken(sender, writer.finish(out, &[])?))? {
-                return Ok(());
+            let (mut out, sender) = self.parts()?;
+            match writer.finish(&mut out, &[])? {
+                None => return Ok(()),
+                Some(frame) => sender.put(&frame)?,
             }
         }
     }
@@ -367,8 +350,10 @@ impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, 
     ) -> Result<(), SendError<W::Error>> {
         loop {
             self.sender.ready().await?;
-            if !self.put(|out, sender| taken(sender, writer.fail(out, &[], &[], failure)?))? {
-                return Ok(());
+            let (mut out, sender) = self.parts()?;
+            match writer.fail(&mut out, &[], &[], failure)? {
+                None => return Ok(()),
+                Some(frame) => sender.put(&frame)?,
             }
         }
     }
