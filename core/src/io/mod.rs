@@ -102,13 +102,3 @@ fn output<'o, T: Table, P: Protocol>(
     };
     Ok(server.output(table, stream))
 }
-
-/// The frame size that fits a buffer of `N` bytes, at most this.
-#[cfg(feature = "embedded-io-async-v0_7")]
-const fn at_most<const N: usize>(frame_size: u32) -> u32 {
-    const { assert!(N >= 64, "the output buffer must hold refusals") }
-    // No frame is longer than 16 MiB.
-    let [a, b, c, ..] = N.saturating_sub(crate::wire::HEADER_LEN).to_le_bytes();
-    let room = u32::from_le_bytes([a, b, c, 0]);
-    if frame_size < room { frame_size } else { room }
-}

@@ -125,21 +125,23 @@ fn of_the_client() {
     }
 }
 
+/// A write half that is looked at later.
+#[cfg(feature = "embedded-io-v0_7")]
+struct Written<'a>(&'a mut Headers);
+
+#[cfg(feature = "embedded-io-v0_7")]
+impl embedded_io::ErrorType for Written<'_> {
+    type Error = std::convert::Infallible;
+}
+
 #[cfg(feature = "embedded-io-v0_7")]
 mod blocking {
     use std::convert::Infallible;
 
-    use embedded_io::{ErrorType, Write};
+    use embedded_io::Write;
     use hgrpc::io::blocking::{ClientConnection, ServerConnection};
 
     use super::*;
-
-    /// A write half that is looked at later.
-    struct Written<'a>(&'a mut Headers);
-
-    impl ErrorType for Written<'_> {
-        type Error = Infallible;
-    }
 
     impl Write for Written<'_> {
         fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
@@ -188,6 +190,93 @@ mod blocking {
                     assert_eq!(calls.send_data(&mut call, &data, true), Ok(false));
                 }
                 calls.flush().unwrap();
+                written.check(DATA, most);
+            }
+        }
+    }
+}
+
+#[cfg(feature = "embedded-io-async-v0_7")]
+mod asynch {
+    use std::convert::Infallible;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use embedded_io_async::Write;
+    use hgrpc::io::asynch::{ClientConnection, Sender, ServerConnection};
+
+    use super::*;
+
+    /// Bytes of the output buffer: what frames have to fit.
+    const OUT: usize = 128;
+
+    impl Write for Written<'_> {
+        async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+            self.0.put(bytes);
+            Ok(bytes.len())
+        }
+
+        async fn flush(&mut self) -> Result<(), Infallible> {
+            Ok(())
+        }
+    }
+
+    /// Memory is always ready.
+    fn run(future: impl Future<Output = ()>) {
+        let mut context = Context::from_waker(Waker::noop());
+        assert_eq!(pin!(future).poll(&mut context), Poll::Ready(()));
+    }
+
+    /// Frames are no larger than what the output buffer holds.
+    fn sizes() -> impl Iterator<Item = (u32, u32)> {
+        let room = u32::try_from(Sender::<(), OUT>::PAYLOAD).unwrap();
+        SIZES
+            .into_iter()
+            .map(move |(size, most)| (size, most.min(room)))
+    }
+
+    #[test]
+    fn of_the_servers_driver() {
+        for (size, most) in sizes() {
+            let (data, mut written) = (data(most), Headers::new());
+            let mut connection: ServerConnection<_, _, 1, 64, 64, OUT, R0003> =
+                ServerConnection::new(REQUEST, Written(&mut written), R0003, server_config(size));
+            run(async {
+                let action = connection.next_action().await;
+                let Ok(Some((ServerAction::RunCommand(command), replies))) = action else {
+                    panic!()
+                };
+                let body = Body::Bytes(&data);
+                replies.respond(command.responder, body).await.unwrap();
+                replies.flush().await.unwrap();
+            });
+            written.check(RESPONSE, most);
+        }
+    }
+
+    #[test]
+    fn of_the_clients_driver() {
+        for (size, most) in sizes() {
+            for is_whole in [true, false] {
+                let (data, mut written) = (data(most), Headers::new());
+                let mut connection: ClientConnection<&[u8], _, 1, 64, 64, OUT, R0003> =
+                    ClientConnection::new(&[], Written(&mut written), R0003, client_config(size));
+                run(async {
+                    let request = Request::new(b"c", EncodedArgs::EMPTY);
+                    let calls = connection.calls();
+                    if is_whole {
+                        let request = request.with_data(CallData::Bytes(&data));
+                        calls.call(request).await.unwrap();
+                    } else {
+                        let request = request.with_data(CallData::Stream);
+                        let mut call = calls.begin(request).unwrap();
+                        calls.send(&mut call).await.unwrap();
+                        let mut rest = data.as_slice();
+                        let is_open = calls.send_data(&mut call, &mut rest, true).await;
+                        assert_eq!(is_open, Ok(false));
+                    }
+                    calls.flush().await.unwrap();
+                });
                 written.check(DATA, most);
             }
         }

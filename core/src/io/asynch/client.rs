@@ -62,7 +62,7 @@ impl<
             multiple_sends: true,
             buffer_sends: false,
             decoders: EncodingSet::IDENTITY,
-            send_frame_size: super::super::at_most::<OUT>(config.send_frame_size),
+            send_frame_size: Sender::<W, OUT>::at_most(config.send_frame_size),
             ..config
         };
         Self {

@@ -116,7 +116,7 @@ impl<
     /// whatever it says.
     pub const fn new(input: R, output: W, protocol: P, config: ServerConfig) -> Self {
         let config = ServerConfig {
-            send_frame_size: super::super::at_most::<OUT>(config.send_frame_size),
+            send_frame_size: Sender::<W, OUT>::at_most(config.send_frame_size),
             ..config
         };
         Self {
