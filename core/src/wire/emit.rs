@@ -1,6 +1,7 @@
 //! Frames to be sent: a header by value and borrowed payload slices.
 
 use super::{FrameHeader, HEADER_LEN};
+use crate::bytes::copy;
 
 /// Most payload slices of an [`OutFrame`].
 pub const MAX_SLICES: usize = 6;
@@ -62,10 +63,7 @@ impl<'a> OutFrame<'a> {
         let mut rest = buffer.get_mut(..len)?;
         for slice in self.as_slices() {
             let (head, tail) = rest.split_at_mut_checked(slice.len())?;
-            // Not `copy_from_slice`: its length check would stay in the program as a panic.
-            head.iter_mut()
-                .zip(slice)
-                .for_each(|(to, from)| *to = *from);
+            copy(head, slice);
             rest = tail;
         }
         Some(len)
