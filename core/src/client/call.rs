@@ -7,7 +7,7 @@ use crate::revision::number;
 use crate::store::{Entry, Phase, Table};
 use crate::wire::{
     CommandDataFlags, CommandRequestFlags, FrameHeader, MAX_SLICES, OutFrame, RequestId,
-    SettingsFlags, StreamFlags, StreamId, TypeFlags,
+    SettingsFlags, StreamFlags, StreamId, TypeFlags, payload_len,
 };
 use crate::{ApiMisuse, Protocol, Revision};
 
@@ -125,11 +125,7 @@ impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
         flags: TypeFlags,
         slices: [&'b [u8]; MAX_SLICES],
     ) -> OutFrame<'b> {
-        // They lie in memory, so that their sum is a number.
-        let length = slices
-            .iter()
-            .fold(0usize, |sum, s| sum.wrapping_add(s.len()));
-        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        let length = u32::try_from(payload_len(&slices)).unwrap_or(u32::MAX);
         let stream_flags = StreamFlags::NONE.with(StreamFlags::BEGIN, !self.client.has_begun);
         self.client.has_begun = true;
         OutFrame::new(
@@ -166,6 +162,7 @@ impl<P: Protocol> Client<P> {
         let announcement = self.config.announcement.filter(|_| !is_sent);
         announcement.is_none_or(|announcement| {
             let slices = settings_slices(announcement);
+            // A loop: here nothing is known, and `payload_len` would be larger.
             let length = slices.iter().fold(0usize, |n, s| n.saturating_add(s.len()));
             length <= self.frame_size()
         })
