@@ -22,7 +22,9 @@ use super::write::LARGE;
 use super::{MirrorError, MirrorWriter};
 use crate::mercurial::client::revisions::Verified;
 use crate::mercurial::client::{ChangesetFields, Error, Form, Incoming, RevisionFields};
-use crate::mercurial::{Changeset, Client, Manifest, Node, PathFilter, PathPattern, Specifier};
+use crate::mercurial::{
+    Changeset, ChangesetError, Client, Manifest, Node, PathFilter, PathPattern, Specifier,
+};
 
 /// Changesets whose manifests and files are fetched, and made to count, together.
 const BATCH: usize = 1000;
@@ -273,7 +275,7 @@ impl Fetch<'_> {
             self.writer.record(&record);
             self.writer.add(record)?;
             pending.push(Pending {
-                changeset: self.changeset(stored)?,
+                changeset: self.changeset(stored, Changeset::parse)?,
                 stored: stored.clone(),
             });
         }
@@ -281,10 +283,15 @@ impl Fetch<'_> {
         self.files(&pending)
     }
 
-    fn changeset(&self, stored: &Stored) -> Result<Changeset> {
+    /// What is read of a changeset's text, which was stored.
+    fn changeset<T>(
+        &self,
+        stored: &Stored,
+        parse: impl Fn(&[u8]) -> std::result::Result<T, ChangesetError>,
+    ) -> Result<T> {
         let text = self.writer.reader.bytes(stored).map_err(Error::Storage)?;
         let node = stored.node;
-        Ok(Changeset::parse(&text).map_err(|error| Error::Changeset { node, error })?)
+        Ok(parse(&text).map_err(|error| Error::Changeset { node, error })?)
     }
 
     // --- manifests ---
@@ -333,10 +340,11 @@ impl Fetch<'_> {
         let (mut plain, mut removing) = (Vec::new(), Vec::new());
         let mut include = HashSet::new();
         for one in pending {
+            // In this order, since the text that was read last is at hand, and the second one is
+            // mostly a delta to it.
+            let base = self.manifest_of(&one.stored.parents)?;
+            let base = self.writer.manifest(&base)?;
             let text = self.writer.manifest(&one.changeset.manifest)?;
-            let base = self
-                .writer
-                .manifest(&self.manifest_of(&one.stored.parents)?)?;
             let wrong = |error| {
                 let node = one.changeset.manifest;
                 FetchError::Client(Error::Manifest { node, error })
@@ -383,7 +391,7 @@ impl Fetch<'_> {
         let [p1, _] = parents;
         let number = self.writer.index.number(p1);
         match number.and_then(|number| self.writer.index.changeset(number)) {
-            Some(stored) => Ok(self.changeset(stored)?.manifest),
+            Some(stored) => self.changeset(stored, Changeset::parse_manifest),
             None => Ok(Node::NULL),
         }
     }
