@@ -150,6 +150,21 @@ impl MirrorWriter {
         Ok(())
     }
 
+    /// Forgets what was added since the last commit: a changeset without all that is its own must
+    /// not count with the next one.
+    pub(super) fn forget_unfinished(&mut self) -> Result<(), MirrorError> {
+        if self.end == self.state.texts && self.records.is_empty() {
+            return Ok(());
+        }
+        self.index = read_index(&self.directory, self.state.index)?;
+        self.records.clear();
+        self.end = self.state.texts;
+        let path = self.directory.join("texts");
+        self.texts.set_len(self.end).map_err(at(&path))?;
+        self.texts.seek(SeekFrom::End(0)).map_err(at(&path))?;
+        Ok(())
+    }
+
     /// Makes all that was added count.
     pub(super) fn commit(&mut self) -> Result<(), MirrorError> {
         let path = self.directory.join("texts");
