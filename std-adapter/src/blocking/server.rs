@@ -27,7 +27,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// and answers as they are done.
 ///
 /// Returns when the input has ended and every command has been answered. A client that only closes
-/// its sending half still gets its answers.
+/// its sending half still gets its answers. So does one that breaks the protocol, of what it asked
+/// before: it has a second to read them, where the transport can be [closed](Transport::on_close).
 ///
 /// # Errors
 /// The connection broke, or the peer broke the protocol. Handlers that were running then have
