@@ -63,5 +63,5 @@ fn main(
             port.write_frame(frame);
         }
     }
-    exit()
+    exit(0)
 }
