@@ -17,6 +17,17 @@ def is_library(name):
     return all(crate in ("core", "alloc") for crate in crates) and bool(crates or "::" in name)
 
 
+def locations(begin, data):
+    """`file:line:column` of each `core::panic::Location` in constants: pointer, length, line, column."""
+    found = set()
+    words = [int.from_bytes(data[i:i + 4], "little") for i in range(0, len(data) - 3, 4)]
+    for pointer, length, line, column in zip(words, words[1:], words[2:], words[3:]):
+        text = data[pointer - begin:pointer - begin + length] if begin <= pointer < begin + len(data) else b""
+        if len(text) == length and text.endswith(b".rs") and text.isascii() and 0 < line < 100000:
+            found.add(f"{text.decode()}:{line}:{column}")
+    return sorted(found)
+
+
 class Elf:
     """An ELF program, read with the binutils of its architecture."""
 
@@ -170,15 +181,9 @@ class Elf:
         return sorted(lines)
 
     def panic_locations(self):
-        """`file:line:column` of each `core::panic::Location` in .rodata: pointer, length, line, column."""
-        data = self.section_bytes(".rodata")
-        (start, _), found = self.section(".rodata"), set()
-        words = [int.from_bytes(data[i:i + 4], "little") for i in range(0, len(data) - 3, 4)]
-        for pointer, length, line, column in zip(words, words[1:], words[2:], words[3:]):
-            text = data[pointer - start:pointer - start + length] if start <= pointer < start + len(data) else b""
-            if len(text) == length and text.endswith(b".rs") and text.isascii() and 0 < line < 100000:
-                found.add(f"{text.decode()}:{line}:{column}")
-        return sorted(found)
+        """`file:line:column` of each `core::panic::Location` in .rodata."""
+        begin, _ = self.section(".rodata")
+        return locations(begin, self.section_bytes(".rodata"))
 
 
 class Arm(Elf):

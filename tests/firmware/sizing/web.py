@@ -1,5 +1,7 @@
 """A linked WebAssembly module."""
-from sizing.image import PANIC, Arm, run
+import re
+
+from sizing.image import PANIC, Arm, locations, run
 
 CUSTOM, IMPORT, GLOBAL, EXPORT, CODE, DATA = 0, 2, 6, 7, 10, 11
 FUNCTION_NAMES = 1
@@ -28,6 +30,14 @@ class Bytes:
             if byte < 0x80:
                 return value
 
+    def constant(self):
+        """The value of an expression that is a constant."""
+        if self.byte() != I32_CONST:
+            raise ValueError("an expression that is no constant")
+        value = self.number()
+        self.byte()  # its end
+        return value
+
     def part(self):
         """As many bytes as a number before them says."""
         length = self.number()
@@ -40,12 +50,13 @@ class Bytes:
 
 class Web:
     """What `Elf` is for other targets. How deep its calls go nobody can say from here: their frames
-    are the engine's, who compiles the module."""
+    are the engine's, who compiles the module. Calls are not read: of a panic its name and place are known."""
 
     PREFIX = Arm.PREFIX  # of the demangler
 
     def __init__(self, path):
         self.path, self.sizes, self.globals, self.exports, names = path, {}, [], {}, []
+        self.begin, self.data = None, b""
         module = Bytes(path.read_bytes())
         module.at = len(b"\0asm") + 4
         while module:
@@ -64,16 +75,22 @@ class Web:
                     section.byte(), section.number()
             elif kind == GLOBAL:
                 for _ in range(section.number()):
-                    if section.data[section.at + 2] != I32_CONST:
-                        raise ValueError(f"{path}: a global that is no constant")
-                    section.at += 3
-                    self.globals.append(section.number())
-                    section.at += 1
+                    section.byte(), section.byte()
+                    self.globals.append(section.constant())
             elif kind == EXPORT:
                 for _ in range(section.number()):
                     name, _, index = section.text(), section.byte(), section.number()
                     self.exports[name] = index
-        self.defined = run(f"{self.PREFIX}c++filt", data="\n".join(names).encode()).decode().splitlines()
+            elif kind == DATA:
+                # One after the other in memory, with gaps.
+                for _ in range(section.number()):
+                    section.byte()
+                    begin, part = section.constant(), section.part()
+                    self.begin = begin if self.begin is None else self.begin
+                    self.data = self.data.ljust(begin - self.begin, b"\0") + part.data
+        named = run(f"{self.PREFIX}c++filt", data="\n".join(names).encode()).decode()
+        # Without the hashes of crates.
+        self.defined = re.sub(r"\[[0-9a-f]+\]", "", named).splitlines()
 
     def flash(self):
         """Code, and what memory starts with."""
@@ -93,12 +110,11 @@ class Web:
     def panics(self):
         return sorted({name for name in self.defined if PANIC.search(name)})
 
-    # A program that does not link is explained by its names alone.
     def panic_callers(self):
         return []
 
     def panic_locations(self):
-        return []
+        return locations(self.begin, self.data) if self.data else []
 
     def largest(self, _):
         return []
