@@ -35,8 +35,8 @@ def area_of(files):
     return found or LIBRARY
 
 
-def areas(image):
-    """Bytes of flash by area; their sum is all of it."""
+def pieces(image):
+    """(address, bytes, area) of each instruction."""
     code = []
     for line in image.tool("objdump", "-d", "--no-show-raw-insn", image.path).decode().splitlines():
         if match := re.match(r"\s*([0-9a-f]+):\t", line):
@@ -46,11 +46,24 @@ def areas(image):
     asked = "".join(f"{address:x}\n" for address in code)
     said = image.tool("addr2line", "-a", "-i", "-e", image.path, data=asked.encode()).decode()
     chains = [[line.rsplit(":", 1)[0] for line in part.splitlines()[1:]] for part in re.split(r"^(?=0x)", said, flags=re.M) if part]
-    found = {}
     # Up to the next instruction: padding is of the function before it.
-    for address, after, chain in zip(code, [*code[1:], begin + length], chains, strict=True):
-        area = area_of(chain)
-        found[area] = found.get(area, 0) + after - address
-    found[ORDER[0]] = found.get(ORDER[0], 0)
+    ends = [*code[1:], begin + length]
+    return [(address, end - address, area_of(chain)) for address, end, chain in zip(code, ends, chains, strict=True)]
+
+
+def areas(image):
+    """Bytes of flash by area; their sum is all of it."""
+    found = {}
+    for _, size, area in pieces(image):
+        found[area] = found.get(area, 0) + size
     found[CONSTANTS] = image.flash() - sum(found.values())
+    return found
+
+
+def instructions_by_area(image, executed):
+    """Instructions that ran, by area, from how often each address was executed."""
+    found = {}
+    for address, _, area in pieces(image):
+        if address in executed:
+            found[area] = found.get(area, 0) + executed[address]
     return found

@@ -1,5 +1,6 @@
 """The recorded figures, the goals, and the page that shows both."""
 from pathlib import Path
+from typing import NamedTuple
 
 from sizing.areas import ORDER
 
@@ -44,6 +45,23 @@ def number(text):
     return float(text.removeprefix(">=")) if text != "-" else None
 
 
+class Goal(NamedTuple):
+    """A figure of the page, and how large it may be."""
+
+    what: str
+    column: str
+    program: str
+    figure: float | None
+    most: int
+    peer: str  # the best other
+
+    def holds(self):
+        return self.figure <= self.most
+
+    def words(self):
+        return f"{self.figure:g}", str(self.most), "holds" if self.holds() else "DOES NOT HOLD"
+
+
 class Record:
     """What was measured, and how a file holds it: rows of the table, then lines of other figures."""
 
@@ -53,6 +71,7 @@ class Record:
         self.memory = []   # (target, type, bytes)
         self.figures = []  # (program, what it told, figure), of the main target
         self.areas = []    # (program, area, bytes), of the main target
+        self.ran = []      # (program, area, instructions), of the main target
 
     @classmethod
     def read(cls, path):
@@ -69,6 +88,8 @@ class Record:
                 found.figures.append((words[1], " ".join(words[3:]), words[2]))
             elif words[0] == "area":
                 found.areas.append((words[1], " ".join(words[3:]), int(words[2])))
+            elif words[0] == "ran":
+                found.ran.append((words[1], " ".join(words[3:]), int(words[2])))
             else:
                 found.rows.append(words)
         return found
@@ -82,9 +103,10 @@ class Record:
         yield from (f"memory  {target}  {size}  {name}" for target, name, size in self.memory)
         yield from (f"figure  {program}  {figure}  {what}" for program, what, figure in self.figures)
         yield from (f"area  {program}  {size}  {area}" for program, area, size in self.areas)
+        yield from (f"ran  {program}  {times}  {area}" for program, area, times in self.ran)
 
     def goals(self):
-        """(what, figure, goal, best peer), as far as what they need was measured."""
+        """The goals, as far as what they need was measured."""
         cells = {(row[2], column): number(cell) for row in self.rows if row[0] == MAIN_TARGET and row[1] == "z"
                  for column, cell in zip(HEADER[3:], row[3:])}
         sizes = {name: int(size) for target, name, size in self.memory if target == MAIN_TARGET}
@@ -94,26 +116,25 @@ class Record:
             else cell(program, column) - cell("baseline", column)
         parts = [sizes.get("Server"), sizes.get("FrameReader")]
         wanted = [
-            ("flash, server, revision 0005, data streamed", net("server-0005", "flash"), 4096, "postcard-rpc: 6308"),
-            ("flash, server, all revisions, both data modes", net("server-all", "flash"), 6144, ""),
-            ("flash, server and client, all revisions", net("both-all", "flash"), 9216, ""),
-            ("panic symbols, server, revision 0005", cell("server-0005", "panics"), 0, "postcard-rpc: 2 paths"),
-            ("stack, server, revision 0005", cell("server-0005", "stack"), 700, "postcard-rpc: ≥ 1476"),
-            ("RAM, server, all revisions, `FixedStore<4, 256>`, reader, stream", net("server-all", "ram"), 1280,
-             "ergot: 1108, without streamed bodies"),
-            ("RAM, reactor and reader", None if None in parts else sum(parts), 96, ""),
-            ("instructions, 24-byte request to its arguments", cell("request", "instructions"), 700,
-             "minicbor's derive, a smaller map alone: 511"),
-            ("receive buffer for a frame of 32 KiB, the smallest", told.get("receive"), 64, "postcard-rpc: the whole message"),
-            ("link at N = 256, overhead in percent of the payload", told.get("link-decode"), 5, ""),
-            ("link, instructions a byte of a packet", cell("link-decode", "instructions"), 30, ""),
+            *(Goal(f"flash, {PAGE[program]}", "flash", program, net(program, "flash"), most, peer) for program, most, peer in
+              [("server-0005", 4096, "postcard-rpc: 6308"), ("server-all", 6144, ""), ("both-all", 9216, "")]),
+            Goal("panic symbols, server, revision 0005", "panics", "server-0005", cell("server-0005", "panics"), 0, "postcard-rpc: 2 paths"),
+            Goal("stack, server, revision 0005", "stack", "server-0005", cell("server-0005", "stack"), 700, "postcard-rpc: ≥ 1476"),
+            Goal("RAM, server, all revisions, `FixedStore<4, 256>`, reader, stream", "ram", "server-all", net("server-all", "ram"), 1280,
+                 "ergot: 1108, without streamed bodies"),
+            Goal("RAM, reactor and reader", "memory", "", None if None in parts else sum(parts), 96, ""),
+            Goal("instructions, 24-byte request to its arguments", "instructions", "request", cell("request", "instructions"), 700,
+                 "minicbor's derive, a smaller map alone: 511"),
+            Goal("receive buffer for a frame of 32 KiB, the smallest", "figure", "receive", told.get("receive"), 64,
+                 "postcard-rpc: the whole message"),
+            Goal("link at N = 256, overhead in percent of the payload", "figure", "link-decode", told.get("link-decode"), 5, ""),
+            Goal("link, instructions a byte of a packet", "instructions", "link-decode", cell("link-decode", "instructions"), 30, ""),
         ]
-        return [goal for goal in wanted if goal[1] is not None]
+        return [goal for goal in wanted if goal.figure is not None]
 
     def over(self):
-        """Programs with more flash than their goals."""
-        names = {what: program for program, what in PAGE.items()}
-        return {names.get(what.removeprefix("flash, ")) for what, figure, goal, _ in self.goals() if figure > goal}
+        """(column, program) of the goals that do not hold."""
+        return {(goal.column, goal.program) for goal in self.goals() if not goal.holds()}
 
     def compare(self, path):
         """Says what changed since the figures were recorded; what grew too much."""
@@ -186,23 +207,23 @@ class Record:
 
     def goals_part(self):
         yield from ["", f"Goals, for {MAIN_TARGET} at \"z\", flash and RAM net of the framed echo:", ""]
-        rows = [[what, f"{figure:.4g}" if figure < 1000 else f"{figure:g}", goal, verdict(figure, goal), peer]
-                for what, figure, goal, peer in self.goals()]
+        rows = [[goal.what, *goal.words(), goal.peer] for goal in self.goals()]
         yield "| what | figure | goal | | best peer |\n| --- | ---: | ---: | --- | --- |"
         yield from ("| " + " | ".join(map(str, row)) + " |" for row in rows)
 
     def areas_part(self):
-        """Where the bytes are of each program that is over its goal."""
+        """Where the bytes, and the instructions, are of each program that is over its goal."""
         found = {(program, area): size for program, area, size in self.areas}
         names = list(dict.fromkeys(program for program, _, _ in self.areas if program != "baseline"))
-        if not names:
-            return
-        rows = [[area, *(found.get((name, area), 0) - found.get(("baseline", area), 0) for name in names)] for area in ORDER]
-        rows = [row for row in rows if any(row[1:])]
-        rows.append(["together", *(sum(row[k] for row in rows) for k in range(1, len(names) + 1))])
-        yield from ["", "Where the bytes of flash are, net of the framed echo, for the innermost function of hgrpc's that an "
-                    "instruction was inlined from (`tests/firmware/size --areas PROGRAM`):", ""]
-        yield from lines_of(["area", *(f"`{name}`" for name in names)], rows, 1)
+        if names:
+            yield from ["", "Where the bytes of flash are, net of the framed echo, by the innermost function of hgrpc's that an "
+                        "instruction was inlined from (`tests/firmware/size --areas PROGRAM`):", ""]
+            yield from by_area(names, lambda name, area: found.get((name, area), 0) - found.get(("baseline", area), 0))
+        ran = {(program, area): times for program, area, times in self.ran}
+        names = list(dict.fromkeys(program for program, _, _ in self.ran))
+        if names:
+            yield from ["", "Where the instructions are that were counted:", ""]
+            yield from by_area(names, lambda name, area: ran.get((name, area), 0))
 
     def peers_part(self):
         yield from ["", "Others with two commands, on the same target and with the same compiler and profile, net of a framed "
@@ -217,8 +238,12 @@ class Record:
             yield from lines_of(["type", "bytes"], [[f"`{name}`", sizes.get((MAIN_TARGET, name), "")] for name in names], 1)
 
 
-def verdict(figure, goal):
-    return "holds" if figure <= goal else "DOES NOT HOLD"
+def by_area(names, number_of):
+    """A table of areas, those that somebody has, and their sums."""
+    rows = [[area, *(number_of(name, area) for name in names)] for area in ORDER]
+    rows = [row for row in rows if any(row[1:])]
+    rows.append(["together", *(sum(row[k] for row in rows) for k in range(1, len(names) + 1))])
+    return lines_of(["area", *(f"`{name}`" for name in names)], rows, 1)
 
 
 def lines_of(head, rows, left):
