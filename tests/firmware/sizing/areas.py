@@ -57,7 +57,7 @@ def areas(image):
     for _, size, area in pieces(image):
         found[area] = found.get(area, 0) + size
     found[CONSTANTS] = image.flash() - sum(found.values())
-    return found
+    return in_order(found)
 
 
 def instructions_by_area(image, executed):
@@ -66,4 +66,8 @@ def instructions_by_area(image, executed):
     for address, _, area in pieces(image):
         if address in executed:
             found[area] = found.get(area, 0) + executed[address]
-    return found
+    return in_order(found)
+
+
+def in_order(found):
+    return {area: found[area] for area in ORDER if found.get(area)}

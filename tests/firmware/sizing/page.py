@@ -202,7 +202,7 @@ class Record:
                 for program, (_, what) in COUNTED.items() for target in dict.fromkeys(row[0] for row in self.rows)
                 if cells.get((target, "z", program), "-") != "-"]
         if rows:
-            yield from ["", "Instructions, counted in the emulator (code for `thumbv6m` runs on its Cortex-M3):", ""]
+            yield from ["", "Instructions, counted in the emulator (code for `thumbv6m` runs on a Cortex-M3):", ""]
             yield from lines_of(["for", "target", 'at "z"', "at 3"], rows, 2)
 
     def goals_part(self):
