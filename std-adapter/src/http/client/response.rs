@@ -189,7 +189,7 @@ impl Response {
             // is named even if what came with it is over the limit.
             let room = most.saturating_sub(bytes.len());
             bytes.extend_from_slice(self.take(len.min(room)));
-            if end == Ok(None) && len <= room {
+            if matches!(end, Ok(None)) && len <= room {
                 continue;
             }
             return match Value::decode_prefix(&bytes).map_err(|error| error.kind) {

@@ -98,7 +98,7 @@ impl Response {
             return Ok(None);
         };
         match Status::decode(status) {
-            Ok((Status::Redirect(location), _)) => Ok(Some(location)),
+            Ok((Status::Redirect(redirect), _)) => Ok(Some(redirect.location())),
             _ => Err(CallError::Answer(AnswerError::Redirected)),
         }
     }
