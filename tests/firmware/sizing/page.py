@@ -217,7 +217,7 @@ class Record:
         names = list(dict.fromkeys(program for program, _, _ in self.areas if program != "baseline"))
         if names:
             yield from ["", "Where the bytes of flash are, net of the framed echo, by the innermost function of hgrpc's that an "
-                        "instruction was inlined from (`tests/firmware/size --areas PROGRAM`):", ""]
+                        "instruction was inlined from (`tests/firmware/size --areas NAME`):", ""]
             yield from by_area(names, lambda name, area: found.get((name, area), 0) - found.get(("baseline", area), 0))
         ran = {(program, area): times for program, area, times in self.ran}
         names = list(dict.fromkeys(program for program, _, _ in self.ran))
