@@ -166,8 +166,7 @@ impl<P: Protocol> Server<P> {
             if !is_new {
                 return Err(ProtocolError::ExpectedNewRequest);
             }
-            // A refused or draining request ends where a new one begins with its ID.
-            table.remove(id);
+            // A refused or draining request ends where a new one begins with its ID: it is replaced.
             let entry = Entry {
                 order: self.next_order,
                 phase: Phase::Receiving,
@@ -388,7 +387,7 @@ impl<P: Protocol> Server<P> {
     }
 
     /// The answer to a part that completes nothing. After an error no frame is wanted.
-    #[inline(never)]
+    #[inline]
     fn wait<'a>(&self, is_last: bool) -> Result<ServerAction<'a>, ProtocolError> {
         Ok(if is_last && self.stage != Stage::Errored {
             ServerAction::WantFrame(self.state())
@@ -407,12 +406,9 @@ impl<P: Protocol> Server<P> {
     ) -> Result<ServerAction<'a>, ProtocolError> {
         let id = self.frame.request_id;
         let key = Key::request(id);
-        let Some(entry) = table.find_mut(id) else {
-            return self.wait(is_last);
-        };
         let flags = CommandRequestFlags::from(self.frame.flags);
         let is_done = is_last && !flags.contains(CommandRequestFlags::MORE);
-        let collects = entry.has_data && self.collects();
+        let collects = self.collects() && table.find(id).is_some_and(|entry| entry.has_data);
         let request = if is_whole && is_done && !collects && arena.find(key).is_none() {
             // Nothing of the request was gathered: its bytes never leave the input buffer.
             bytes
@@ -421,7 +417,10 @@ impl<P: Protocol> Server<P> {
                 // Admitted by its header, so the store broke its laws.
                 return Err(self.fail(ProtocolError::MalformedRequest));
             }
-            if is_done && collects {
+            if is_done
+                && collects
+                && let Some(entry) = table.find_mut(id)
+            {
                 entry.phase = Phase::ReceivingData;
                 entry.request_len = length(arena.find(key).unwrap_or_default());
             }
