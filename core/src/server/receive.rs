@@ -387,7 +387,7 @@ impl<P: Protocol> Server<P> {
     }
 
     /// The answer to a part that completes nothing. After an error no frame is wanted.
-    #[inline]
+    #[inline(never)]
     fn wait<'a>(&self, is_last: bool) -> Result<ServerAction<'a>, ProtocolError> {
         Ok(if is_last && self.stage != Stage::Errored {
             ServerAction::WantFrame(self.state())
