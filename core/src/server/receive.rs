@@ -291,12 +291,13 @@ impl<P: Protocol> Server<P> {
         self.refusal_limit = limit;
         self.receiving = self.receiving.wrapping_sub(1);
         let id = self.frame.request_id;
-        table.remove(id);
         let refused = Entry {
             phase: Phase::Refused,
             ..entry
         };
-        if !is_last && table.insert(id, refused).is_err() {
+        if is_last {
+            table.remove(id);
+        } else if table.insert(id, refused).is_err() {
             return Err(ProtocolError::TooManyRefused);
         }
         Ok(())

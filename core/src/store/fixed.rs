@@ -115,7 +115,9 @@ fn insert(
 impl<const REQUESTS: usize> Table for FixedTable<REQUESTS> {
     fn find(&self, id: RequestId) -> Option<&Entry> {
         let slots = self.slots.as_flattened();
-        slots.get(place_of(slots, key_of(id))).map(|slot| &slot.entry)
+        slots
+            .get(place_of(slots, key_of(id)))
+            .map(|slot| &slot.entry)
     }
 
     fn find_mut(&mut self, id: RequestId) -> Option<&mut Entry> {
