@@ -159,7 +159,7 @@ pub struct Server<P: Protocol = Revision> {
     most_settings_frames: u16,
     send_frame_size: u32,
     data_mode: DataMode,
-    always_side_frames: bool,
+    side_frames: SideFrames,
     stage: Stage,
     last_output: StreamId,
     next_order: u32,
@@ -171,7 +171,17 @@ pub struct Server<P: Protocol = Revision> {
     settings_frames: u16,
     frame: CurrentFrame,
     peer_encodings: EncodingSet,
-    peer_is_hgrpc: bool,
+}
+
+/// Whether a peer of 0006 gets text output and progress. One byte, as the reactor has few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+enum SideFrames {
+    /// If its settings say that it is hgrpc.
+    IfHgrpc,
+    /// They said so.
+    IsHgrpc,
+    Always,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,7 +214,11 @@ impl<P: Protocol> Server<P> {
                 size => size,
             },
             data_mode: config.data_mode,
-            always_side_frames: config.always_side_frames,
+            side_frames: if config.always_side_frames {
+                SideFrames::Always
+            } else {
+                SideFrames::IfHgrpc
+            },
             stage: Stage::Initial,
             last_output: StreamId::new(0),
             next_order: config.first_order,
@@ -221,7 +235,6 @@ impl<P: Protocol> Server<P> {
                 reason: RefusalReason::TooManyRequests,
             },
             peer_encodings: EncodingSet::IDENTITY,
-            peer_is_hgrpc: false,
         }
     }
 
@@ -239,7 +252,9 @@ impl<P: Protocol> Server<P> {
         self.last_output = StreamId::new(0);
         self.frame.task = receive::Task::Skip;
         self.peer_encodings = EncodingSet::IDENTITY;
-        self.peer_is_hgrpc = false;
+        if self.side_frames == SideFrames::IsHgrpc {
+            self.side_frames = SideFrames::IfHgrpc;
+        }
         self.settings_frames = 0;
     }
 
@@ -287,7 +302,7 @@ impl<P: Protocol> Server<P> {
     /// Whether text output and progress may be sent: always in 0003 and 0005; in 0006 if the peer
     /// said that it is an hgrpc client, since Mercurial's fails on both (revision-0006.md, 2.5).
     pub fn peer_takes_side_frames(&self) -> bool {
-        !self.revision().has_settings() || self.peer_is_hgrpc || self.always_side_frames
+        !self.revision().has_settings() || self.side_frames != SideFrames::IfHgrpc
     }
 
     /// The streams that the peer has open, ascending.

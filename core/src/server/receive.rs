@@ -1,7 +1,7 @@
 //! What a frame does to a server (server.md, "A frame arrives"; revision-0006.md, 5.1 to 5.7).
 //! The numbers of rows are those of the table in server.md.
 
-use super::{Command, Rejection, Responder, Server, ServerAction, Stage, Verdict};
+use super::{Command, Rejection, Responder, Server, ServerAction, SideFrames, Stage, Verdict};
 use crate::cbor::{CommandRequest, MAX_NESTING, RequestError, SenderSettings};
 use crate::revision::number;
 use crate::store::{Arena, Entry, Key, Phase, Table};
@@ -526,7 +526,9 @@ impl<P: Protocol> Server<P> {
         match settings {
             Ok(settings) => {
                 self.peer_encodings = settings.encodings;
-                self.peer_is_hgrpc = settings.is_hgrpc;
+                if settings.is_hgrpc && self.side_frames == SideFrames::IfHgrpc {
+                    self.side_frames = SideFrames::IsHgrpc;
+                }
                 self.stage = Stage::Open;
                 self.wait(is_last)
             }
