@@ -135,26 +135,6 @@ impl<'a> CborReader<'a> {
         self.enter(MAJOR_MAP).ok_or(self.error())
     }
 
-    /// Takes a map, and puts the values of known keys into `found`. Other keys, of any type, are
-    /// ignored; a known one twice is malformed (messages.md, "CBOR").
-    pub(super) fn fields(
-        &mut self,
-        known: &[&[u8]],
-        found: &mut [Option<Value<'a>>],
-    ) -> Result<(), CborError> {
-        let mut items = self.map()?;
-        while self.more(&mut items) {
-            let key = self.next_value()?;
-            let value = self.next_value()?;
-            for (name, slot) in known.iter().zip(found.iter_mut()) {
-                if key.is_bytes(name) && slot.replace(value).is_some() {
-                    return Err(CborError::Malformed);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Whether another item, or pair, of `items` follows. `false` once leaves the container.
     ///
     /// # Errors

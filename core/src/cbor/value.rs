@@ -121,6 +121,17 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// An integer, or the nearest that fits.
+    pub(super) fn saturating_i64(&self) -> i64 {
+        let head = self.head();
+        let argument = head.map_or(0, |head| argument_of(self.0, head));
+        let argument = i64::try_from(argument).unwrap_or(i64::MAX);
+        match self.major() {
+            Some(MAJOR_NEGATIVE) => !argument,
+            _ => argument,
+        }
+    }
+
     /// The value as a boolean.
     pub const fn as_bool(&self) -> Option<bool> {
         match self.0 {
@@ -148,11 +159,6 @@ impl<'a> Value<'a> {
     /// Whether the value is an array.
     pub fn is_array(&self) -> bool {
         self.major() == Some(MAJOR_ARRAY)
-    }
-
-    /// Takes the values of known keys of a map; see [`CborReader::fields`].
-    pub(super) fn fields(&self, known: &[&[u8]], found: &mut [Option<Self>]) -> Option<()> {
-        CborReader::new(self.0).fields(known, found).ok()
     }
 
     /// The items of an array; `None` for other types. Work per item is linear in its length.

@@ -1,13 +1,13 @@
 //! Responses that are known as a whole, as sources of frames (messages.md, "Responses";
 //! revision-0006.md, 7).
 
-use super::output::{Draft, Payload, length_of};
+use super::output::{Draft, Payload};
 use super::text::{self, FailureKind, compose_refusal};
 use super::writer::{Next, Phase};
 use super::{Output, Rejection, Responder, ResponseWriter, Server};
 use crate::cbor::{Head, MessageArgs, Pieces, STATUS_OK, Value};
 use crate::store::Table;
-use crate::wire::{ErrorFlags, OutFrame, RequestId, ResponseFlags};
+use crate::wire::{ErrorFlags, OutFrame, RequestId, ResponseFlags, payload_len};
 use crate::{ApiMisuse, Protocol};
 
 /// A value of a response (0006), as CBOR.
@@ -389,7 +389,7 @@ impl RejectionAnswer {
         let parts = [self.rejection.reason.name().as_bytes(), b", limit ", digits];
         let revision = out.server.revision();
         let (draft, payload) = compose_refusal(revision, parts, &mut self.head);
-        if length_of(&payload) > out.frame_size() {
+        if payload_len(&payload) > out.frame_size() {
             return Err(ApiMisuse::TooLarge);
         }
         self.is_ended = true;

@@ -36,7 +36,7 @@ pub use writer::{Push, ResponseWriter};
 use crate::cbor::EncodingSet;
 use crate::store::{Entry, Phase, Table};
 use crate::streams::StreamSet;
-use crate::wire::{MAX_LENGTH, RequestId, StreamId, TypeFlags};
+use crate::wire::{RequestId, StreamId, TypeFlags, payload_limit};
 use crate::{Limits, Protocol, RefusalReason, Revision};
 
 /// How a request's data reaches its command (server.md, "Streaming"; deviations.md, D12).
@@ -58,7 +58,8 @@ pub struct ServerConfig {
     /// What a peer may make this end hold.
     pub limits: Limits,
     /// Largest payload of a frame that is sent, in bytes. Default 32,768; at most 65,535 unless
-    /// the peers agreed on more by other means.
+    /// the peers agreed on more by other means. 0 counts as 1, and what is over
+    /// [`MAX_LENGTH`](crate::wire::MAX_LENGTH) as that.
     pub send_frame_size: u32,
     /// Whether data is collected or streamed.
     pub data_mode: DataMode,
@@ -207,12 +208,7 @@ impl<P: Protocol> Server<P> {
             settings_size: config.limits.settings_size,
             request_frames: config.limits.request_frames,
             most_settings_frames: config.limits.settings_frames,
-            // What the header's field can hold.
-            send_frame_size: match config.send_frame_size {
-                0 => 1,
-                MAX_LENGTH.. => MAX_LENGTH,
-                size => size,
-            },
+            send_frame_size: payload_limit(config.send_frame_size),
             data_mode: config.data_mode,
             side_frames: if config.always_side_frames {
                 SideFrames::Always

@@ -5,6 +5,7 @@ use crate::cbor::ContentEncoding;
 use crate::store::{Phase, Table};
 use crate::wire::{
     FrameHeader, MAX_SLICES, OutFrame, RequestId, ResponseFlags, StreamFlags, StreamId, TypeFlags,
+    payload_len,
 };
 use crate::{ApiMisuse, Protocol, Revision};
 
@@ -255,7 +256,7 @@ impl<T: Table + ?Sized, P: Protocol> Output<'_, T, P> {
         draft: Draft,
         payload: Payload<'b>,
     ) -> OutFrame<'b> {
-        let header = self.header(id, draft, length_of(&payload));
+        let header = self.header(id, draft, payload_len(&payload));
         OutFrame::new(header, payload)
     }
 
@@ -275,17 +276,4 @@ impl<T: Table + ?Sized, P: Protocol> Output<'_, T, P> {
             draft.flags,
         )
     }
-}
-
-/// Bytes of a payload.
-#[inline(always)]
-pub(super) fn length_of(payload: &Payload<'_>) -> usize {
-    // They lie in memory, so that their sum is a number.
-    let [a, b, c, d, e, f] = payload;
-    a.len()
-        .wrapping_add(b.len())
-        .wrapping_add(c.len())
-        .wrapping_add(d.len())
-        .wrapping_add(e.len())
-        .wrapping_add(f.len())
 }
