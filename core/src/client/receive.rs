@@ -116,6 +116,7 @@ impl<P: Protocol> Client<P> {
         })
     }
 
+    #[inline(never)]
     fn judge<T: Table + ?Sized>(&mut self, header: &FrameHeader, table: &mut T) -> Task {
         let revision = self.revision();
         let kind = header.kind(revision);
