@@ -103,7 +103,7 @@ impl StatusKind {
                 Some(Self::Error)
             }
             2 => {
-                LOCATION.read_value(location?, &mut [None; 7])?;
+                check_location(location?)?;
                 Some(Self::Redirect)
             }
             _ => None,
@@ -145,6 +145,12 @@ const LOCATION: Known = Known {
         BYTE_STRINGS,
     ],
 };
+
+/// Out of line: what it needs of the stack is not needed while an error is checked.
+#[inline(never)]
+fn check_location(location: Value<'_>) -> Option<()> {
+    LOCATION.read_value(location, &mut [None; 7])
+}
 
 /// The values of a status map, which was checked before.
 fn values_of(map: Value<'_>) -> [Option<Value<'_>>; 3] {

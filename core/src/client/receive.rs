@@ -2,7 +2,7 @@
 //! The numbers of rows are those of the table in client.md.
 
 use super::{Client, ClientAction, ClientError, ClientVerdict, CurrentFrame};
-use crate::cbor::{Atoms, ErrorMessage, Progress, StatusError, StatusKind, StreamSettings};
+use crate::cbor::{Atoms, ErrorMessage, ProgressView, StatusError, StatusKind, StreamSettings};
 use crate::server::Verdict;
 use crate::store::{Arena, Key, Phase, Table};
 use crate::wire::{FrameHeader, FrameKind, Part, ResponseFlags, SettingsFlags, StreamFlags};
@@ -447,7 +447,7 @@ impl<P: Protocol> Client<P> {
             FrameKind::TextOutput => Atoms::decode(message)
                 .map(|atoms| ClientAction::TextOutput { request_id, atoms })
                 .map_err(|_| self.request_error(ProtocolError::MalformedTextOutput)),
-            _ => Progress::decode(message)
+            _ => ProgressView::decode(message)
                 .map(|progress| ClientAction::Progress {
                     request_id,
                     progress,

@@ -186,7 +186,7 @@ impl Exchange {
             }
             ClientAction::Progress { progress, .. } => {
                 if let Some(show) = &self.on_progress {
-                    show(&progress);
+                    show(&progress.progress());
                 }
                 Event::Nothing
             }
