@@ -87,21 +87,6 @@ impl<'a> Chunks<'a> {
     }
 }
 
-impl<'a> Value<'a> {
-    /// Whether the value is a byte string with this content. Less code than a comparison with what
-    /// [`as_bytes`](Self::as_bytes) gives.
-    #[inline(never)]
-    pub(super) fn is_bytes(self, content: &[u8]) -> bool {
-        // A short string of definite length needs no reading.
-        let chunks = match self.as_cbor().split_first() {
-            Some((0x40..=0x57, slice)) if slice.len() != content.len() => None,
-            Some((0x40..=0x57, slice)) => Some(ByteString::from_slice(slice).chunks()),
-            _ => self.is_byte_string().then(|| Chunks::of(self)),
-        };
-        chunks.is_some_and(|chunks| chunks.eq_slice(content))
-    }
-}
-
 impl<'a> ByteString<'a> {
     pub(super) const EMPTY: Self = Self::from_slice(&[]);
 

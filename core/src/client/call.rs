@@ -6,8 +6,8 @@ use crate::cbor::{ContentEncoding, EncodedArgs, RequestPieces};
 use crate::revision::number;
 use crate::store::{Entry, Phase, Table};
 use crate::wire::{
-    CommandDataFlags, CommandRequestFlags, FrameHeader, MAX_LENGTH, MAX_SLICES, OutFrame,
-    RequestId, SettingsFlags, StreamFlags, StreamId, TypeFlags,
+    CommandDataFlags, CommandRequestFlags, FrameHeader, MAX_SLICES, OutFrame, RequestId,
+    SettingsFlags, StreamFlags, StreamId, TypeFlags, payload_len,
 };
 use crate::{ApiMisuse, Protocol, Revision};
 
@@ -137,10 +137,9 @@ impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
 }
 
 impl<P: Protocol> Client<P> {
-    /// Largest payload of a frame that is sent: what the header's field can hold at most.
-    pub(super) fn frame_size(&self) -> usize {
-        let size = self.config.send_frame_size.clamp(1, MAX_LENGTH);
-        usize::try_from(size).unwrap_or(usize::MAX)
+    /// Largest payload of a frame that is sent.
+    pub(crate) fn frame_size(&self) -> usize {
+        usize::try_from(self.config.send_frame_size).unwrap_or(usize::MAX)
     }
 
     /// What is to be announced and was not yet.
@@ -152,7 +151,7 @@ impl<P: Protocol> Client<P> {
     /// Whether the settings that are still to be sent fit a frame (deviations.md, D3).
     pub(super) fn settings_fit(&self) -> bool {
         self.announcement().is_none_or(|announcement| {
-            length_of(&settings_slices(announcement)) <= self.frame_size()
+            payload_len(&settings_slices(announcement)) <= self.frame_size()
         })
     }
 }
@@ -291,7 +290,7 @@ impl<'a> Call<'a> {
                 let (number, flags) = (number::SENDER_PROTOCOL_SETTINGS, SettingsFlags::EOS);
                 let window = Window {
                     start: 0,
-                    end: length_of(&slices),
+                    end: payload_len(&slices),
                 };
                 let header = out.header(self.request_id, number, flags.into(), window.len());
                 return window.frame(header, &slices);
@@ -413,13 +412,6 @@ impl<'a> Call<'a> {
             _ => entry.phase = Phase::Sent,
         }
     }
-}
-
-/// Bytes of a payload. They lie in memory, so that their sum is a number.
-fn length_of(slices: &[&[u8]; MAX_SLICES]) -> usize {
-    slices
-        .iter()
-        .fold(0, |sum, slice| sum.wrapping_add(slice.len()))
 }
 
 /// What a frame carries of slices that stand one behind another: from `start` to `end`, counted
