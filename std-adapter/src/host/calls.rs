@@ -157,7 +157,7 @@ impl<C: Clone> Calls<C> {
                 request_id,
                 progress,
             } => match self.open.get(&request_id) {
-                Some(call) => Event::Progress(call.clone(), encode(&progress, revision)),
+                Some(call) => Event::Progress(call.clone(), encode(&progress.progress(), revision)),
                 None => Event::Nothing,
             },
             ClientAction::MessageTooLarge {

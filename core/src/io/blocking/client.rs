@@ -70,7 +70,7 @@ impl<
             ..config
         };
         Self {
-            receiver: Receiver::new(input, config.limits.max_frame_size),
+            receiver: Receiver::new(input, config.max_frame_size),
             arena: FixedArena::new(),
             calls: Calls {
                 client: Client::new(protocol, config),
