@@ -110,6 +110,14 @@ fn cut(frames: &[Frame], at: &prop::sample::Index) -> Vec<u8> {
     bytes
 }
 
+/// Bytes in which there are frames.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(
+        prop_oneof![3 => Just(0u8), 1 => 0u8..40, 1 => any::<u8>()],
+        0..80,
+    )
+}
+
 fn revision() -> impl Strategy<Value = Revision> {
     prop::sample::select(REVISIONS.to_vec())
 }
@@ -123,8 +131,8 @@ proptest! {
 
     #[test]
     fn a_reader(
-        before: Vec<u8>,
-        after in prop::collection::vec(0u8..40, 0..80),
+        before in bytes(),
+        after in bytes(),
         sizes in sizes(),
     ) {
         let read = |reader: &mut FrameReader| {
