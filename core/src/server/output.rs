@@ -165,7 +165,7 @@ impl<P: Protocol> Server<P> {
 
     /// Largest payload of a frame that is sent.
     pub(super) fn frame_size(&self) -> usize {
-        usize::try_from(self.config.send_frame_size).unwrap_or(usize::MAX)
+        usize::try_from(self.send_frame_size).unwrap_or(usize::MAX)
     }
 
     /// Puts the server, its table and one of its streams together, for frames to be made.
@@ -210,7 +210,7 @@ impl<T: Table + ?Sized, P: Protocol> Output<'_, T, P> {
             return Err(ApiMisuse::OutOfOrder);
         }
         match self.table.find(id) {
-            Some(entry) if entry.is_active() && entry.order == responder.order() => Ok(()),
+            Some(entry) if entry.phase.is_active() && entry.order == responder.order() => Ok(()),
             _ => Err(ApiMisuse::RequestNotActive),
         }
     }

@@ -81,7 +81,6 @@ fn of_the_server() {
     for (size, most) in SIZES {
         let (data, mut written) = (data(most), Headers::new());
         let mut server = Server::new(R0003, server_config(size));
-        assert_eq!(server.config().send_frame_size, most);
         let mut store = FixedStore::<1, 64>::new();
         let (table, arena) = store.split();
         let mut stream = server.open_stream(&[]).unwrap();
