@@ -41,12 +41,11 @@ fn count(count: usize) -> Value {
     Value::from(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
-/// A bar on the error output, if that is a terminal.
-fn bar(unit: &str) -> ProgressBar {
-    let template =
-        format!("{{prefix}} [{{bar:30}}] {{human_pos}}/{{human_len}} {unit} {{wide_msg}}");
-    let bar = ProgressBar::new(0);
-    match ProgressStyle::with_template(&template) {
+/// A bar on the error output, if that is a terminal; 80 columns are enough for it.
+fn bar(of: &'static str) -> ProgressBar {
+    let template = "{prefix} [{bar:30}] {human_pos}/{human_len} {wide_msg}";
+    let bar = ProgressBar::new(0).with_prefix(of);
+    match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
