@@ -157,7 +157,7 @@ impl<C: Clone> Calls<C> {
                 request_id,
                 progress,
             } => match self.open.get(&request_id) {
-                Some(call) => Event::Progress(call.clone(), encode(&progress, revision)),
+                Some(call) => Event::Progress(call.clone(), encode(&progress.progress(), revision)),
                 None => Event::Nothing,
             },
             ClientAction::MessageTooLarge {
@@ -225,21 +225,6 @@ fn core_config(config: &Config) -> ClientConfig {
     });
     core.decoders = decoders;
     core
-}
-
-/// The protocol that begins like this. As frames, all of these are far over the largest default, so
-/// that no hgrpc server is taken for another.
-pub(crate) fn other_protocol(bytes: &[u8]) -> Option<&'static str> {
-    Some(match bytes {
-        [b'H', b'T', b'T', b'P', b'/', ..] => "HTTP",
-        [b'S', b'S', b'H', b'-', ..] => "SSH",
-        // An alert of any version, which is two bytes long.
-        [0x15, 3, 1..=4, 0, 2, ..] => "TLS",
-        [b'2', b'2', b'0', b' ' | b'-', ..] => "SMTP or FTP",
-        [b'+', b'O', b'K', ..] => "POP3",
-        [b'-', b'E', b'R', b'R', ..] => "Redis",
-        _ => return None,
-    })
 }
 
 pub(crate) fn command_failure(error: &CommandError<'_>) -> CommandFailure {
