@@ -7,46 +7,19 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use hgrpc::Revision;
 use hgrpc::cbor::Value;
-use hgrpc::{REVISIONS, Revision};
 use hgrpc_std::blocking::{
     AnswerError, Atom, Call, CallError, Client, Config, ConnectionError, Failure, Progress, Reply,
     Router, Transport,
 };
-use hgrpc_std::encoding::SUPPORTED;
+use support::commands::{commands, configs};
 use support::{in_time, over_pipes, over_tcp, pattern, pipe};
 
 const MANY: usize = 1 << 20;
 
 fn router() -> Router {
-    Router::new()
-        .command("echo", |call, reply| {
-            reply.write_all(&call.arg_bytes("msg")?)?;
-            Ok(())
-        })
-        .command("cat", |call, reply| {
-            io::copy(call, reply)?;
-            Ok(())
-        })
-        .command("count", |call, reply| {
-            let bytes = io::copy(call, &mut io::sink())?;
-            reply.value(&bytes)?;
-            Ok(())
-        })
-        .command("bytes", |call, reply| {
-            let (seed, len) = (call.arg("seed")?, call.arg("len")?);
-            reply.write_all(&pattern(seed, len))?;
-            Ok(())
-        })
-        .command("fail", |_, reply| {
-            reply.write_all(b"not sent")?;
-            Err(Failure::format("no %s left", ["tea"]))
-        })
-        .command("fail-late", |_, reply| {
-            reply.write_all(b"sent")?;
-            reply.flush()?;
-            Err(Failure::command("50 % of ü"))
-        })
+    commands()
         .command("fail-long", |_, _| {
             Err(Failure::format(
                 "%s and %s",
@@ -55,23 +28,6 @@ fn router() -> Router {
         })
         .command("panic", |_, _| panic!("a handler's panic (part of a test)"))
         .handler("drop", |_: Call, _: Reply| {})
-        .command("values", |_, reply| {
-            reply.value(&1u8)?;
-            reply.value(&[2u16, 300])?;
-            reply.write_all(b"abc")?;
-            reply.value("text")?;
-            Ok(())
-        })
-}
-
-fn configs() -> Vec<Config> {
-    let mut configs: Vec<Config> = REVISIONS.into_iter().map(Config::new).collect();
-    for encoding in SUPPORTED {
-        let mut config = Config::default();
-        config.encodes = vec![*encoding];
-        configs.push(config);
-    }
-    configs
 }
 
 fn echo(client: &Client, msg: &[u8]) {

@@ -13,14 +13,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use hgrpc::Revision;
 use hgrpc::cbor::Value;
-use hgrpc::{REVISIONS, Revision};
 use hgrpc_std::blocking::{Atom, Progress, Router, Transport, serve};
-use hgrpc_std::encoding::SUPPORTED;
 use hgrpc_std::tokio::{
-    AnswerError, Backoff, CallError, Client, Config, ConnectionError, Failure, ReconnectingClient,
-    SideEvent,
+    AnswerError, Backoff, CallError, Client, Config, ConnectionError, ReconnectingClient, SideEvent,
 };
+use support::commands::{commands, configs};
 use support::{Served, pattern};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::net::UnixStream;
@@ -32,41 +31,7 @@ const MANY: usize = 1 << 20;
 const LONG: Duration = Duration::from_secs(60);
 
 fn router() -> Router {
-    Router::new()
-        .command("echo", |call, reply| {
-            reply.write_all(&call.arg_bytes("msg")?)?;
-            Ok(())
-        })
-        .command("cat", |call, reply| {
-            io::copy(call, reply)?;
-            Ok(())
-        })
-        .command("count", |call, reply| {
-            let bytes = io::copy(call, &mut io::sink())?;
-            reply.value(&bytes)?;
-            Ok(())
-        })
-        .command("bytes", |call, reply| {
-            let (seed, len) = (call.arg("seed")?, call.arg("len")?);
-            reply.write_all(&pattern(seed, len))?;
-            Ok(())
-        })
-        .command("fail", |_, reply| {
-            reply.write_all(b"not sent")?;
-            Err(Failure::format("no %s left", ["tea"]))
-        })
-        .command("fail-late", |_, reply| {
-            reply.write_all(b"sent")?;
-            reply.flush()?;
-            Err(Failure::command("50 % of ü"))
-        })
-        .command("values", |_, reply| {
-            reply.value(&1u8)?;
-            reply.value(&[2u16, 300])?;
-            reply.write_all(b"abc")?;
-            reply.value("text")?;
-            Ok(())
-        })
+    commands()
         .command("work", |_, reply| {
             reply.text("50 % döne\x1b\n")?;
             reply.side().atoms(&[Atom {
@@ -84,16 +49,6 @@ fn router() -> Router {
             }
             Ok(())
         })
-}
-
-fn configs() -> Vec<Config> {
-    let mut configs: Vec<Config> = REVISIONS.into_iter().map(Config::new).collect();
-    for encoding in SUPPORTED {
-        let mut config = Config::default();
-        config.encodes = vec![*encoding];
-        configs.push(config);
-    }
-    configs
 }
 
 /// A client of a blocking server.

@@ -14,6 +14,7 @@ use super::workers::Workers;
 use super::{Call, Config, ConnectionError, Data, Failure, Reply, Router, Traffic, Transport};
 use crate::buffer::{Filled, ReceiveBuffer};
 use crate::host::config::Meter;
+use crate::host::mistaken;
 use crate::store::GrowableArena;
 
 /// Serves one connection until it ends: runs the router's commands, each in a thread of its own,
@@ -76,9 +77,6 @@ struct Incoming<'a> {
     router: &'a Router,
 }
 
-/// How protocols that are mistaken for hgrpc begin.
-const HTTP: [&[u8]; 5] = [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"OPTIONS "];
-
 impl Incoming<'_> {
     fn read(&mut self, read: &mut dyn std::io::Read, meter: &Meter) -> Result<(), ConnectionError> {
         let mut buffer = ReceiveBuffer::default();
@@ -91,8 +89,10 @@ impl Incoming<'_> {
                 Err(error) => return Err(ConnectionError::reading(error)),
             }
             let mut input = buffer.bytes();
-            if std::mem::take(&mut is_first) && HTTP.iter().any(|start| input.starts_with(start)) {
-                return Err(ConnectionError::NotHgrpc("HTTP"));
+            if std::mem::take(&mut is_first)
+                && let Some(protocol) = mistaken::asking(input)
+            {
+                return Err(ConnectionError::NotHgrpc(protocol));
             }
             let len = input.len();
             while let Some(part) = self

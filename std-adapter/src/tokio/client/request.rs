@@ -235,7 +235,7 @@ impl Outgoing {
         let command = self.prepared.command.clone();
         let call = Arc::new(CallState::new(command, body, self.side.clone()));
         let lost = |error: ConnectionError| NotSent {
-            error: call.lost(&error),
+            error: call.head.lost(&error),
             is_retryable: true,
         };
         let Ok(place) = Arc::clone(&shared.room).acquire_owned().await else {
@@ -263,7 +263,7 @@ impl Outgoing {
             Ok(Begun::Sent) => return Ok(sending),
             Ok(Begun::Unsent(error)) => error,
             // The connection has ended before its turn came.
-            Err(_) => call.lost(&shared.why_ended()),
+            Err(_) => call.head.lost(&shared.why_ended()),
         };
         // There is nothing to give up.
         sending.rest = None;
