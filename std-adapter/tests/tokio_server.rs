@@ -2,13 +2,13 @@
 #![cfg(feature = "tokio")]
 #![allow(missing_docs, reason = "a test")]
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hgrpc::Revision;
+use hgrpc::{ProtocolError, Revision};
 use hgrpc_std::blocking::{CallError, Client, Config, Transport};
 use hgrpc_std::encoding::SUPPORTED;
 use hgrpc_std::tokio::{
@@ -282,6 +282,37 @@ fn who_may_not_is_told_so_and_nothing_runs() {
         (1, 0)
     );
     drop(client);
+    served.shut_down();
+}
+
+#[test]
+fn what_peers_do_wrong_is_counted_by_kind() {
+    let served = Served::new(Server::builder(router()));
+    // A request's continuation where none was begun; a browser.
+    let wrong: [&[u8]; 3] = [
+        &[0, 0, 0, 1, 0, 1, 1, 0x12],
+        &[0, 0, 0, 1, 0, 1, 1, 0x12],
+        b"GET / HTTP/1.1\r\nhost: here\r\n\r\n",
+    ];
+    for bytes in wrong {
+        let mut stream = TcpStream::connect(served.address).unwrap();
+        stream.write_all(bytes).unwrap();
+        // Until the server has closed it.
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    let stats = loop {
+        let stats = served.server.stats();
+        if stats.accepted == 3 && stats.connections == 0 {
+            break stats;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert_eq!((stats.protocol_errors, stats.not_hgrpc), (2, 1));
+    assert_eq!(
+        stats.protocol_errors_for(ProtocolError::ExpectedNewRequest),
+        2
+    );
+    assert_eq!(stats.protocol_errors_for(ProtocolError::StreamParity), 0);
     served.shut_down();
 }
 

@@ -295,9 +295,8 @@ where
             Err(error) => {
                 match error {
                     ConnectionError::Limit(limit) => counters.closed(*limit),
-                    ConnectionError::Protocol(_) | ConnectionError::NotHgrpc(_) => {
-                        count(&counters.protocol_errors);
-                    }
+                    ConnectionError::Protocol(error) => counters.broke(*error),
+                    ConnectionError::NotHgrpc(_) => count(&counters.not_hgrpc),
                     _ => count(&counters.broken),
                 }
                 tracing::info!(%error, "the connection was ended");
