@@ -285,6 +285,53 @@ fn who_may_not_is_told_so_and_nothing_runs() {
     served.shut_down();
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_rule_may_ask_for_the_user_of_a_unix_socket() {
+    use tokio::net::{UnixListener, UnixStream};
+
+    let me = rustix::process::getuid().as_raw();
+    let server = Server::builder(router())
+        .authorize(move |call: Call| async move {
+            let owner = match call.name() {
+                b"greet" => me,
+                // Somebody else's.
+                _ => me.wrapping_add(1),
+            };
+            match call.peer().credentials {
+                Some(credentials) if credentials.uid == owner => Ok(()),
+                Some(credentials) => Err(Failure::server(format!("not for {}", credentials.uid))),
+                None => Err(Failure::server("not for strangers")),
+            }
+        })
+        .build();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    tokio::spawn(server.clone().serve(UnixListener::bind(&path).unwrap()));
+    let stream = UnixStream::connect(&path).await.unwrap();
+    let client = hgrpc_std::tokio::Client::spawn(stream, &Config::default());
+    let greet = client.call("greet").arg("name", "you").send().await;
+    assert_eq!(greet.unwrap().read_text(100).await.unwrap(), "hello you");
+    let error = client.call("count").send().await.unwrap();
+    let error = error.read_bytes(9).await.unwrap_err();
+    assert!(
+        matches!(&error, CallError::Server(failure) if failure.message == format!("not for {me}")),
+        "{error}"
+    );
+
+    // The same rule over a connection that knows no user.
+    let (here, there) = tokio::io::duplex(1 << 16);
+    let served = server.clone();
+    tokio::spawn(async move { served.serve_connection(there, Peer::UNKNOWN).await });
+    let stranger = hgrpc_std::tokio::Client::spawn(here, &Config::default());
+    let error = stranger.call("greet").send().await.unwrap();
+    let error = error.read_bytes(9).await.unwrap_err();
+    assert!(error.to_string().contains("not for strangers"), "{error}");
+    assert_eq!(server.stats().refused_for(Refusal::Forbidden), 2);
+    drop((client, stranger));
+    server.shutdown(Duration::from_secs(20)).await;
+}
+
 #[test]
 fn what_peers_do_wrong_is_counted_by_kind() {
     let served = Served::new(Server::builder(router()));
