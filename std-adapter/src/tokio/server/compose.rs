@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 
 use hgrpc::Revision;
 use hgrpc::cbor::{CborReader, Head, MAJOR_BYTES, Pieces, STATUS_OK};
+use hgrpc::wire::RequestId;
 
 use super::super::outgoing::Lane;
 use super::conn::Conn;
@@ -70,6 +71,11 @@ impl Composer {
 
     pub(super) fn conn(&self) -> &Conn {
         &self.conn
+    }
+
+    /// The request that it answers, and its command's name.
+    pub(super) fn asked(&self) -> Option<(RequestId, Vec<u8>)> {
+        self.conn.asked(self.number)
     }
 
     /// Whether somebody else has said how it ends.

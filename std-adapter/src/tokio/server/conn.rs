@@ -18,7 +18,7 @@ use super::clock::Clock;
 use super::jobs::Job;
 use super::reply::Home;
 use super::shared::Shared;
-use super::{Gone, Peer};
+use super::{Gone, Peer, Refusal};
 use crate::encoding::{Encoder, encoder};
 use crate::host::sync::lock;
 use crate::host::{Config, ConnectionError, ConnectionLimit, Failure};
@@ -128,6 +128,11 @@ impl Reactor {
             Token::Begun(writer) => Some(writer.responder()),
             Token::Stale => None,
         }
+    }
+
+    fn asked(&self, number: u64) -> Option<(RequestId, Vec<u8>)> {
+        let id = self.responder(number)?.request_id();
+        Some((id, self.replies.get(&number)?.name.clone()))
     }
 
     /// Has frames of a reply made on its stream; `true` is said of a compressing one.
@@ -293,14 +298,18 @@ impl Conn {
     }
 
     /// Refuses a request whose handler runs: it is dropped, and this is answered instead.
-    pub(super) fn refuse(&self, number: u64, failure: Failure) {
+    pub(super) fn refuse(&self, number: u64, id: RequestId, refusal: Refusal) {
         let mut reactor = self.reactor();
-        if let Some(running) = reactor.replies.get_mut(&number) {
-            running.refusal = Some(failure);
-        }
+        let running = reactor.replies.get_mut(&number);
+        let command = running.map(|running| {
+            running.refusal = Some(self.shared.refusal(refusal));
+            running.name.clone()
+        });
         if let Some(Some(handler)) = reactor.handlers.get(&number) {
             handler.abort();
         }
+        drop(reactor);
+        self.shared.refused(id, command.as_deref(), refusal);
     }
 
     /// The reactor has refused a request whose handler runs.
@@ -342,16 +351,17 @@ impl Conn {
         is_idle && self.out.is_idle()
     }
 
+    /// The request that a reply answers, and its command's name; `None` once it was answered.
+    pub(super) fn asked(&self, number: u64) -> Option<(RequestId, Vec<u8>)> {
+        self.reactor().asked(number)
+    }
+
     /// The commands that are not answered.
     pub(super) fn unanswered(&self) -> Vec<(RequestId, Vec<u8>)> {
         let reactor = self.reactor();
-        let mut commands: Vec<_> = reactor
-            .replies
-            .keys()
-            .filter_map(|number| {
-                let id = reactor.responder(*number)?.request_id();
-                Some((id, reactor.replies.get(number)?.name.clone()))
-            })
+        let numbers = reactor.replies.keys();
+        let mut commands: Vec<_> = numbers
+            .filter_map(|number| reactor.asked(*number))
             .collect();
         commands.sort_unstable();
         commands

@@ -11,7 +11,7 @@ use hgrpc::server::{Command, ServerAction};
 use hgrpc::wire::{CommandRequestFlags, FrameHeader, FrameKind, FrameReader, Part, RequestId};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::coop::consume_budget;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::super::budget::Charge;
 use super::super::pipe::{Pushed, Sender, pipe};
@@ -21,6 +21,7 @@ use super::data::DataError;
 use super::handler::Route;
 use super::jobs::Job;
 use super::reply::{Home, unanswered};
+use super::shared::{Shared, shown};
 use super::stats::{add, count};
 use super::{Call, Data, Parts, Refusal};
 use crate::buffer::ReceiveBuffer;
@@ -140,9 +141,12 @@ impl Incoming {
             ServerAction::RejectRequest(rejection) => {
                 let id = rejection.request_id();
                 let refusal = Refusal::from_core(rejection.reason());
-                self.conn.shared.counters.refused(refusal);
                 self.forget_begun(id);
-                if let Some(upload) = self.uploads.remove(&id) {
+                let upload = self.uploads.remove(&id);
+                let asked = upload.as_ref().and_then(|u| self.conn.asked(u.number));
+                let command = asked.as_ref().map(|(_, command)| command.as_slice());
+                self.conn.shared.refused(id, command, refusal);
+                if let Some(upload) = upload {
                     upload.pipe.give_up(DataError::Refused);
                     self.conn.stop(upload.number);
                 }
@@ -217,30 +221,44 @@ impl Incoming {
     async fn run(&mut self, command: Command<'_>) {
         let id = command.request_id();
         self.forget_begun(id);
+        let name: Vec<u8> = command.name.chunks().flatten().copied().collect();
+        let span = tracing::info_span!("request", id = id.value(), command = %shown(&name));
+        let of = span.clone();
+        self.start(command, name, span).instrument(of).await;
+    }
+
+    /// The same, in the request's span.
+    async fn start(&mut self, command: Command<'_>, name: Vec<u8>, span: Span) {
+        let id = command.request_id();
         let conn = Arc::clone(&self.conn);
         let shared = &conn.shared;
-        let name: Vec<u8> = command.name.chunks().flatten().copied().collect();
         let args = command.args.as_cbor().to_vec();
         let redirect = command.redirect.map(|targets| targets.as_cbor().to_vec());
         let has_data = command.data_follows;
         let (number, reply, home) = conn.reply(command.responder, name.clone());
+        let refused = |refusal| shared.refused(id, Some(&name), refusal);
         if shared.stopping.is_cancelled() {
+            refused(Refusal::ShuttingDown);
             return reply.fail(shared.refusal(Refusal::ShuttingDown));
         }
         let Some(route) = shared.routes.find(&name) else {
-            shared.counters.refused(Refusal::UnknownCommand);
+            refused(Refusal::UnknownCommand);
             return reply.fail(Failure::unknown_command(&name));
         };
         let held = name.len() + args.len() + redirect.as_ref().map_or(0, Vec::len);
         let Some(charge) = paused(&conn, conn.charge(held)).await else {
+            refused(Refusal::ServerBytes);
             return reply.fail(shared.refusal(Refusal::ServerBytes));
         };
         let [calls, requests] = [shared.config.limits.calls, shared.limits.requests];
-        if conn.handlers() >= calls {
-            return reply.fail(shared.too_many_requests(calls));
-        }
-        if !shared.counters.begin_request(requests) {
-            return reply.fail(shared.too_many_requests(requests));
+        let full = if conn.handlers() >= calls {
+            Some(calls)
+        } else {
+            (!shared.counters.begin_request(requests)).then_some(requests)
+        };
+        if let Some(limit) = full {
+            refused(Refusal::TooManyRequests);
+            return reply.fail(Shared::too_many_requests(limit));
         }
         let mut data = Data::EMPTY;
         if has_data {
@@ -253,11 +271,6 @@ impl Incoming {
             };
             self.uploads.insert(id, upload);
         }
-        let span = tracing::info_span!(
-            "request",
-            id = id.value(),
-            command = %String::from_utf8_lossy(&name).escape_debug(),
-        );
         let call = Call(Arc::new(Head {
             name,
             args,
@@ -308,8 +321,7 @@ impl Incoming {
     fn refuse(&mut self, id: RequestId, refusal: Refusal) {
         if let Some(upload) = self.uploads.remove(&id) {
             upload.pipe.give_up(DataError::Refused);
-            let failure = self.conn.shared.refusal(refusal);
-            self.conn.refuse(upload.number, failure);
+            self.conn.refuse(upload.number, id, refusal);
         }
     }
 }
@@ -360,7 +372,8 @@ async fn handle(conn: Arc<Conn>, route: Route, parts: Parts, home: Arc<Home>) {
     let result = match allowed {
         Ok(()) => route(parts).await,
         Err(failure) => {
-            shared.counters.refused(Refusal::Forbidden);
+            let Call(head) = &parts.call;
+            shared.refused(head.request_id, Some(&head.name), Refusal::Forbidden);
             drop(parts);
             if let Some(composer) = home.close() {
                 composer.fail(&failure);

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hgrpc::wire::FrameHeader;
+use hgrpc::wire::{FrameHeader, RequestId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,11 @@ use super::stats::{Counters, count};
 use super::{Call, Peer, Refusal, ServerLimits};
 use crate::host::sync::lock;
 use crate::host::{Config, ConnectionError, ConnectionLimit, Direction, Failure};
+
+/// A peer's bytes in logs.
+pub(super) fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).escape_debug().to_string()
+}
 
 type Allowed = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
@@ -102,9 +107,20 @@ impl Shared {
         millis(self.began.elapsed()).saturating_add(1)
     }
 
-    /// A refusal, counted, as the client is told of it.
-    pub(super) fn refusal(&self, refusal: Refusal) -> Failure {
+    /// A request is refused: it is counted and reported. The core refuses some before their name
+    /// is known.
+    pub(super) fn refused(&self, id: RequestId, command: Option<&[u8]>, refusal: Refusal) {
         self.counters.refused(refusal);
+        tracing::debug!(
+            id = id.value(),
+            command = command.map(shown),
+            %refusal,
+            "a request was refused"
+        );
+    }
+
+    /// A limit's refusal as the client is told of it.
+    pub(super) fn refusal(&self, refusal: Refusal) -> Failure {
         match refusal {
             Refusal::Stalled => {
                 let stall = self.config.limits.stall.unwrap_or_default();
@@ -117,9 +133,10 @@ impl Shared {
                 "{refusal}, limit {} of the connection, {} of all",
                 self.limits.connection_bytes, self.limits.shared_bytes
             )),
-            Refusal::DataTooLarge => {
-                Failure::server(format_args!("{refusal}, limit {}", self.limits.collected))
-            }
+            Refusal::DataTooLarge => Failure::server(format_args!(
+                "{refusal}, limit {} bytes",
+                self.limits.collected
+            )),
             Refusal::ShuttingDown => {
                 Failure::server(format_args!("{refusal}, the server is being ended"))
             }
@@ -128,8 +145,7 @@ impl Shared {
     }
 
     /// As many requests run as may.
-    pub(super) fn too_many_requests(&self, limit: usize) -> Failure {
-        self.counters.refused(Refusal::TooManyRequests);
+    pub(super) fn too_many_requests(limit: usize) -> Failure {
         Failure::server(format_args!("{}, limit {limit}", Refusal::TooManyRequests))
     }
 
