@@ -2,6 +2,8 @@
 #![cfg(feature = "tokio")]
 #![allow(missing_docs, reason = "a test")]
 
+mod raw;
+
 use std::io::{self, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -430,6 +432,48 @@ fn a_handler_that_takes_no_data_is_refused_and_its_neighbours_go_on() {
     assert_eq!(served.server.stats().refused_for(Refusal::Stalled), 1);
     drop(client);
     served.shut_down();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gathered_request_that_finds_no_room_is_refused_alone() {
+    let mut limits = ServerLimits::DEFAULT;
+    limits.own_bytes = 0;
+    limits.per_connection.request_size = 64 << 10;
+    // It is at least two requests.
+    limits.connection_bytes = 0;
+    let router = Router::new().command("len", |call: Call| async move {
+        Ok::<_, Failure>(format!("{} bytes", call.arg_bytes("msg")?.len()))
+    });
+    let server = Server::builder(router).limits(limits).build();
+    let (here, there) = tokio::io::duplex(1 << 20);
+    let served = server.clone();
+    let task = tokio::spawn(async move { served.serve_connection(there, Peer::UNKNOWN).await });
+    let (mut read, mut write) = tokio::io::split(here);
+    let mut request = raw::command("len");
+    request[0] = 0xa2;
+    request.extend_from_slice(b"\x44args\xa1\x43msg\x59\xea\x60");
+    request.extend_from_slice(&[7; 60_000]);
+    let (start, end) = request.split_at(59_000);
+    for id in [1, 3, 5] {
+        let frame = raw::request(id, raw::NEW | raw::MORE, start);
+        write.write_all(&frame).await.unwrap();
+    }
+    // The third is over: after the stall it is refused, and what comes of it is swallowed.
+    for id in [5, 1, 3] {
+        let frame = raw::request(id, raw::CONTINUATION, end);
+        write.write_all(&frame).await.unwrap();
+    }
+    write.shutdown().await.unwrap();
+    let mut answers = Vec::new();
+    read.read_to_end(&mut answers).await.unwrap();
+    task.await.unwrap().unwrap();
+    let answers = String::from_utf8_lossy(&answers);
+    assert_eq!(answers.matches("60000 bytes").count(), 2, "{answers:?}");
+    assert_eq!(answers.matches("request-too-large").count(), 1);
+    let stats = server.stats();
+    assert_eq!(stats.refused_for(Refusal::ServerBytes), 1);
+    assert_eq!((stats.requests, stats.held_bytes), (2, 0));
+    assert!(stats.most_bytes <= 2 * 65_536, "{stats:?}");
 }
 
 #[tokio::test]

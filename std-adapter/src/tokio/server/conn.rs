@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use hgrpc::cbor::ContentEncoding;
 use hgrpc::server::{Output, OutputStream, Responder, ResponseWriter, Server, ServerConfig};
+use hgrpc::store::Table as _;
 use hgrpc::wire::RequestId;
 use hgrpc::{ApiMisuse, Revision};
 use tokio::sync::Notify;
@@ -128,6 +129,11 @@ impl Reactor {
             Token::Begun(writer) => Some(writer.responder()),
             Token::Stale => None,
         }
+    }
+
+    /// Whether a request is received or runs, and was not refused.
+    pub(super) fn is_taken(&self, id: RequestId) -> bool {
+        self.table.find(id).is_some_and(|entry| !entry.is_refused())
     }
 
     fn asked(&self, number: u64) -> Option<(RequestId, Vec<u8>)> {

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
+use hgrpc::RefusalReason;
 use hgrpc::server::{Command, ServerAction};
 use hgrpc::wire::{CommandRequestFlags, FrameHeader, FrameKind, FrameReader, Part, RequestId};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -30,6 +31,9 @@ use crate::store::GrowableArena;
 
 /// Most bytes that are read at once.
 const READ: usize = 32 * 1024;
+
+/// Most bytes of a command's name that are known until it was answered.
+const NAME: usize = 64;
 
 pub(super) struct Incoming {
     conn: Arc<Conn>,
@@ -115,11 +119,17 @@ impl Incoming {
         part: Part<'_>,
         arena: &mut GrowableArena,
     ) -> Result<(), ConnectionError> {
+        let mut has_room = true;
         if part.is_first {
             self.frame(&part.header);
+            has_room = self.reserve(&part, arena.held()).await;
         }
-        let is_empty = part.is_last && part.header.length() == 0;
-        let held = arena.held();
+        let is_whole = part.is_first && self.is_new(&part.header);
+        let (is_last, is_empty) = (part.is_last, part.header.length() == 0 && part.is_last);
+        if !has_room {
+            // Then the core refuses this request, and no other.
+            arena.set_budget(arena.held());
+        }
         let action = {
             let reactor = &mut *self.conn.reactor();
             reactor.server.handle(part, &mut reactor.table, arena)
@@ -128,7 +138,7 @@ impl Incoming {
         match action.map_err(ConnectionError::Protocol)? {
             ServerAction::RunCommand(command) => {
                 is_progress = true;
-                self.run(command).await;
+                self.run(command, is_whole).await;
             }
             ServerAction::CommandData {
                 request_id,
@@ -140,7 +150,10 @@ impl Incoming {
             }
             ServerAction::RejectRequest(rejection) => {
                 let id = rejection.request_id();
-                let refusal = Refusal::from_core(rejection.reason());
+                let refusal = match rejection.reason() {
+                    RefusalReason::RequestTooLarge if !has_room => Refusal::ServerBytes,
+                    reason => Refusal::from_core(reason),
+                };
                 self.forget_begun(id);
                 let upload = self.uploads.remove(&id);
                 let asked = upload.as_ref().and_then(|u| self.conn.asked(u.number));
@@ -158,10 +171,9 @@ impl Incoming {
             _ => {}
         }
         self.count_progress(is_empty, is_progress)?;
-        if arena.held() != held || self.gathered.is_some() {
-            self.charge_gathered(arena.held()).await?;
-        }
-        Ok(())
+        arena.set_budget(self.conn.shared.config.limits.gathered);
+        arena.release_taken();
+        self.settle(arena.held(), is_last).await
     }
 
     /// A frame begins.
@@ -172,11 +184,9 @@ impl Incoming {
             observer(&self.conn.peer, Direction::In, header);
         }
         let flags = CommandRequestFlags::from(header.flags());
-        if header.kind(shared.config.revision) == FrameKind::CommandRequest
-            && flags.contains(CommandRequestFlags::NEW)
-            && flags.contains(CommandRequestFlags::MORE)
-        {
-            self.begun.push_back((header.request_id(), shared.now()));
+        if self.is_new(header) && flags.contains(CommandRequestFlags::MORE) {
+            let now = shared.now();
+            self.begun.push_back((header.request_id(), now));
         }
     }
 
@@ -197,45 +207,83 @@ impl Incoming {
         Ok(())
     }
 
-    /// Charges what requests hold that come in several frames, a part late.
-    async fn charge_gathered(&mut self, held: usize) -> Result<(), ConnectionError> {
+    fn is_new(&self, header: &FrameHeader) -> bool {
+        header.kind(self.conn.shared.config.revision) == FrameKind::CommandRequest
+            && CommandRequestFlags::from(header.flags()).contains(CommandRequestFlags::NEW)
+    }
+
+    /// A frame begins: charges it if its bytes will be gathered, beside those that are held.
+    /// `false` if they may not be.
+    async fn reserve(&mut self, part: &Part<'_>, held: usize) -> bool {
+        let header = &part.header;
+        if header.kind(self.conn.shared.config.revision) != FrameKind::CommandRequest {
+            return true;
+        }
+        let flags = CommandRequestFlags::from(header.flags());
+        let is_gathered = if self.is_new(header) {
+            flags.contains(CommandRequestFlags::MORE) || !part.is_last
+        } else {
+            // What is left of a refused one is not kept.
+            self.conn.reactor().is_taken(header.request_id())
+        };
+        let len = usize::try_from(header.length()).unwrap_or(usize::MAX);
+        !is_gathered || self.charge(held.saturating_add(len)).await
+    }
+
+    /// Charges what is gathered, up to so many bytes; `false` if that takes too long.
+    async fn charge(&mut self, bytes: usize) -> bool {
         let charged = self.gathered.as_ref().map_or(0, Charge::bytes);
-        if held == 0 {
+        if bytes <= charged {
+            return true;
+        }
+        let conn = Arc::clone(&self.conn);
+        let Some(charge) = paused(&conn, conn.charge(bytes - charged)).await else {
+            return false;
+        };
+        match &mut self.gathered {
+            Some(gathered) => gathered.absorb(charge),
+            gathered => *gathered = Some(charge),
+        }
+        true
+    }
+
+    /// A part was handled: so many bytes are held now.
+    async fn settle(&mut self, held: usize, is_last: bool) -> Result<(), ConnectionError> {
+        // Settings are no request that could be refused.
+        if !self.charge(held).await {
+            return Err(ConnectionError::Limit(ConnectionLimit::ServerBytes));
+        }
+        if held == 0 && is_last {
             self.gathered = None;
-        } else if held > charged {
-            let conn = Arc::clone(&self.conn);
-            let charge = paused(&conn, conn.charge(held - charged))
-                .await
-                .ok_or(ConnectionError::Limit(ConnectionLimit::ServerBytes))?;
-            match &mut self.gathered {
-                Some(gathered) => gathered.absorb(charge),
-                gathered => *gathered = Some(charge),
-            }
-        } else if let Some(gathered) = &mut self.gathered {
+        } else if is_last && let Some(gathered) = &mut self.gathered {
             gathered.keep(held);
         }
         Ok(())
     }
 
-    /// Starts a command, or refuses it.
-    async fn run(&mut self, command: Command<'_>) {
+    /// Starts a command, or refuses it. One that was not gathered came whole, in one part.
+    async fn run(&mut self, command: Command<'_>, is_whole: bool) {
         let id = command.request_id();
         self.forget_begun(id);
         let name: Vec<u8> = command.name.chunks().flatten().copied().collect();
         let span = tracing::info_span!("request", id = id.value(), command = %shown(&name));
         let of = span.clone();
-        self.start(command, name, span).instrument(of).await;
+        self.start(command, name, is_whole, span)
+            .instrument(of)
+            .await;
     }
 
     /// The same, in the request's span.
-    async fn start(&mut self, command: Command<'_>, name: Vec<u8>, span: Span) {
+    async fn start(&mut self, command: Command<'_>, name: Vec<u8>, is_whole: bool, span: Span) {
         let id = command.request_id();
         let conn = Arc::clone(&self.conn);
         let shared = &conn.shared;
-        let args = command.args.as_cbor().to_vec();
-        let redirect = command.redirect.map(|targets| targets.as_cbor().to_vec());
+        let args = command.args.as_cbor();
+        let redirect = command.redirect.map(|targets| targets.as_cbor());
         let has_data = command.data_follows;
-        let (number, reply, home) = conn.reply(command.responder, name.clone());
+        // It may be answered long after its handler has ended: nobody charges for that.
+        let kept = name.get(..NAME).unwrap_or(&name).to_vec();
+        let (number, reply, home) = conn.reply(command.responder, kept);
         let refused = |refusal| shared.refused(id, Some(&name), refusal);
         if shared.stopping.is_cancelled() {
             refused(Refusal::ShuttingDown);
@@ -245,8 +293,13 @@ impl Incoming {
             refused(Refusal::UnknownCommand);
             return reply.fail(Failure::unknown_command(&name));
         };
-        let held = name.len() + args.len() + redirect.as_ref().map_or(0, Vec::len);
-        let Some(charge) = paused(&conn, conn.charge(held)).await else {
+        let held = name.len() + args.len() + redirect.map_or(0, <[u8]>::len);
+        let gathered = self.gathered.as_mut().filter(|_| !is_whole);
+        let charge = match gathered.and_then(|gathered| gathered.split(held)) {
+            Some(charge) => Some(charge),
+            None => paused(&conn, conn.charge(held)).await,
+        };
+        let Some(charge) = charge else {
             refused(Refusal::ServerBytes);
             return reply.fail(shared.refusal(Refusal::ServerBytes));
         };
@@ -273,8 +326,8 @@ impl Incoming {
         }
         let call = Call(Arc::new(Head {
             name,
-            args,
-            redirect,
+            args: args.to_vec(),
+            redirect: redirect.map(<[u8]>::to_vec),
             request_id: id,
             revision: shared.config.revision,
             peer: Arc::clone(&conn.peer),

@@ -30,6 +30,13 @@ use crate::host::Limits;
 /// A request is refused with an error response that names the limit; a connection is closed. Both
 /// are counted by kind ([`Stats`](super::Stats)) and reported through `tracing`.
 ///
+/// Where the bytes of the connection or of the server are used up, the connection is not read for
+/// [`stall`](Limits::stall). Then the request whose bytes have come is refused
+/// ([`Refusal::ServerBytes`](super::Refusal::ServerBytes)) and the others go on; of uploads, the
+/// one that holds most. A request that was still being gathered from several frames is refused by
+/// the core, so its client is told `request-too-large` and how much there was room for. Only a peer
+/// whose settings find no room loses its connection: they are no request that could be refused.
+///
 /// ```
 /// use std::time::Duration;
 ///

@@ -165,7 +165,8 @@ pub struct Shutdown {
 pub struct Cut {
     /// Who was at the other end.
     pub peer: Arc<Peer>,
-    /// The commands that were not answered to their end: their request's ID, their name.
+    /// The commands that were not answered to their end: their request's ID, at most 64
+    /// bytes of their name.
     pub commands: Vec<(RequestId, Vec<u8>)>,
 }
 
