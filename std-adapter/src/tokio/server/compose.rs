@@ -353,7 +353,7 @@ impl Composer {
         let (revision, frame_size) = (self.revision(), self.frame_size());
         let number = self.number;
         let encoder = self.encoder.take();
-        let failure = Composed::new(failure, revision, frame_size, self.has_begun);
+        let failure = Box::new(Composed::new(failure, revision, frame_size, self.has_begun));
         // That the connection has ended is nobody's error here.
         let _ = self.push(Job::Fail {
             number,

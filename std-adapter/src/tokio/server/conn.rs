@@ -16,9 +16,10 @@ use super::super::budget::{Budget, Charge};
 use super::super::outgoing::{Lane, Outgoing};
 use super::super::pipe::within;
 use super::clock::Clock;
+use super::compose::Composer;
 use super::jobs::Job;
 use super::reply::Home;
-use super::shared::Shared;
+use super::shared::{Shared, Slot};
 use super::{Gone, Peer, Refusal};
 use crate::encoding::{Encoder, encoder};
 use crate::host::sync::lock;
@@ -68,7 +69,22 @@ struct Running {
     stream: Option<OutputStream>,
     /// What is answered instead of what its handler says.
     refusal: Option<Failure>,
+    /// `None`: it was not run.
+    slot: Option<Arc<Slot>>,
 }
+
+/// Most bytes of a command's name that are known until it was answered.
+pub(super) const NAME: usize = 64;
+
+/// Bytes of memory of one request that runs, or is refused by name, beside its handler's task and
+/// what it writes: in maps, which take four times what is in them while they grow.
+pub(super) const RUNNING: usize = 4
+    * (size_of::<(u64, Running)>() + size_of::<(u64, Option<AbortHandle>)>())
+    + Lane::<Job>::MEMORY
+    + size_of::<Composer>()
+    + size_of::<Home>()
+    + size_of::<Slot>()
+    + NAME;
 
 /// A reply's token: before its first frame, and after.
 enum Token {
@@ -105,6 +121,7 @@ impl Reactor {
             token: Token::Fresh(responder),
             stream: None,
             refusal: None,
+            slot: None,
         };
         self.replies.insert(number, running);
         number
@@ -272,17 +289,25 @@ impl Conn {
         lock(&self.reactor)
     }
 
-    /// Runs a handler in a task of its own; `begin_request` has counted it.
+    /// Runs a handler in a task of its own. The request has its slot until the handler has ended
+    /// and its answer was sent: either holds memory.
     pub(super) fn spawn(
         self: &Arc<Self>,
         number: u64,
+        slot: Arc<Slot>,
         handler: impl Future<Output = ()> + Send + 'static,
     ) {
+        let mut reactor = self.reactor();
+        if let Some(running) = reactor.replies.get_mut(&number) {
+            running.slot = Some(Arc::clone(&slot));
+        }
+        reactor.handlers.insert(number, None);
+        drop(reactor);
         let ended = HandlerGuard {
             conn: Arc::clone(self),
             number,
+            _slot: slot,
         };
-        self.reactor().handlers.insert(number, None);
         // Not under the lock: a runtime that shuts down drops the task here and now.
         let task = tokio::spawn(async move {
             let _ended = ended;
@@ -418,7 +443,13 @@ impl Conn {
     pub(super) fn end(&self, error: ConnectionError) {
         self.gone.0.cancel();
         self.out.end(error);
-        let handlers: Vec<_> = self.reactor().handlers.values().cloned().collect();
+        let mut reactor = self.reactor();
+        let slots: Vec<_> = (reactor.replies.values_mut())
+            .filter_map(|running| running.slot.take())
+            .collect();
+        let handlers: Vec<_> = reactor.handlers.values().cloned().collect();
+        drop(reactor);
+        drop(slots);
         for handler in handlers.into_iter().flatten() {
             handler.abort();
         }
@@ -440,12 +471,12 @@ impl Conn {
 struct HandlerGuard {
     conn: Arc<Conn>,
     number: u64,
+    _slot: Arc<Slot>,
 }
 
 impl Drop for HandlerGuard {
     fn drop(&mut self) {
         self.conn.reactor().handlers.remove(&self.number);
-        self.conn.shared.counters.end_request();
         self.conn.notify();
     }
 }

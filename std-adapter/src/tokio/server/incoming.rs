@@ -12,12 +12,13 @@ use hgrpc::server::{Command, ServerAction};
 use hgrpc::wire::{CommandRequestFlags, FrameHeader, FrameKind, FrameReader, Part, RequestId};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 use tracing::{Instrument as _, Span};
 
 use super::super::budget::Charge;
 use super::super::pipe::{Pushed, Sender, pipe};
 use super::call::Head;
-use super::conn::Conn;
+use super::conn::{Conn, NAME};
 use super::data::DataError;
 use super::handler::Route;
 use super::jobs::Job;
@@ -32,8 +33,9 @@ use crate::store::GrowableArena;
 /// Most bytes that are read at once.
 const READ: usize = 32 * 1024;
 
-/// Most bytes of a command's name that are known until it was answered.
-const NAME: usize = 64;
+/// Bytes that are read before it is the turn of others. A peer that always sends would else be
+/// served for as long as the runtime lets a task run, which is 128 reads.
+const TURN: usize = 64 * 1024;
 
 pub(super) struct Incoming {
     conn: Arc<Conn>,
@@ -75,8 +77,13 @@ impl Incoming {
         let mut buffer = ReceiveBuffer::new(READ);
         let mut arena = GrowableArena::new(self.conn.shared.config.limits.budgets());
         let mut is_first = true;
+        let mut turn = 0;
         loop {
-            // A peer that always sends must not keep this task's thread to itself.
+            if turn >= TURN {
+                turn = 0;
+                yield_now().await;
+            }
+            // Many small reads take their time, too.
             consume_budget().await;
             let len = fill(&mut buffer, io)
                 .await
@@ -84,6 +91,7 @@ impl Incoming {
             if len == 0 {
                 break;
             }
+            turn += len;
             add(&self.conn.shared.counters.bytes_in, len);
             let mut input = buffer.bytes();
             let len = input.len();
@@ -163,7 +171,15 @@ impl Incoming {
                     upload.pipe.give_up(DataError::Refused);
                     self.conn.stop(upload.number);
                 }
-                if self.conn.control.len() >= self.conn.shared.limits.refusals {
+                let refusals = self.conn.shared.limits.refusals;
+                // A peer that reads them is not to blame for how many one read brought: writing, which
+                // is polled before or behind this, has its turn with the second yield at the latest.
+                for _ in 0..2 {
+                    if self.conn.control.len() >= refusals {
+                        yield_now().await;
+                    }
+                }
+                if self.conn.control.len() >= refusals {
                     return Err(ConnectionError::Limit(ConnectionLimit::Refusals));
                 }
                 self.conn.control.push(Job::Reject(Some(rejection)))?;
@@ -304,15 +320,17 @@ impl Incoming {
             return reply.fail(shared.refusal(Refusal::ServerBytes));
         };
         let [calls, requests] = [shared.config.limits.calls, shared.limits.requests];
-        let full = if conn.handlers() >= calls {
-            Some(calls)
-        } else {
-            (!shared.counters.begin_request(requests)).then_some(requests)
+        let slot = match conn.handlers() < calls {
+            true => shared.slot().ok_or(requests),
+            false => Err(calls),
         };
-        if let Some(limit) = full {
-            refused(Refusal::TooManyRequests);
-            return reply.fail(Shared::too_many_requests(limit));
-        }
+        let slot = match slot {
+            Ok(slot) => slot,
+            Err(limit) => {
+                refused(Refusal::TooManyRequests);
+                return reply.fail(Shared::too_many_requests(limit));
+            }
+        };
         let mut data = Data::EMPTY;
         if has_data {
             let budget = Some(Arc::clone(&conn.budget));
@@ -341,7 +359,7 @@ impl Incoming {
             conn: Arc::clone(&conn),
         };
         let task = handle(Arc::clone(&conn), route, parts, home);
-        conn.spawn(number, task.instrument(span));
+        conn.spawn(number, slot, task.instrument(span));
     }
 
     /// Data for a handler. A full pipe stops the reading here; nothing is locked meanwhile.

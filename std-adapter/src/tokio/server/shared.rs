@@ -77,6 +77,15 @@ pub(super) struct Entry {
     number: u64,
 }
 
+/// A request's place among those that run at once.
+pub(super) struct Slot(Arc<Shared>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.counters.end_request();
+    }
+}
+
 impl Shared {
     pub(super) fn new(
         routes: Routes,
@@ -142,6 +151,12 @@ impl Shared {
             }
             _ => Failure::server(refusal),
         }
+    }
+
+    /// A place for one more request, if there is one.
+    pub(super) fn slot(self: &Arc<Self>) -> Option<Arc<Slot>> {
+        let is_begun = self.counters.begin_request(self.limits.requests);
+        is_begun.then(|| Arc::new(Slot(Arc::clone(self))))
     }
 
     /// As many requests run as may.

@@ -124,7 +124,7 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes that were written.
     pub bytes_out: u64,
-    /// Requests that run now: their handlers have not ended.
+    /// Requests that run now: their handlers have not ended, or their answers wait to be sent.
     pub running: u64,
     /// The most that ran at once.
     pub most_running: u64,
