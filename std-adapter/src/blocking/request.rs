@@ -389,9 +389,7 @@ impl Read for PipeSource {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.0.fill(None) {
             Ok(bytes) => {
-                let bytes = bytes.unwrap_or_default();
-                let len = bytes.len().min(buffer.len());
-                buffer[..len].copy_from_slice(&bytes[..len]);
+                let len = bytes.unwrap_or_default().read(buffer)?;
                 self.0.consume(len);
                 Ok(len)
             }

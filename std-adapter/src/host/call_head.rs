@@ -52,7 +52,7 @@ impl CallHead {
             return Ok(None);
         };
         match Status::decode(status) {
-            Ok((Status::Redirect(location), _)) => Ok(Some(location)),
+            Ok((Status::Redirect(redirect), _)) => Ok(Some(redirect.location())),
             _ => Err(CallError::Answer(AnswerError::Redirected)),
         }
     }

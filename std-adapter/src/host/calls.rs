@@ -126,9 +126,9 @@ impl<C: Clone> Calls<C> {
                         }
                         Event::Failed(call, failure)
                     }
-                    Some(Status::Redirect(location)) => {
+                    Some(Status::Redirect(redirect)) => {
                         let mut buffer = vec![0; bytes.len() + 4096];
-                        match location.encode_status(&mut buffer) {
+                        match redirect.location().encode_status(&mut buffer) {
                             Ok(len) => buffer.truncate(len),
                             Err(_) => buffer.clear(),
                         }

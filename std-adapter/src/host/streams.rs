@@ -27,18 +27,13 @@ impl Streams {
 
     /// A frame begins, on which the reactor says this.
     pub(crate) fn begin(&mut self, header: &FrameHeader, verdict: &ClientVerdict) {
-        self.decoder = verdict.decoder.filter(|stream| self.is_compressed(*stream));
+        self.decoder = verdict.decoder.filter(|&stream| self.is_compressed(stream));
         self.ends_stream = verdict.ends_stream.then(|| header.stream_id());
     }
 
     /// The stream whose decoder the current frame's bytes have to go through, if any.
     pub(crate) const fn decoder(&self) -> Option<StreamId> {
         self.decoder
-    }
-
-    /// Whether frames of a stream that are encoded have to go through its decoder.
-    pub(crate) fn is_compressed(&self, stream: StreamId) -> bool {
-        self.compressed.contains(&stream)
     }
 
     /// The decoders, to be [put back](Self::put_back): handling a piece may change their set.
@@ -48,6 +43,11 @@ impl Streams {
 
     pub(crate) fn put_back(&mut self, decoders: StreamDecoders) {
         self.decoders = decoders;
+    }
+
+    /// Whether the bytes of this stream's encoded frames have to go through a decoder.
+    pub(crate) fn is_compressed(&self, stream: StreamId) -> bool {
+        self.compressed.contains(&stream)
     }
 
     /// The current frame has ended.

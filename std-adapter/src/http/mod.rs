@@ -17,6 +17,8 @@ mod client;
 #[cfg(feature = "http-server")]
 pub mod server;
 
+#[cfg(feature = "mercurial")]
+pub(crate) use capabilities::object;
 pub use capabilities::{
     ArgInfo, ArgType, Capabilities, CapabilitiesError, CommandInfo, RedirectInfo, RedirectTarget,
 };

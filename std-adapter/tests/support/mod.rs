@@ -128,11 +128,11 @@ pub(crate) fn in_time<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'stat
     let thread = thread::spawn(move || {
         let _ = done.send(what());
     });
-    match result.recv_timeout(std::time::Duration::from_secs(60)) {
+    match result.recv_timeout(std::time::Duration::from_secs(180)) {
         Ok(result) => result,
         Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {
             std::panic::resume_unwind(thread.join().unwrap_err())
         }
-        Err(error) => panic!("still running after a minute: {error}"),
+        Err(error) => panic!("still running after three minutes: {error}"),
     }
 }

@@ -59,6 +59,7 @@ impl Exchange {
         match self.streams.decoder() {
             None => self.piece(part.bytes, part.is_last, wanted)?,
             Some(stream) => {
+                // Taken out, since handling a piece may change them.
                 let mut decoders = self.streams.take();
                 let result = self.decode(&mut decoders, stream, part, wanted);
                 self.streams.put_back(decoders);
@@ -148,8 +149,9 @@ impl Exchange {
                 Some(Status::Error(error)) => {
                     Event::Failed(request_id, Error::Command(command_failure(&error)))
                 }
-                Some(Status::Redirect(location)) => {
-                    Event::Redirect(request_id, Box::new(Redirect::new(&location)), eos)
+                Some(Status::Redirect(redirect)) => {
+                    let redirect = Redirect::new(&redirect.location());
+                    Event::Redirect(request_id, Box::new(redirect), eos)
                 }
                 status => Event::Data {
                     request_id,

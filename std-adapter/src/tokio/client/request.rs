@@ -136,7 +136,10 @@ impl<'c> Request<'c> {
     /// Dropping the future gives the call up: it is not sent at all if it was not yet.
     ///
     /// # Errors
-    /// The call is wrong, its time is up, or the connection has ended.
+    /// - [`CallError::Misuse`]: the call is wrong, such as an argument that is no CBOR value, two of
+    ///   one name, or a redirect before 0006. Nothing was sent.
+    /// - [`CallError::TimedOut`]: its [time](Self::timeout) is up.
+    /// - [`CallError::Connection`]: the connection has ended.
     pub async fn send(self) -> Result<Response, CallError> {
         match self.target {
             Target::Client(client) => {

@@ -6,8 +6,9 @@ use clap::ValueHint;
 use hgrpc_std::mercurial::Repository;
 use hgrpc_std::mercurial::mirror::{Fetched, Mirror, MirrorWriter, Stage};
 use hgrpc_std::value::Value;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
+use super::bar;
 use super::output::{Style, text};
 use super::server::{Server, fetch_failure, mirror_failure};
 use crate::exit::Failure;
@@ -41,35 +42,22 @@ fn count(count: usize) -> Value {
     Value::from(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
-/// A bar on the error output, if that is a terminal.
-fn bar(unit: &str) -> ProgressBar {
-    let template =
-        format!("{{prefix}} [{{bar:30}}] {{human_pos}}/{{human_len}} {unit} {{wide_msg}}");
-    let bar = ProgressBar::new(0);
-    match ProgressStyle::with_template(&template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
-}
-
 impl Args {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let client = self.server.connect()?;
         let mut writer = MirrorWriter::open(&self.dir).map_err(mirror_failure)?;
-        let bar = bar("changesets");
+        let bar = bar::counting("changesets");
         let fetched = writer.fetch(&client, &mut |stage, done| show(&bar, stage, done));
         bar.finish_and_clear();
         let fetched = fetched.map_err(fetch_failure)?;
-        drop(writer);
-        let mirror = Mirror::open(&self.dir).map_err(mirror_failure)?;
         let mut out = self.style.output();
         if out.is_json() {
             out.line(&[
                 ("new_changesets", Value::from(fetched.changesets)),
                 ("new_manifests", Value::from(fetched.manifests)),
                 ("new_files", Value::from(fetched.files)),
-                ("changesets", Value::from(u64::from(mirror.len()))),
-                ("revisions", count(mirror.revisions())),
+                ("changesets", count(writer.changesets())),
+                ("revisions", count(writer.revisions())),
             ])?;
         } else {
             let line = format!(
@@ -77,7 +65,7 @@ impl Args {
                 fetched.changesets,
                 fetched.manifests,
                 fetched.files,
-                mirror.len()
+                writer.changesets()
             );
             out.line(&[("", text(line.as_bytes()))])?;
         }
@@ -105,7 +93,7 @@ fn show(bar: &ProgressBar, stage: Stage, done: Fetched) {
 impl Verify {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let mirror = Mirror::open(&self.dir).map_err(mirror_failure)?;
-        let bar = bar("revisions");
+        let bar = bar::counting("revisions");
         let total = mirror.revisions() + usize::try_from(mirror.len()).unwrap_or(0);
         bar.set_length(u64::try_from(total).unwrap_or(u64::MAX));
         let verified = mirror.verify(|| bar.inc(1));
