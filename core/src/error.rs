@@ -12,6 +12,9 @@ macro_rules! kinds {
         }
 
         impl $name {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
             /// The kind's name in the specification.
             pub const fn name(self) -> &'static str {
                 match self {

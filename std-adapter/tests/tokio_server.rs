@@ -2,13 +2,15 @@
 #![cfg(feature = "tokio")]
 #![allow(missing_docs, reason = "a test")]
 
+mod raw;
+
 use std::io::{self, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hgrpc::Revision;
+use hgrpc::{ProtocolError, Revision};
 use hgrpc_std::blocking::{CallError, Client, Config, Transport};
 use hgrpc_std::encoding::SUPPORTED;
 use hgrpc_std::tokio::{
@@ -286,6 +288,84 @@ fn who_may_not_is_told_so_and_nothing_runs() {
     served.shut_down();
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_rule_may_ask_for_the_user_of_a_unix_socket() {
+    use tokio::net::{UnixListener, UnixStream};
+
+    let me = rustix::process::getuid().as_raw();
+    let server = Server::builder(router())
+        .authorize(move |call: Call| async move {
+            let owner = match call.name() {
+                b"greet" => me,
+                // Somebody else's.
+                _ => me.wrapping_add(1),
+            };
+            match call.peer().credentials {
+                Some(credentials) if credentials.uid == owner => Ok(()),
+                Some(credentials) => Err(Failure::server(format!("not for {}", credentials.uid))),
+                None => Err(Failure::server("not for strangers")),
+            }
+        })
+        .build();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    tokio::spawn(server.clone().serve(UnixListener::bind(&path).unwrap()));
+    let stream = UnixStream::connect(&path).await.unwrap();
+    let client = hgrpc_std::tokio::Client::spawn(stream, &Config::default());
+    let greet = client.call("greet").arg("name", "you").send().await;
+    assert_eq!(greet.unwrap().read_text(100).await.unwrap(), "hello you");
+    let error = client.call("count").send().await.unwrap();
+    let error = error.read_bytes(9).await.unwrap_err();
+    assert!(
+        matches!(&error, CallError::Server(failure) if failure.message == format!("not for {me}")),
+        "{error}"
+    );
+
+    // The same rule over a connection that knows no user.
+    let (here, there) = tokio::io::duplex(1 << 16);
+    let served = server.clone();
+    tokio::spawn(async move { served.serve_connection(there, Peer::UNKNOWN).await });
+    let stranger = hgrpc_std::tokio::Client::spawn(here, &Config::default());
+    let error = stranger.call("greet").send().await.unwrap();
+    let error = error.read_bytes(9).await.unwrap_err();
+    assert!(error.to_string().contains("not for strangers"), "{error}");
+    assert_eq!(server.stats().refused_for(Refusal::Forbidden), 2);
+    drop((client, stranger));
+    server.shutdown(Duration::from_secs(20)).await;
+}
+
+#[test]
+fn what_peers_do_wrong_is_counted_by_kind() {
+    let served = Served::new(Server::builder(router()));
+    // A request's continuation where none was begun; a browser.
+    let wrong: [&[u8]; 3] = [
+        &[0, 0, 0, 1, 0, 1, 1, 0x12],
+        &[0, 0, 0, 1, 0, 1, 1, 0x12],
+        b"GET / HTTP/1.1\r\nhost: here\r\n\r\n",
+    ];
+    for bytes in wrong {
+        let mut stream = TcpStream::connect(served.address).unwrap();
+        stream.write_all(bytes).unwrap();
+        // Until the server has closed it.
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    let stats = loop {
+        let stats = served.server.stats();
+        if stats.accepted == 3 && stats.connections == 0 {
+            break stats;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert_eq!((stats.protocol_errors, stats.not_hgrpc), (2, 1));
+    assert_eq!(
+        stats.protocol_errors_for(ProtocolError::ExpectedNewRequest),
+        2
+    );
+    assert_eq!(stats.protocol_errors_for(ProtocolError::StreamParity), 0);
+    served.shut_down();
+}
+
 #[test]
 fn a_shutdown_lets_what_runs_end_and_says_what_it_cut() {
     let go_on = Arc::new(Semaphore::new(0));
@@ -367,6 +447,48 @@ fn a_handler_that_takes_no_data_is_refused_and_its_neighbours_go_on() {
     assert_eq!(served.server.stats().refused_for(Refusal::Stalled), 1);
     drop(client);
     served.shut_down();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gathered_request_that_finds_no_room_is_refused_alone() {
+    let mut limits = ServerLimits::DEFAULT;
+    limits.own_bytes = 0;
+    limits.per_connection.request_size = 64 << 10;
+    // It is at least two requests.
+    limits.connection_bytes = 0;
+    let router = Router::new().command("len", |call: Call| async move {
+        Ok::<_, Failure>(format!("{} bytes", call.arg_bytes("msg")?.len()))
+    });
+    let server = Server::builder(router).limits(limits).build();
+    let (here, there) = tokio::io::duplex(1 << 20);
+    let served = server.clone();
+    let task = tokio::spawn(async move { served.serve_connection(there, Peer::UNKNOWN).await });
+    let (mut read, mut write) = tokio::io::split(here);
+    let mut request = raw::command("len");
+    request[0] = 0xa2;
+    request.extend_from_slice(b"\x44args\xa1\x43msg\x59\xea\x60");
+    request.extend_from_slice(&[7; 60_000]);
+    let (start, end) = request.split_at(59_000);
+    for id in [1, 3, 5] {
+        let frame = raw::request(id, raw::NEW | raw::MORE, start);
+        write.write_all(&frame).await.unwrap();
+    }
+    // The third is over: after the stall it is refused, and what comes of it is swallowed.
+    for id in [5, 1, 3] {
+        let frame = raw::request(id, raw::CONTINUATION, end);
+        write.write_all(&frame).await.unwrap();
+    }
+    write.shutdown().await.unwrap();
+    let mut answers = Vec::new();
+    read.read_to_end(&mut answers).await.unwrap();
+    task.await.unwrap().unwrap();
+    let answers = String::from_utf8_lossy(&answers);
+    assert_eq!(answers.matches("60000 bytes").count(), 2, "{answers:?}");
+    assert_eq!(answers.matches("request-too-large").count(), 1);
+    let stats = server.stats();
+    assert_eq!(stats.refused_for(Refusal::ServerBytes), 1);
+    assert_eq!((stats.requests, stats.held_bytes), (2, 0));
+    assert!(stats.most_bytes <= 2 * 65_536, "{stats:?}");
 }
 
 #[test]

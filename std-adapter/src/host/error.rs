@@ -65,7 +65,8 @@ pub enum ConnectionLimit {
     NotReading,
     /// Too many refusals that the peer did not read.
     Refusals,
-    /// The server holds as many bytes as it may, and none became free in time.
+    /// The server holds as many bytes as it may, and none became free in time for the peer's
+    /// settings.
     ServerBytes,
     /// The deadline of a graceful shutdown has passed.
     Deadline,

@@ -279,6 +279,14 @@ impl<J> Outgoing<J> {
 }
 
 impl<J> Lane<J> {
+    /// Bytes of memory of a lane with at most four jobs, what they hold not counted. Maps take four
+    /// times what is in them while they grow, and a waker's list begins with four.
+    pub(super) const MEMORY: usize = 4 * size_of::<(u64, LaneState<J>)>()
+        + 4 * size_of::<J>()
+        + 4 * size_of::<Waker>()
+        + 2 * size_of::<(u64, u64)>()
+        + size_of::<Self>();
+
     /// Ready when all that was put in has been made into frames, so that there is room for a job.
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         let mut line = lock(&self.out.line);

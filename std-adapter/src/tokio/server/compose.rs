@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 
 use hgrpc::Revision;
 use hgrpc::cbor::{CborReader, Head, MAJOR_BYTES, Pieces, STATUS_OK};
+use hgrpc::wire::RequestId;
 
 use super::super::outgoing::Lane;
 use super::conn::Conn;
@@ -70,6 +71,11 @@ impl Composer {
 
     pub(super) fn conn(&self) -> &Conn {
         &self.conn
+    }
+
+    /// The request that it answers, and its command's name.
+    pub(super) fn asked(&self) -> Option<(RequestId, Vec<u8>)> {
+        self.conn.asked(self.number)
     }
 
     /// Whether somebody else has said how it ends.
@@ -347,7 +353,7 @@ impl Composer {
         let (revision, frame_size) = (self.revision(), self.frame_size());
         let number = self.number;
         let encoder = self.encoder.take();
-        let failure = Composed::new(failure, revision, frame_size, self.has_begun);
+        let failure = Box::new(Composed::new(failure, revision, frame_size, self.has_begun));
         // That the connection has ended is nobody's error here.
         let _ = self.push(Job::Fail {
             number,

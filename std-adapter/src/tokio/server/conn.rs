@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use hgrpc::cbor::ContentEncoding;
 use hgrpc::server::{Output, OutputStream, Responder, ResponseWriter, Server, ServerConfig};
+use hgrpc::store::Table as _;
 use hgrpc::wire::RequestId;
 use hgrpc::{ApiMisuse, Revision};
 use tokio::sync::Notify;
@@ -15,10 +16,11 @@ use super::super::budget::{Budget, Charge};
 use super::super::outgoing::{Lane, Outgoing};
 use super::super::pipe::within;
 use super::clock::Clock;
+use super::compose::Composer;
 use super::jobs::Job;
 use super::reply::Home;
-use super::shared::Shared;
-use super::{Gone, Peer};
+use super::shared::{Shared, Slot};
+use super::{Gone, Peer, Refusal};
 use crate::encoding::{Encoder, encoder};
 use crate::host::sync::lock;
 use crate::host::{Config, ConnectionError, ConnectionLimit, Failure};
@@ -67,7 +69,22 @@ struct Running {
     stream: Option<OutputStream>,
     /// What is answered instead of what its handler says.
     refusal: Option<Failure>,
+    /// `None`: it was not run.
+    slot: Option<Arc<Slot>>,
 }
+
+/// Most bytes of a command's name that are known until it was answered.
+pub(super) const NAME: usize = 64;
+
+/// Bytes of memory of one request that runs, or is refused by name, beside its handler's task and
+/// what it writes: in maps, which take four times what is in them while they grow.
+pub(super) const RUNNING: usize = 4
+    * (size_of::<(u64, Running)>() + size_of::<(u64, Option<AbortHandle>)>())
+    + Lane::<Job>::MEMORY
+    + size_of::<Composer>()
+    + size_of::<Home>()
+    + size_of::<Slot>()
+    + NAME;
 
 /// A reply's token: before its first frame, and after.
 enum Token {
@@ -104,6 +121,7 @@ impl Reactor {
             token: Token::Fresh(responder),
             stream: None,
             refusal: None,
+            slot: None,
         };
         self.replies.insert(number, running);
         number
@@ -128,6 +146,16 @@ impl Reactor {
             Token::Begun(writer) => Some(writer.responder()),
             Token::Stale => None,
         }
+    }
+
+    /// Whether a request is received or runs, and was not refused.
+    pub(super) fn is_taken(&self, id: RequestId) -> bool {
+        self.table.find(id).is_some_and(|entry| !entry.is_refused())
+    }
+
+    fn asked(&self, number: u64) -> Option<(RequestId, Vec<u8>)> {
+        let id = self.responder(number)?.request_id();
+        Some((id, self.replies.get(&number)?.name.clone()))
     }
 
     /// Has frames of a reply made on its stream; `true` is said of a compressing one.
@@ -261,17 +289,25 @@ impl Conn {
         lock(&self.reactor)
     }
 
-    /// Runs a handler in a task of its own; `begin_request` has counted it.
+    /// Runs a handler in a task of its own. The request has its slot until the handler has ended
+    /// and its answer was sent: either holds memory.
     pub(super) fn spawn(
         self: &Arc<Self>,
         number: u64,
+        slot: Arc<Slot>,
         handler: impl Future<Output = ()> + Send + 'static,
     ) {
+        let mut reactor = self.reactor();
+        if let Some(running) = reactor.replies.get_mut(&number) {
+            running.slot = Some(Arc::clone(&slot));
+        }
+        reactor.handlers.insert(number, None);
+        drop(reactor);
         let ended = HandlerGuard {
             conn: Arc::clone(self),
             number,
+            _slot: slot,
         };
-        self.reactor().handlers.insert(number, None);
         // Not under the lock: a runtime that shuts down drops the task here and now.
         let task = tokio::spawn(async move {
             let _ended = ended;
@@ -293,14 +329,18 @@ impl Conn {
     }
 
     /// Refuses a request whose handler runs: it is dropped, and this is answered instead.
-    pub(super) fn refuse(&self, number: u64, failure: Failure) {
+    pub(super) fn refuse(&self, number: u64, id: RequestId, refusal: Refusal) {
         let mut reactor = self.reactor();
-        if let Some(running) = reactor.replies.get_mut(&number) {
-            running.refusal = Some(failure);
-        }
+        let running = reactor.replies.get_mut(&number);
+        let command = running.map(|running| {
+            running.refusal = Some(self.shared.refusal(refusal));
+            running.name.clone()
+        });
         if let Some(Some(handler)) = reactor.handlers.get(&number) {
             handler.abort();
         }
+        drop(reactor);
+        self.shared.refused(id, command.as_deref(), refusal);
     }
 
     /// The reactor has refused a request whose handler runs.
@@ -342,16 +382,17 @@ impl Conn {
         is_idle && self.out.is_idle()
     }
 
+    /// The request that a reply answers, and its command's name; `None` once it was answered.
+    pub(super) fn asked(&self, number: u64) -> Option<(RequestId, Vec<u8>)> {
+        self.reactor().asked(number)
+    }
+
     /// The commands that are not answered.
     pub(super) fn unanswered(&self) -> Vec<(RequestId, Vec<u8>)> {
         let reactor = self.reactor();
-        let mut commands: Vec<_> = reactor
-            .replies
-            .keys()
-            .filter_map(|number| {
-                let id = reactor.responder(*number)?.request_id();
-                Some((id, reactor.replies.get(number)?.name.clone()))
-            })
+        let numbers = reactor.replies.keys();
+        let mut commands: Vec<_> = numbers
+            .filter_map(|number| reactor.asked(*number))
             .collect();
         commands.sort_unstable();
         commands
@@ -402,7 +443,13 @@ impl Conn {
     pub(super) fn end(&self, error: ConnectionError) {
         self.gone.0.cancel();
         self.out.end(error);
-        let handlers: Vec<_> = self.reactor().handlers.values().cloned().collect();
+        let mut reactor = self.reactor();
+        let slots: Vec<_> = (reactor.replies.values_mut())
+            .filter_map(|running| running.slot.take())
+            .collect();
+        let handlers: Vec<_> = reactor.handlers.values().cloned().collect();
+        drop(reactor);
+        drop(slots);
         for handler in handlers.into_iter().flatten() {
             handler.abort();
         }
@@ -424,12 +471,12 @@ impl Conn {
 struct HandlerGuard {
     conn: Arc<Conn>,
     number: u64,
+    _slot: Arc<Slot>,
 }
 
 impl Drop for HandlerGuard {
     fn drop(&mut self) {
         self.conn.reactor().handlers.remove(&self.number);
-        self.conn.shared.counters.end_request();
         self.conn.notify();
     }
 }

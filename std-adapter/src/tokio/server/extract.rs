@@ -42,6 +42,14 @@ impl Parts {
         &self.call
     }
 
+    /// The request is refused; what its client is told.
+    fn refuse(&self, refusal: Refusal) -> Failure {
+        let Call(head) = &self.call;
+        let shared = &self.conn.shared;
+        shared.refused(head.request_id, Some(&head.name), refusal);
+        shared.refusal(refusal)
+    }
+
     /// Answers with what a handler has returned.
     pub(super) async fn answer(&mut self, value: impl IntoReply) -> Result<(), Failure> {
         value.into_reply(self.reply.as_mut()).await?;
@@ -136,25 +144,20 @@ impl Deref for Collected {
 impl<S: Sync> FromParts<S> for Collected {
     async fn from_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
         let mut data = parts.data.take().unwrap_or(Data::EMPTY);
-        let shared = &parts.conn.shared;
-        let most = shared.limits.collected;
+        let most = parts.conn.shared.limits.collected;
         let mut collected = Self {
             bytes: Vec::new(),
             _charge: None,
         };
         while let Some(chunk) = data.next().await? {
             if chunk.len() > most - collected.bytes.len() {
-                shared.counters.refused(Refusal::DataTooLarge);
-                return Err(Failure::server(format_args!(
-                    "{}, limit {most} bytes",
-                    Refusal::DataTooLarge
-                )));
+                return Err(parts.refuse(Refusal::DataTooLarge));
             }
             let charge = parts
                 .conn
                 .charge(chunk.len())
                 .await
-                .ok_or_else(|| shared.refusal(Refusal::ServerBytes))?;
+                .ok_or_else(|| parts.refuse(Refusal::ServerBytes))?;
             match &mut collected._charge {
                 Some(held) => held.absorb(charge),
                 held => *held = Some(charge),

@@ -7,20 +7,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
+use hgrpc::RefusalReason;
 use hgrpc::server::{Command, ServerAction};
 use hgrpc::wire::{CommandRequestFlags, FrameHeader, FrameKind, FrameReader, Part, RequestId};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::coop::consume_budget;
-use tracing::Instrument as _;
+use tokio::task::yield_now;
+use tracing::{Instrument as _, Span};
 
 use super::super::budget::Charge;
 use super::super::pipe::{Pushed, Sender, pipe};
 use super::call::Head;
-use super::conn::Conn;
+use super::conn::{Conn, NAME};
 use super::data::DataError;
 use super::handler::Route;
 use super::jobs::Job;
 use super::reply::{Home, unanswered};
+use super::shared::{Shared, shown};
 use super::stats::{add, count};
 use super::{Call, Data, Parts, Refusal};
 use crate::buffer::ReceiveBuffer;
@@ -29,6 +32,10 @@ use crate::store::GrowableArena;
 
 /// Most bytes that are read at once.
 const READ: usize = 32 * 1024;
+
+/// Bytes that are read before it is the turn of others. A peer that always sends would else be
+/// served for as long as the runtime lets a task run, which is 128 reads.
+const TURN: usize = 64 * 1024;
 
 pub(super) struct Incoming {
     conn: Arc<Conn>,
@@ -70,8 +77,13 @@ impl Incoming {
         let mut buffer = ReceiveBuffer::new(READ);
         let mut arena = GrowableArena::new(self.conn.shared.config.limits.budgets());
         let mut is_first = true;
+        let mut turn = 0;
         loop {
-            // A peer that always sends must not keep this task's thread to itself.
+            if turn >= TURN {
+                turn = 0;
+                yield_now().await;
+            }
+            // Many small reads take their time, too.
             consume_budget().await;
             let len = fill(&mut buffer, io)
                 .await
@@ -79,6 +91,7 @@ impl Incoming {
             if len == 0 {
                 break;
             }
+            turn += len;
             add(&self.conn.shared.counters.bytes_in, len);
             let mut input = buffer.bytes();
             let len = input.len();
@@ -114,11 +127,17 @@ impl Incoming {
         part: Part<'_>,
         arena: &mut GrowableArena,
     ) -> Result<(), ConnectionError> {
+        let mut has_room = true;
         if part.is_first {
             self.frame(&part.header);
+            has_room = self.reserve(&part, arena.held()).await;
         }
-        let is_empty = part.is_last && part.header.length() == 0;
-        let held = arena.held();
+        let is_whole = part.is_first && self.is_new(&part.header);
+        let (is_last, is_empty) = (part.is_last, part.header.length() == 0 && part.is_last);
+        if !has_room {
+            // Then the core refuses this request, and no other.
+            arena.set_budget(arena.held());
+        }
         let action = {
             let reactor = &mut *self.conn.reactor();
             reactor.server.handle(part, &mut reactor.table, arena)
@@ -127,7 +146,7 @@ impl Incoming {
         match action.map_err(ConnectionError::Protocol)? {
             ServerAction::RunCommand(command) => {
                 is_progress = true;
-                self.run(command).await;
+                self.run(command, is_whole).await;
             }
             ServerAction::CommandData {
                 request_id,
@@ -139,14 +158,28 @@ impl Incoming {
             }
             ServerAction::RejectRequest(rejection) => {
                 let id = rejection.request_id();
-                let refusal = Refusal::from_core(rejection.reason());
-                self.conn.shared.counters.refused(refusal);
+                let refusal = match rejection.reason() {
+                    RefusalReason::RequestTooLarge if !has_room => Refusal::ServerBytes,
+                    reason => Refusal::from_core(reason),
+                };
                 self.forget_begun(id);
-                if let Some(upload) = self.uploads.remove(&id) {
+                let upload = self.uploads.remove(&id);
+                let asked = upload.as_ref().and_then(|u| self.conn.asked(u.number));
+                let command = asked.as_ref().map(|(_, command)| command.as_slice());
+                self.conn.shared.refused(id, command, refusal);
+                if let Some(upload) = upload {
                     upload.pipe.give_up(DataError::Refused);
                     self.conn.stop(upload.number);
                 }
-                if self.conn.control.len() >= self.conn.shared.limits.refusals {
+                let refusals = self.conn.shared.limits.refusals;
+                // A peer that reads them is not to blame for how many one read brought: writing, which
+                // is polled before or behind this, has its turn with the second yield at the latest.
+                for _ in 0..2 {
+                    if self.conn.control.len() >= refusals {
+                        yield_now().await;
+                    }
+                }
+                if self.conn.control.len() >= refusals {
                     return Err(ConnectionError::Limit(ConnectionLimit::Refusals));
                 }
                 self.conn.control.push(Job::Reject(Some(rejection)))?;
@@ -154,10 +187,9 @@ impl Incoming {
             _ => {}
         }
         self.count_progress(is_empty, is_progress)?;
-        if arena.held() != held || self.gathered.is_some() {
-            self.charge_gathered(arena.held()).await?;
-        }
-        Ok(())
+        arena.set_budget(self.conn.shared.config.limits.gathered);
+        arena.release_taken();
+        self.settle(arena.held(), is_last).await
     }
 
     /// A frame begins.
@@ -168,11 +200,9 @@ impl Incoming {
             observer(&self.conn.peer, Direction::In, header);
         }
         let flags = CommandRequestFlags::from(header.flags());
-        if header.kind(shared.config.revision) == FrameKind::CommandRequest
-            && flags.contains(CommandRequestFlags::NEW)
-            && flags.contains(CommandRequestFlags::MORE)
-        {
-            self.begun.push_back((header.request_id(), shared.now()));
+        if self.is_new(header) && flags.contains(CommandRequestFlags::MORE) {
+            let now = shared.now();
+            self.begun.push_back((header.request_id(), now));
         }
     }
 
@@ -193,55 +223,114 @@ impl Incoming {
         Ok(())
     }
 
-    /// Charges what requests hold that come in several frames, a part late.
-    async fn charge_gathered(&mut self, held: usize) -> Result<(), ConnectionError> {
+    fn is_new(&self, header: &FrameHeader) -> bool {
+        header.kind(self.conn.shared.config.revision) == FrameKind::CommandRequest
+            && CommandRequestFlags::from(header.flags()).contains(CommandRequestFlags::NEW)
+    }
+
+    /// A frame begins: charges it if its bytes will be gathered, beside those that are held.
+    /// `false` if they may not be.
+    async fn reserve(&mut self, part: &Part<'_>, held: usize) -> bool {
+        let header = &part.header;
+        if header.kind(self.conn.shared.config.revision) != FrameKind::CommandRequest {
+            return true;
+        }
+        let flags = CommandRequestFlags::from(header.flags());
+        let is_gathered = if self.is_new(header) {
+            flags.contains(CommandRequestFlags::MORE) || !part.is_last
+        } else {
+            // What is left of a refused one is not kept.
+            self.conn.reactor().is_taken(header.request_id())
+        };
+        let len = usize::try_from(header.length()).unwrap_or(usize::MAX);
+        !is_gathered || self.charge(held.saturating_add(len)).await
+    }
+
+    /// Charges what is gathered, up to so many bytes; `false` if that takes too long.
+    async fn charge(&mut self, bytes: usize) -> bool {
         let charged = self.gathered.as_ref().map_or(0, Charge::bytes);
-        if held == 0 {
+        if bytes <= charged {
+            return true;
+        }
+        let conn = Arc::clone(&self.conn);
+        let Some(charge) = paused(&conn, conn.charge(bytes - charged)).await else {
+            return false;
+        };
+        match &mut self.gathered {
+            Some(gathered) => gathered.absorb(charge),
+            gathered => *gathered = Some(charge),
+        }
+        true
+    }
+
+    /// A part was handled: so many bytes are held now.
+    async fn settle(&mut self, held: usize, is_last: bool) -> Result<(), ConnectionError> {
+        // Settings are no request that could be refused.
+        if !self.charge(held).await {
+            return Err(ConnectionError::Limit(ConnectionLimit::ServerBytes));
+        }
+        if held == 0 && is_last {
             self.gathered = None;
-        } else if held > charged {
-            let conn = Arc::clone(&self.conn);
-            let charge = paused(&conn, conn.charge(held - charged))
-                .await
-                .ok_or(ConnectionError::Limit(ConnectionLimit::ServerBytes))?;
-            match &mut self.gathered {
-                Some(gathered) => gathered.absorb(charge),
-                gathered => *gathered = Some(charge),
-            }
-        } else if let Some(gathered) = &mut self.gathered {
+        } else if is_last && let Some(gathered) = &mut self.gathered {
             gathered.keep(held);
         }
         Ok(())
     }
 
-    /// Starts a command, or refuses it.
-    async fn run(&mut self, command: Command<'_>) {
+    /// Starts a command, or refuses it. One that was not gathered came whole, in one part.
+    async fn run(&mut self, command: Command<'_>, is_whole: bool) {
         let id = command.request_id();
         self.forget_begun(id);
+        let name: Vec<u8> = command.name.chunks().flatten().copied().collect();
+        let span = tracing::info_span!("request", id = id.value(), command = %shown(&name));
+        let of = span.clone();
+        self.start(command, name, is_whole, span)
+            .instrument(of)
+            .await;
+    }
+
+    /// The same, in the request's span.
+    async fn start(&mut self, command: Command<'_>, name: Vec<u8>, is_whole: bool, span: Span) {
+        let id = command.request_id();
         let conn = Arc::clone(&self.conn);
         let shared = &conn.shared;
-        let name: Vec<u8> = command.name.chunks().flatten().copied().collect();
-        let args = command.args.as_cbor().to_vec();
-        let redirect = command.redirect.map(|targets| targets.as_cbor().to_vec());
+        let args = command.args.as_cbor();
+        let redirect = command.redirect.map(|targets| targets.as_cbor());
         let has_data = command.data_follows;
-        let (number, reply, home) = conn.reply(command.responder, name.clone());
+        // It may be answered long after its handler has ended: nobody charges for that.
+        let kept = name.get(..NAME).unwrap_or(&name).to_vec();
+        let (number, reply, home) = conn.reply(command.responder, kept);
+        let refused = |refusal| shared.refused(id, Some(&name), refusal);
         if shared.stopping.is_cancelled() {
+            refused(Refusal::ShuttingDown);
             return reply.fail(shared.refusal(Refusal::ShuttingDown));
         }
         let Some(route) = shared.routes.find(&name) else {
-            shared.counters.refused(Refusal::UnknownCommand);
+            refused(Refusal::UnknownCommand);
             return reply.fail(Failure::unknown_command(&name));
         };
-        let held = name.len() + args.len() + redirect.as_ref().map_or(0, Vec::len);
-        let Some(charge) = paused(&conn, conn.charge(held)).await else {
+        let held = name.len() + args.len() + redirect.map_or(0, <[u8]>::len);
+        let gathered = self.gathered.as_mut().filter(|_| !is_whole);
+        let charge = match gathered.and_then(|gathered| gathered.split(held)) {
+            Some(charge) => Some(charge),
+            None => paused(&conn, conn.charge(held)).await,
+        };
+        let Some(charge) = charge else {
+            refused(Refusal::ServerBytes);
             return reply.fail(shared.refusal(Refusal::ServerBytes));
         };
         let [calls, requests] = [shared.config.limits.calls, shared.limits.requests];
-        if conn.handlers() >= calls {
-            return reply.fail(shared.too_many_requests(calls));
-        }
-        if !shared.counters.begin_request(requests) {
-            return reply.fail(shared.too_many_requests(requests));
-        }
+        let slot = match conn.handlers() < calls {
+            true => shared.slot().ok_or(requests),
+            false => Err(calls),
+        };
+        let slot = match slot {
+            Ok(slot) => slot,
+            Err(limit) => {
+                refused(Refusal::TooManyRequests);
+                return reply.fail(Shared::too_many_requests(limit));
+            }
+        };
         let mut data = Data::EMPTY;
         if has_data {
             let budget = Some(Arc::clone(&conn.budget));
@@ -253,15 +342,10 @@ impl Incoming {
             };
             self.uploads.insert(id, upload);
         }
-        let span = tracing::info_span!(
-            "request",
-            id = id.value(),
-            command = %String::from_utf8_lossy(&name).escape_debug(),
-        );
         let call = Call(Arc::new(Head {
             name,
-            args,
-            redirect,
+            args: args.to_vec(),
+            redirect: redirect.map(<[u8]>::to_vec),
             request_id: id,
             revision: shared.config.revision,
             peer: Arc::clone(&conn.peer),
@@ -275,7 +359,7 @@ impl Incoming {
             conn: Arc::clone(&conn),
         };
         let task = handle(Arc::clone(&conn), route, parts, home);
-        conn.spawn(number, task.instrument(span));
+        conn.spawn(number, slot, task.instrument(span));
     }
 
     /// Data for a handler. A full pipe stops the reading here; nothing is locked meanwhile.
@@ -308,8 +392,7 @@ impl Incoming {
     fn refuse(&mut self, id: RequestId, refusal: Refusal) {
         if let Some(upload) = self.uploads.remove(&id) {
             upload.pipe.give_up(DataError::Refused);
-            let failure = self.conn.shared.refusal(refusal);
-            self.conn.refuse(upload.number, failure);
+            self.conn.refuse(upload.number, id, refusal);
         }
     }
 }
@@ -360,7 +443,8 @@ async fn handle(conn: Arc<Conn>, route: Route, parts: Parts, home: Arc<Home>) {
     let result = match allowed {
         Ok(()) => route(parts).await,
         Err(failure) => {
-            shared.counters.refused(Refusal::Forbidden);
+            let Call(head) = &parts.call;
+            shared.refused(head.request_id, Some(&head.name), Refusal::Forbidden);
             drop(parts);
             if let Some(composer) = home.close() {
                 composer.fail(&failure);

@@ -35,7 +35,7 @@ pub(super) enum Job {
     Fail {
         number: u64,
         flushed: Vec<u8>,
-        failure: Composed,
+        failure: Box<Composed>,
         encoder: Option<Box<dyn Encoder>>,
     },
     /// Text output beside a response.
@@ -43,7 +43,7 @@ pub(super) enum Job {
     /// Progress beside a response.
     Progress {
         number: u64,
-        progress: OwnedProgress,
+        progress: Box<OwnedProgress>,
     },
     /// The answer to a request that was refused.
     Reject(Option<Rejection>),

@@ -2,7 +2,37 @@
 
 use std::time::Duration;
 
+use hgrpc::store::Entry;
+use hgrpc::wire::RequestId;
+
+use super::conn::{Conn, RUNNING};
+use super::jobs::Job;
 use crate::host::Limits;
+
+/// What one refused request costs: a job in a deque, an entry in a map, and a place in the order of
+/// entries. While it grows, a deque takes three times what is in it, a map four times; a node of
+/// the order is half full.
+const REFUSAL: usize = 256;
+const _: () = {
+    let entry = size_of::<(RequestId, Entry)>() + 1;
+    let order = 2 * size_of::<(u32, RequestId)>() + 4;
+    // Of the jobs there are `refusals`, of all else `calls` and 1,024: either alone has room.
+    assert!(3 * size_of::<Job>() <= REFUSAL);
+    assert!(4 * entry + order <= REFUSAL);
+};
+
+/// What the answer to a request costs that is refused when its name is known: its words, at most
+/// 3 KiB, and what every request has.
+const REFUSED_BY_NAME: usize = 5 << 10;
+const _: () = assert!((3 << 10) + RUNNING <= REFUSED_BY_NAME);
+
+/// What a connection has that does nothing.
+const CONNECTION: usize = 4 << 10;
+const _: () = assert!(2 * size_of::<Conn>() <= CONNECTION);
+
+/// What a request has that runs, and its handler's task.
+const REQUEST: usize = 4 << 10;
+const _: () = assert!(2 * RUNNING <= REQUEST);
 
 /// The limits of a server.
 ///
@@ -13,28 +43,37 @@ use crate::host::Limits;
 ///   connections × ( 64 Ki          receive buffer, at its largest
 ///                 + 2 × (64 Ki + per_connection.send_frame_size)
 ///                                  frames that are being written, at their most
-///                 + own_bytes )    what each may hold before it counts
-/// + shared_bytes                   all that connections hold beyond that:
+///                 + 2 × own_bytes  what each may hold before it counts
+///                 + (refusals + per_connection.calls + 1,024) × 256
+///                                  answers to refused requests, and what is remembered of them
+///                 + per_connection.calls × 5 Ki
+///                                  the same of requests that are refused by name
+///                 + 4 Ki )         the connection itself
+/// + 2 × shared_bytes               all that connections hold beyond that:
 ///                                    requests that are being gathered, arguments and collected
 ///                                    data of commands that run, data on its way to its handler
-/// + requests × 4 × per_connection.send_frame_size
+/// + requests × ( 4 × per_connection.send_frame_size
 ///                                  responses that are gathered, and wait for their turn
-/// + connections × refusals × 64    answers to refused requests
+///              + 4 Ki )            the request itself, and its handler's task
 /// + connections × per_connection.compressed_streams × about 5 Mi
 ///                                  only where a server is told to compress
 /// ```
-/// and what handlers hold themselves. A connection on which nothing happens holds none of its
-/// buffers. [`Stats::most_bytes`](super::Stats::most_bytes) shows what `own_bytes` and
-/// `shared_bytes` came to.
+/// and what handlers hold themselves. Bytes count twice since a vector that grows has room for as
+/// many again. A connection on which nothing happens holds none of its buffers.
+/// [`Stats::most_bytes`](super::Stats::most_bytes) shows what `own_bytes` and `shared_bytes` came
+/// to.
 ///
 /// # Over a limit
 /// A request is refused with an error response that names the limit ([`Refusal`](super::Refusal));
 /// a connection is closed ([`ConnectionLimit`](crate::tokio::ConnectionLimit)). Both are counted by
 /// kind ([`Stats`](super::Stats)) and reported through `tracing`. Bytes that are not free yet are
 /// waited for, for as long as [`stall`](Limits::stall) says: the connection that wants them is not
-/// read meanwhile. Then the request that they are for is refused; for data it is, of all on its
-/// connection, the one that holds most. A connection whose incomplete requests find no room is
-/// closed.
+/// read meanwhile. Then the request that they are for is refused
+/// ([`Refusal::ServerBytes`](super::Refusal::ServerBytes)) and the others go on; for data it is, of
+/// all on its connection, the one that holds most. A request that was still being gathered from
+/// several frames is refused by the core, so its client is told `request-too-large` and how much
+/// there was room for. Only a peer whose settings find no room loses its connection: they are no
+/// request that could be refused.
 ///
 /// # Time
 /// A limit of time that is `None` is none. All are looked at together, every quarter of the shortest
@@ -77,7 +116,8 @@ pub struct ServerLimits {
     pub peer_accepts: u32,
     /// See [`peer_accepts`](Self::peer_accepts). Default one minute.
     pub accept_window: Duration,
-    /// Most requests that run at once, of all connections. Default 8,192. One more is refused.
+    /// Most requests that run at once, of all connections: their handlers have not ended, or their
+    /// answers wait to be sent. Default 8,192. One more is refused.
     pub requests: usize,
     /// Bytes that each connection may hold without counting as shared. Default 64 KiB: two frames,
     /// so that a modest peer never waits for a greedy one. Over it they are taken of
@@ -153,15 +193,18 @@ impl ServerLimits {
     /// overflow.
     pub fn most_bytes(&self) -> usize {
         let frame = usize::try_from(self.per_connection.send_frame_size).unwrap_or(usize::MAX);
-        let writing = frame.saturating_add(64 << 10).saturating_mul(2);
-        let connection = writing
-            .saturating_add(64 << 10)
-            .saturating_add(self.own_bytes)
-            .saturating_add(self.refusals.saturating_mul(64));
-        self.connections
-            .saturating_mul(connection)
-            .saturating_add(self.shared_bytes)
-            .saturating_add(self.requests.saturating_mul(4).saturating_mul(frame))
+        let calls = self.per_connection.calls;
+        let refused = self.refusals.saturating_add(calls).saturating_add(1024);
+        let connection = (64_usize << 10)
+            .saturating_add(frame.saturating_add(64 << 10).saturating_mul(2))
+            .saturating_add(self.own_bytes.saturating_mul(2))
+            .saturating_add(refused.saturating_mul(REFUSAL))
+            .saturating_add(calls.saturating_mul(REFUSED_BY_NAME))
+            .saturating_add(CONNECTION);
+        let request = frame.saturating_mul(4).saturating_add(REQUEST);
+        (self.connections.saturating_mul(connection))
+            .saturating_add(self.shared_bytes.saturating_mul(2))
+            .saturating_add(self.requests.saturating_mul(request))
     }
 
     /// The same with every number in its range.

@@ -9,11 +9,13 @@ use std::task::{Context, Poll, ready};
 use std::thread;
 
 use hgrpc::cbor::Progress;
+use hgrpc::wire::RequestId;
 use tokio::io::AsyncWrite;
 
 use super::Side;
 use super::compose::Composer;
 use super::conn::Conn;
+use super::shared::shown;
 use super::stats::count;
 use crate::host::sync::lock;
 use crate::host::{ConnectionError, Failure, values};
@@ -80,6 +82,12 @@ pub(super) fn unanswered(composer: Composer) {
         composer.fail(&Failure::server("the request was refused"));
     } else if thread::panicking() {
         count(&counters.panicked);
+        let (id, command) = composer.asked().unzip();
+        tracing::error!(
+            id = id.map(RequestId::value),
+            command = command.as_deref().map(shown),
+            "the command panicked"
+        );
         composer.fail(&Failure::server("the command panicked"));
     } else {
         count(&counters.unanswered);

@@ -173,7 +173,8 @@ pub struct Shutdown {
 pub struct Cut {
     /// Who was at the other end.
     pub peer: Arc<Peer>,
-    /// The commands that were not answered to their end: their request's ID, their name.
+    /// The commands that were not answered to their end: their request's ID, at most 64
+    /// bytes of their name.
     pub commands: Vec<(RequestId, Vec<u8>)>,
 }
 
@@ -318,9 +319,8 @@ where
             Err(error) => {
                 match error {
                     ConnectionError::Limit(limit) => counters.closed(*limit),
-                    ConnectionError::Protocol(_) | ConnectionError::NotHgrpc(_) => {
-                        count(&counters.protocol_errors);
-                    }
+                    ConnectionError::Protocol(error) => counters.broke(*error),
+                    ConnectionError::NotHgrpc(_) => count(&counters.not_hgrpc),
                     _ => count(&counters.broken),
                 }
                 tracing::info!(%error, "the connection was ended");

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hgrpc::wire::FrameHeader;
+use hgrpc::wire::{FrameHeader, RequestId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,11 @@ use super::stats::{Counters, count};
 use super::{Call, Peer, Refusal, ServerLimits};
 use crate::host::sync::lock;
 use crate::host::{Config, ConnectionError, ConnectionLimit, Direction, Failure};
+
+/// A peer's bytes in logs.
+pub(super) fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).escape_debug().to_string()
+}
 
 type Allowed = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
@@ -72,6 +77,15 @@ pub(super) struct Entry {
     number: u64,
 }
 
+/// A request's place among those that run at once.
+pub(super) struct Slot(Arc<Shared>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.counters.end_request();
+    }
+}
+
 impl Shared {
     pub(super) fn new(
         routes: Routes,
@@ -102,9 +116,20 @@ impl Shared {
         millis(self.began.elapsed()).saturating_add(1)
     }
 
-    /// A refusal, counted, as the client is told of it.
-    pub(super) fn refusal(&self, refusal: Refusal) -> Failure {
+    /// A request is refused: it is counted and reported. The core refuses some before their name
+    /// is known.
+    pub(super) fn refused(&self, id: RequestId, command: Option<&[u8]>, refusal: Refusal) {
         self.counters.refused(refusal);
+        tracing::debug!(
+            id = id.value(),
+            command = command.map(shown),
+            %refusal,
+            "a request was refused"
+        );
+    }
+
+    /// A limit's refusal as the client is told of it.
+    pub(super) fn refusal(&self, refusal: Refusal) -> Failure {
         match refusal {
             Refusal::Stalled => {
                 let stall = self.config.limits.stall.unwrap_or_default();
@@ -117,9 +142,10 @@ impl Shared {
                 "{refusal}, limit {} of the connection, {} of all",
                 self.limits.connection_bytes, self.limits.shared_bytes
             )),
-            Refusal::DataTooLarge => {
-                Failure::server(format_args!("{refusal}, limit {}", self.limits.collected))
-            }
+            Refusal::DataTooLarge => Failure::server(format_args!(
+                "{refusal}, limit {} bytes",
+                self.limits.collected
+            )),
             Refusal::ShuttingDown => {
                 Failure::server(format_args!("{refusal}, the server is being ended"))
             }
@@ -127,9 +153,14 @@ impl Shared {
         }
     }
 
+    /// A place for one more request, if there is one.
+    pub(super) fn slot(self: &Arc<Self>) -> Option<Arc<Slot>> {
+        let is_begun = self.counters.begin_request(self.limits.requests);
+        is_begun.then(|| Arc::new(Slot(Arc::clone(self))))
+    }
+
     /// As many requests run as may.
-    pub(super) fn too_many_requests(&self, limit: usize) -> Failure {
-        self.counters.refused(Refusal::TooManyRequests);
+    pub(super) fn too_many_requests(limit: usize) -> Failure {
         Failure::server(format_args!("{}, limit {limit}", Refusal::TooManyRequests))
     }
 

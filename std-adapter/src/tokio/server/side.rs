@@ -85,13 +85,13 @@ impl Side {
     /// # Errors
     /// The connection has ended.
     pub async fn progress(&self, progress: &Progress<'_>) -> Result<(), ConnectionError> {
-        let owned = OwnedProgress {
+        let owned = Box::new(OwnedProgress {
             topic: progress.topic.to_string(),
             pos: progress.pos,
             total: progress.total,
             label: progress.label.map(|text| text.to_string()),
             item: progress.item.map(|text| text.to_string()),
-        };
+        });
         let number = self.number;
         self.send(Job::Progress {
             number,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use hgrpc::RefusalReason;
+use hgrpc::{ProtocolError, RefusalReason};
 
 use crate::host::ConnectionLimit;
 
@@ -109,8 +109,11 @@ pub struct Stats {
     pub accepted: u64,
     /// Times that a connection could not be accepted, as for want of file descriptors.
     pub accept_errors: u64,
-    /// Connections that ended since the peer broke the protocol.
+    /// Connections that ended since the peer broke the protocol;
+    /// [`protocol_errors_for`](Self::protocol_errors_for) says how.
     pub protocol_errors: u64,
+    /// Connections that ended since the peer speaks another protocol, as a browser does.
+    pub not_hgrpc: u64,
     /// Connections that ended inside a frame, or since reading or writing failed.
     pub broken: u64,
     /// Frames that came.
@@ -121,7 +124,7 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes that were written.
     pub bytes_out: u64,
-    /// Requests that run now: their handlers have not ended.
+    /// Requests that run now: their handlers have not ended, or their answers wait to be sent.
     pub running: u64,
     /// The most that ran at once.
     pub most_running: u64,
@@ -143,12 +146,35 @@ pub struct Stats {
     pub most_waiting: u64,
     limits: [u64; ConnectionLimit::ALL.len()],
     refusals: [u64; Refusal::ALL.len()],
+    broken_rules: PerRule<u64>,
+}
+
+/// One for each rule of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PerRule<T>([T; ProtocolError::ALL.len()]);
+
+impl<T> PerRule<T> {
+    fn get(&self, error: ProtocolError) -> Option<&T> {
+        let index = ProtocolError::ALL.iter().position(|rule| *rule == error)?;
+        self.0.get(index)
+    }
+}
+
+impl<T: Default> Default for PerRule<T> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| T::default()))
+    }
 }
 
 impl Stats {
     /// Connections that were closed for going over this limit, be it at once.
     pub fn closed_for(&self, limit: ConnectionLimit) -> u64 {
         self.limits.get(limit.index()).copied().unwrap_or_default()
+    }
+
+    /// Connections that ended since the peer broke this rule of the protocol.
+    pub fn protocol_errors_for(&self, error: ProtocolError) -> u64 {
+        self.broken_rules.get(error).copied().unwrap_or_default()
     }
 
     /// Requests that were refused for this reason.
@@ -167,7 +193,8 @@ pub(super) struct Counters {
     pub(super) most_connections: AtomicU64,
     pub(super) accepted: AtomicU64,
     pub(super) accept_errors: AtomicU64,
-    pub(super) protocol_errors: AtomicU64,
+    protocol_errors: AtomicU64,
+    pub(super) not_hgrpc: AtomicU64,
     pub(super) broken: AtomicU64,
     pub(super) frames_in: AtomicU64,
     pub(super) frames_out: AtomicU64,
@@ -183,6 +210,7 @@ pub(super) struct Counters {
     pub(super) most_waiting: AtomicUsize,
     limits: [AtomicU64; ConnectionLimit::ALL.len()],
     refusals: [AtomicU64; Refusal::ALL.len()],
+    broken_rules: PerRule<AtomicU64>,
 }
 
 /// Adds one.
@@ -208,6 +236,13 @@ impl Counters {
 
     pub(super) fn closed(&self, limit: ConnectionLimit) {
         if let Some(counter) = self.limits.get(limit.index()) {
+            count(counter);
+        }
+    }
+
+    pub(super) fn broke(&self, error: ProtocolError) {
+        count(&self.protocol_errors);
+        if let Some(counter) = self.broken_rules.get(error) {
             count(counter);
         }
     }
@@ -240,6 +275,7 @@ impl Counters {
             accepted: get(&self.accepted),
             accept_errors: get(&self.accept_errors),
             protocol_errors: get(&self.protocol_errors),
+            not_hgrpc: get(&self.not_hgrpc),
             broken: get(&self.broken),
             frames_in: get(&self.frames_in),
             frames_out: get(&self.frames_out),
@@ -257,6 +293,7 @@ impl Counters {
             most_waiting: wide(self.most_waiting.load(Ordering::Relaxed)),
             limits: self.limits.each_ref().map(get),
             refusals: self.refusals.each_ref().map(get),
+            broken_rules: PerRule(self.broken_rules.0.each_ref().map(get)),
         }
     }
 }
@@ -274,10 +311,16 @@ mod tests {
         for limit in ConnectionLimit::ALL {
             counters.closed(limit);
         }
+        for error in ProtocolError::ALL {
+            counters.broke(*error);
+        }
         let stats = counters.read(0, 0);
         assert_eq!(stats.refusals, [1; 10]);
         assert_eq!(stats.limits, [1; 12]);
         assert!(Refusal::ALL.iter().all(|r| stats.refused_for(*r) == 1));
+        let mut rules = ProtocolError::ALL.iter();
+        assert!(rules.all(|rule| stats.protocol_errors_for(*rule) == 1));
+        assert_eq!(stats.protocol_errors, ProtocolError::ALL.len() as u64);
     }
 
     #[test]
