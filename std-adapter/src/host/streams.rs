@@ -29,7 +29,7 @@ impl Streams {
     pub(crate) fn begin(&mut self, header: &FrameHeader, verdict: &ClientVerdict) {
         self.decoder = verdict
             .decoder
-            .filter(|stream| self.compressed.contains(stream));
+            .filter(|&stream| self.is_compressed(stream));
         self.ends_stream = verdict.ends_stream.then(|| header.stream_id());
     }
 
@@ -47,8 +47,14 @@ impl Streams {
         self.decoders = decoders;
     }
 
+    /// Whether the bytes of this stream's encoded frames have to go through a decoder.
+    pub(crate) fn is_compressed(&self, stream: StreamId) -> bool {
+        self.compressed.contains(&stream)
+    }
+
     /// The current frame has ended.
     pub(crate) fn end(&mut self) {
+        self.decoder = None;
         if let Some(stream) = self.ends_stream.take() {
             self.set_decoder(stream, ContentEncoding::Identity);
         }

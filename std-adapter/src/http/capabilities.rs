@@ -456,7 +456,8 @@ fn array(texts: &[String]) -> Value {
     Value::Array(texts.iter().map(|text| bytes(text)).collect())
 }
 
-pub(super) fn object<'a>(fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
+/// A map with byte strings as keys.
+pub(crate) fn object<'a>(fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
     let fields = fields.into_iter();
     Value::Map(fields.map(|(key, value)| (bytes(key), value)).collect())
 }

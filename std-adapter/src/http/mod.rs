@@ -20,6 +20,8 @@ pub mod server;
 pub use capabilities::{
     ArgInfo, ArgType, Capabilities, CapabilitiesError, CommandInfo, RedirectInfo, RedirectTarget,
 };
+#[cfg(feature = "mercurial")]
+pub(crate) use capabilities::object;
 #[cfg(feature = "http")]
 pub use client::{
     Bytes, Client, Command, Config, Credentials, Error, HttpStatus, Item, Limits, OnProgress,

@@ -1,6 +1,7 @@
 //! Short ways to make CBOR values, and to look into them.
 
 use super::Node;
+pub(super) use crate::http::object as map;
 use crate::value::Value;
 
 /// A byte string.
@@ -8,10 +9,10 @@ pub(super) fn bytes(bytes: impl AsRef<[u8]>) -> Value {
     Value::from(bytes.as_ref())
 }
 
-/// A map with byte strings as keys.
-pub(super) fn map<'a>(entries: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
-    let entries = entries.into_iter();
-    Value::Map(entries.map(|(key, value)| (bytes(key), value)).collect())
+/// The set of those names that are wanted.
+pub(super) fn wanted<const N: usize>(names: [(&str, bool); N]) -> Value {
+    let names = names.into_iter().filter(|(_, is_wanted)| *is_wanted);
+    Value::Set(names.map(|(name, _)| bytes(name)).collect())
 }
 
 /// An array of nodes.

@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use hgrpc::ProtocolError;
 use hgrpc::client::Client;
-use hgrpc::wire::{FrameHeader, FrameReader, HEADER_LEN, RequestId, StreamFlags, StreamId};
+use hgrpc::wire::{FrameHeader, FrameReader, HEADER_LEN, RequestId, StreamFlags};
 
 use super::request::Sent;
 use super::{Config, Error, Limits, OnProgress, OnText, Redirect};
 use crate::buffer::{Filled, ReceiveBuffer};
-use crate::encoding::StreamDecoders;
+use crate::host::streams::Streams;
 use crate::store::{GrowableArena, GrowableTable};
 
 /// Bytes of a plain frame that are handled in one step.
@@ -38,12 +38,7 @@ pub(super) struct Exchange {
     pub(super) client: Client,
     pub(super) table: GrowableTable,
     pub(super) arena: GrowableArena,
-    pub(super) decoders: StreamDecoders,
-    /// Streams whose decoder changes bytes.
-    pub(super) compressed: Vec<StreamId>,
-    /// The stream through whose decoder the current frame goes.
-    pub(super) decoder: Option<StreamId>,
-    pub(super) ends_stream: Option<StreamId>,
+    pub(super) streams: Streams,
     /// In the order of the commands: the request of the n-th has the ID 2n + 1.
     pub(super) slots: Vec<Slot>,
     pub(super) on_text: Option<OnText>,
@@ -79,10 +74,7 @@ impl Exchange {
             client: sent.client,
             table: sent.table,
             arena: GrowableArena::new(sent.budgets),
-            decoders: StreamDecoders::new(config.limits.decoding),
-            compressed: Vec::new(),
-            decoder: None,
-            ends_stream: None,
+            streams: Streams::new(config.limits.decoding),
             slots: std::iter::repeat_with(Slot::default)
                 .take(commands)
                 .collect(),
@@ -184,7 +176,7 @@ impl Exchange {
             return Err(self.ended());
         }
         let is_between = self.frames.finish().is_ok();
-        let mut step = match self.decoder {
+        let mut step = match self.streams.decoder() {
             Some(_) => ENCODED_STEP,
             None => STEP,
         };
@@ -257,7 +249,7 @@ impl Exchange {
 
     fn is_encoded(&self, header: &FrameHeader) -> bool {
         header.stream_flags().contains(StreamFlags::ENCODED)
-            && self.compressed.contains(&header.stream_id())
+            && self.streams.is_compressed(header.stream_id())
     }
 
     /// What the end of the body means where more was expected.

@@ -33,7 +33,7 @@ impl Exchange {
             && ResponseFlags::from(header.flags()).contains(ResponseFlags::EOS)
             && !header.stream_flags().contains(StreamFlags::ENCODED)
             && header.length() > 0
-            && self.compressed.contains(&header.stream_id())
+            && self.streams.is_compressed(header.stream_id())
             && self
                 .slots
                 .get(index_of(header.request_id()))
@@ -54,26 +54,20 @@ impl Exchange {
                 .client
                 .begin_frame(&part.header, &mut self.table)
                 .map_err(|error| Error::Protocol(error.error))?;
-            self.decoder = verdict
-                .decoder
-                .filter(|stream| self.compressed.contains(stream));
-            self.ends_stream = verdict.ends_stream.then(|| part.header.stream_id());
+            self.streams.begin(&part.header, &verdict);
         }
-        match self.decoder {
+        match self.streams.decoder() {
             None => self.piece(part.bytes, part.is_last, wanted)?,
             Some(stream) => {
                 // Taken out, since handling a piece may change them.
-                let mut decoders = std::mem::take(&mut self.decoders);
+                let mut decoders = self.streams.take();
                 let result = self.decode(&mut decoders, stream, part, wanted);
-                self.decoders = decoders;
+                self.streams.put_back(decoders);
                 result?;
             }
         }
         if part.is_last {
-            self.decoder = None;
-            if let Some(stream) = self.ends_stream.take() {
-                self.set_decoder(stream, ContentEncoding::Identity);
-            }
+            self.streams.end();
         }
         Ok(())
     }
@@ -94,14 +88,6 @@ impl Exchange {
             self.piece(&[], true, wanted)?;
         }
         Ok(())
-    }
-
-    fn set_decoder(&mut self, stream: StreamId, encoding: ContentEncoding) {
-        self.compressed.retain(|other| *other != stream);
-        if encoding != ContentEncoding::Identity {
-            self.compressed.push(stream);
-        }
-        self.decoders.install(stream, encoding);
     }
 
     /// Handles decoded bytes.
@@ -134,7 +120,7 @@ impl Exchange {
                     self.end(index_of(id), Ok(()));
                 }
             }
-            Event::SetDecoder(stream, encoding) => self.set_decoder(stream, encoding),
+            Event::SetDecoder(stream, encoding) => self.streams.set_decoder(stream, encoding),
         }
         Ok(())
     }

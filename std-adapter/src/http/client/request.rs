@@ -1,12 +1,13 @@
 //! The body of a request: settings, then the frames of each command (revision-0006.md, 6.6).
 
 use hgrpc::Revision;
-use hgrpc::cbor::{ArgsWriter, EncodedArgs, EncodingSet, Value};
+use hgrpc::cbor::{EncodedArgs, EncodingSet};
 use hgrpc::client::{Announcement, Call, CallData, Client, ClientConfig, Request};
 use hgrpc::{ApiMisuse, KeyOrder};
 
 use super::redirect::Offer;
 use super::{Command, Config, Error};
+use crate::host::request::Arguments;
 use crate::store::{Budgets, GrowableTable};
 
 /// The reactor of one request, all of whose frames were taken.
@@ -82,20 +83,11 @@ fn core_config(config: &Config) -> ClientConfig {
 }
 
 fn encode_args(command: &Command) -> Result<Vec<u8>, Error> {
-    let mut args = Vec::with_capacity(command.args.len());
-    let mut len = 9;
+    let mut args = Arguments::default();
     for (name, value) in &command.args {
-        let value = value
-            .encode(KeyOrder::Bytewise)
-            .map_err(|_| ApiMisuse::InvalidMessage)?;
-        len += name.len() + value.len() + 9;
-        args.push((name, value));
+        let value = value.encode(KeyOrder::Bytewise);
+        let value = value.map_err(|_| ApiMisuse::InvalidMessage)?;
+        args.cbor(name.as_bytes(), &value);
     }
-    let mut buffer = vec![0; len];
-    let mut writer = ArgsWriter::new(&mut buffer, KeyOrder::Bytewise);
-    for (name, value) in &args {
-        let value = Value::from_cbor(value).map_err(|_| ApiMisuse::InvalidMessage)?;
-        writer.encoded(name.as_bytes(), value)?;
-    }
-    Ok(writer.finish()?.as_cbor().to_vec())
+    Ok(args.encode(KeyOrder::Bytewise)?)
 }

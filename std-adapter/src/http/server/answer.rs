@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hgrpc::KeyOrder;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
@@ -210,7 +211,12 @@ impl Server {
             let failure = Failure::unknown_command(call.name());
             return drop(reply.fail(failure));
         };
-        match args::check(info, call.args().as_cbor()) {
+        let checked = args::check(info, call.args().as_cbor());
+        let encoded = checked.and_then(|args| {
+            let encoded = args.encode(KeyOrder::Bytewise);
+            encoded.map_err(Failure::server)
+        });
+        match encoded {
             Ok(args) => call.set_args(args),
             Err(failure) => return drop(reply.fail(failure)),
         }

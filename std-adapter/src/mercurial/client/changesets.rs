@@ -3,7 +3,7 @@
 use super::answer::Answer;
 use super::revisions::LIMIT;
 use super::{Error, read_text};
-use crate::mercurial::values::{as_bytes, as_list, bytes, find};
+use crate::mercurial::values::{as_bytes, as_list, find, wanted};
 use crate::mercurial::{Node, Phase};
 use crate::value::Value;
 
@@ -30,14 +30,12 @@ impl ChangesetFields {
     };
 
     pub(super) fn to_value(self) -> Value {
-        let names = [
+        wanted([
             ("bookmarks", self.bookmarks),
             ("parents", self.parents || self.revision),
             ("phase", self.phase),
             ("revision", self.revision),
-        ];
-        let names = names.into_iter().filter(|(_, is_wanted)| *is_wanted);
-        Value::Set(names.map(|(name, _)| bytes(name)).collect())
+        ])
     }
 }
 

@@ -97,14 +97,21 @@ impl Client {
     }
 
     fn one(&self, name: &'static str, command: &http::Command) -> Result<Value> {
-        let value = self.0.call(command)?.one_value();
-        value.map_err(|error| match error {
-            http::Error::Unexpected(expected) => Error::Answer {
-                command: name,
-                expected,
-            },
-            error => Error::Http(error),
-        })
+        one_value(name, self.0.call(command)?)
+    }
+
+    /// The one value that each of these commands, of these names, gives, in one request.
+    fn values<const N: usize>(
+        &self,
+        names: [&'static str; N],
+        commands: &[http::Command; N],
+    ) -> Result<[Value; N]> {
+        let mut values = [const { Value::Null }; N];
+        let responses = self.0.batch(commands)?;
+        for ((value, name), response) in values.iter_mut().zip(names).zip(responses) {
+            *value = one_value(name, response)?;
+        }
+        Ok(values)
     }
 
     fn many(&self, name: &'static str, command: &http::Command) -> Result<Answer> {
@@ -138,15 +145,8 @@ impl Client {
     /// See [`Error`].
     pub fn heads_and_known(&self, nodes: &[Node]) -> Result<(Vec<Node>, Vec<bool>)> {
         let commands = [http::Command::new("heads"), known_command(nodes)];
-        let mut responses = self.0.batch(&commands)?.into_iter();
-        let mut next = |command| match responses.next() {
-            Some(response) => Ok(response.one_value()?),
-            None => Err(wrong(command, "answer")),
-        };
-        Ok((
-            heads(&next("heads")?)?,
-            known(&next("known")?, nodes.len())?,
-        ))
+        let [heads_value, known_value] = self.values(["heads", "known"], &commands)?;
+        Ok((heads(&heads_value)?, known(&known_value, nodes.len())?))
     }
 
     /// What one has to know before fetching, in one request, at one time.
@@ -161,21 +161,13 @@ impl Client {
             listkeys("bookmarks"),
             listkeys("phases"),
         ];
-        let mut responses = self.0.batch(&commands)?.into_iter();
-        let mut next = |command| match responses.next() {
-            Some(response) => Ok(response.one_value()?),
-            None => Err(wrong(command, "answer")),
-        };
-        let (heads, known) = (
-            heads(&next("heads")?)?,
-            known(&next("known")?, nodes.len())?,
-        );
-        let bookmarks = bookmarks(keys(&next("listkeys")?)?)?;
-        let phases = keys(&next("listkeys")?)?;
+        let names = ["heads", "known", "listkeys", "listkeys"];
+        let [heads_value, known_value, bookmarks_value, phases] = self.values(names, &commands)?;
+        let phases = keys(&phases)?;
         Ok(Discovery {
-            heads,
-            known,
-            bookmarks,
+            heads: heads(&heads_value)?,
+            known: known(&known_value, nodes.len())?,
+            bookmarks: bookmarks(keys(&bookmarks_value)?)?,
             is_publishing: phases.get(&b"publishing"[..]).is_some_and(|v| v == b"True"),
             draft_roots: phases
                 .keys()
@@ -322,6 +314,14 @@ impl Client {
 
 fn wrong(command: &'static str, expected: &'static str) -> Error {
     Error::Answer { command, expected }
+}
+
+/// The one value of an answer.
+fn one_value(command: &'static str, response: http::Response) -> Result<Value> {
+    response.one_value().map_err(|error| match error {
+        http::Error::Unexpected(expected) => wrong(command, expected),
+        error => Error::Http(error),
+    })
 }
 
 fn heads(value: &Value) -> Result<Vec<Node>> {

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use super::Error;
 use super::answer::Answer;
 use crate::http::Bytes;
-use crate::mercurial::values::{as_bytes, bytes, find};
+use crate::mercurial::values::{as_bytes, find, wanted};
 use crate::mercurial::{ApplyError, Node, NodeHasher, Text, apply};
 use crate::value::Value;
 
@@ -36,13 +36,11 @@ impl RevisionFields {
     };
 
     pub(super) fn to_value(self) -> Value {
-        let names = [
+        wanted([
             ("linknode", self.linknode),
             ("parents", self.parents || self.revision),
             ("revision", self.revision),
-        ];
-        let names = names.into_iter().filter(|(_, is_wanted)| *is_wanted);
-        Value::Set(names.map(|(name, _)| bytes(name)).collect())
+        ])
     }
 }
 
@@ -132,7 +130,8 @@ impl<'a> Incoming<'a> {
     }
 }
 
-fn find_base(
+/// The text that a delta is applied to.
+pub(in crate::mercurial) fn find_base(
     base: impl FnOnce(&Node) -> io::Result<Option<Text>>,
     node: Node,
     base_node: Node,
@@ -148,7 +147,7 @@ fn find_base(
 }
 
 /// The transport's error if there is one inside; otherwise it is the storage's.
-fn local_or_remote(error: io::Error) -> Error {
+pub(in crate::mercurial) fn local_or_remote(error: io::Error) -> Error {
     match crate::http::Error::from_io(error) {
         Ok(error) => Error::Http(error),
         Err(error) => Error::Storage(error),
@@ -202,20 +201,28 @@ impl Write for Verified<'_> {
     }
 }
 
-/// Reads what is told of a revision.
-fn incoming<'a>(answer: &'a mut Answer, map: &Value) -> Result<Incoming<'a>, Error> {
-    let form = match answer.following(map, &["revision", "delta"])? {
-        Some(("delta", len)) => Form::Delta(answer.node(map, "deltabasenode")?, len),
+/// Reads what is told of the next revision; `None` if none is left.
+fn next_incoming<'a>(
+    answer: &'a mut Answer,
+    left: &mut u64,
+) -> Result<Option<Incoming<'a>>, Error> {
+    if *left == 0 {
+        return Ok(None);
+    }
+    let map = answer.map()?;
+    *left -= 1;
+    let form = match answer.following(&map, &["revision", "delta"])? {
+        Some(("delta", len)) => Form::Delta(answer.node(&map, "deltabasenode")?, len),
         Some((_, len)) => Form::Text(len),
         None => Form::None,
     };
     let info = RevisionInfo {
-        node: answer.node(map, "node")?,
-        parents: answer.parents(map)?,
-        linknode: answer.optional_node(map, "linknode")?,
+        node: answer.node(&map, "node")?,
+        parents: answer.parents(&map)?,
+        linknode: answer.optional_node(&map, "linknode")?,
         form,
     };
-    Ok(Incoming { info, answer })
+    Ok(Some(Incoming { info, answer }))
 }
 
 /// The revisions of one manifest or file, as they come.
@@ -252,12 +259,7 @@ impl Revisions {
         reason = "what it gives borrows from it"
     )]
     pub fn next(&mut self) -> Result<Option<Incoming<'_>>, Error> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        let map = self.answer.map()?;
-        self.left -= 1;
-        incoming(&mut self.answer, &map).map(Some)
+        next_incoming(&mut self.answer, &mut self.left)
     }
 
     /// Whole texts, with deltas applied and hashes verified.
@@ -398,12 +400,7 @@ impl Files {
     /// # Errors
     /// The transport's; an answer that is none.
     pub fn next_revision(&mut self) -> Result<Option<Incoming<'_>>, Error> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        let map = self.answer.map()?;
-        self.left -= 1;
-        incoming(&mut self.answer, &map).map(Some)
+        next_incoming(&mut self.answer, &mut self.left)
     }
 }
 

@@ -20,9 +20,11 @@ use std::io::Read;
 use super::format::{Record, Stored};
 use super::write::LARGE;
 use super::{MirrorError, MirrorWriter};
-use crate::mercurial::client::revisions::Verified;
+use crate::mercurial::client::revisions::{Verified, find_base, local_or_remote};
 use crate::mercurial::client::{ChangesetFields, Error, Form, Incoming, RevisionFields};
-use crate::mercurial::{Changeset, Client, Manifest, Node, PathFilter, PathPattern, Specifier};
+use crate::mercurial::{
+    Changeset, ChangesetError, Client, Manifest, Node, PathFilter, PathPattern, Specifier,
+};
 
 /// Changesets whose manifests and files are fetched, and made to count, together.
 const BATCH: usize = 1000;
@@ -269,11 +271,9 @@ impl Fetch<'_> {
     fn batch(&mut self, batch: &[Stored]) -> Result<()> {
         let mut pending = Vec::with_capacity(batch.len());
         for stored in batch {
-            let record = Record::Changeset(stored.clone());
-            self.writer.record(&record);
-            self.writer.add(record)?;
+            self.writer.add(Record::Changeset(stored.clone()))?;
             pending.push(Pending {
-                changeset: self.changeset(stored)?,
+                changeset: self.changeset(stored, Changeset::parse)?,
                 stored: stored.clone(),
             });
         }
@@ -281,10 +281,15 @@ impl Fetch<'_> {
         self.files(&pending)
     }
 
-    fn changeset(&self, stored: &Stored) -> Result<Changeset> {
+    /// What is read of a changeset's text, which was stored.
+    fn changeset<T>(
+        &self,
+        stored: &Stored,
+        parse: impl Fn(&[u8]) -> std::result::Result<T, ChangesetError>,
+    ) -> Result<T> {
         let text = self.writer.reader.bytes(stored).map_err(Error::Storage)?;
         let node = stored.node;
-        Ok(Changeset::parse(&text).map_err(|error| Error::Changeset { node, error })?)
+        Ok(parse(&text).map_err(|error| Error::Changeset { node, error })?)
     }
 
     // --- manifests ---
@@ -333,10 +338,11 @@ impl Fetch<'_> {
         let (mut plain, mut removing) = (Vec::new(), Vec::new());
         let mut include = HashSet::new();
         for one in pending {
+            // In this order, since the text that was read last is at hand, and the second one is
+            // mostly a delta to it.
+            let base = self.manifest_of(&one.stored.parents)?;
+            let base = self.writer.manifest(&base)?;
             let text = self.writer.manifest(&one.changeset.manifest)?;
-            let base = self
-                .writer
-                .manifest(&self.manifest_of(&one.stored.parents)?)?;
             let wrong = |error| {
                 let node = one.changeset.manifest;
                 FetchError::Client(Error::Manifest { node, error })
@@ -383,7 +389,7 @@ impl Fetch<'_> {
         let [p1, _] = parents;
         let number = self.writer.index.number(p1);
         match number.and_then(|number| self.writer.index.changeset(number)) {
-            Some(stored) => Ok(self.changeset(stored)?.manifest),
+            Some(stored) => self.changeset(stored, Changeset::parse_manifest),
             None => Ok(Node::NULL),
         }
     }
@@ -482,12 +488,8 @@ fn store(
     match info.form {
         Form::Delta(base, len) if usize::try_from(len).is_ok_and(|len| len <= LARGE) => {
             let bytes = read_delta(incoming, len)?;
-            let text = match base.is_null() {
-                true => Some(Vec::new().into()),
-                false => writer.text(key, &base).map_err(Error::Storage)?,
-            };
             let node = info.node;
-            let text = text.ok_or(Error::MissingBase { node, base })?;
+            let text = find_base(|base| writer.text(key, base), node, base)?;
             let mut verified = Verified::new(parents, &mut spool);
             verified.apply(text, &bytes[..], node)?;
             verified.finish(node)?;
@@ -523,9 +525,7 @@ fn store(
         }
         None => writer.keep(spool, &mut stored)?,
     }
-    let record = Record::Revision(key, stored);
-    writer.record(&record);
-    Ok(writer.add(record)?)
+    Ok(writer.add(Record::Revision(key, stored))?)
 }
 
 fn delta_len(delta: &[u8]) -> u64 {
@@ -537,10 +537,7 @@ fn read_delta(incoming: Incoming<'_>, len: u64) -> Result<Vec<u8>> {
     let mut delta = Vec::new();
     let bytes = incoming.into_bytes()?;
     let read = bytes.take(len + 1).read_to_end(&mut delta);
-    read.map_err(|error| match crate::http::Error::from_io(error) {
-        Ok(error) => Error::Http(error),
-        Err(error) => Error::Storage(error),
-    })?;
+    read.map_err(local_or_remote)?;
     match delta_len(&delta) == len {
         true => Ok(delta),
         false => Err(Error::Length { node }.into()),

@@ -10,9 +10,9 @@ use crate::mercurial::{Log, Node};
 const MAX_CHAIN: u32 = 100;
 
 /// A revision and how much has to be read for its text.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) stored: Stored,
+#[derive(Debug)]
+struct Entry {
+    stored: Stored,
     /// Deltas down to the whole text.
     chain: u32,
     /// Bytes of these.
@@ -20,7 +20,7 @@ pub(super) struct Entry {
 }
 
 /// Everything but the texts.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Index {
     pub(super) changesets: Vec<Stored>,
     numbers: HashMap<Node, u32>,

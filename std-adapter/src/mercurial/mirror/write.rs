@@ -76,9 +76,24 @@ impl MirrorWriter {
         })
     }
 
+    /// How many changesets there are.
+    pub fn changesets(&self) -> usize {
+        self.index.changesets.len()
+    }
+
+    /// How many revisions of manifests and files there are.
+    pub fn revisions(&self) -> usize {
+        self.index.revisions()
+    }
+
     /// Adds a record; it counts from the next commit on.
-    pub(super) fn record(&mut self, record: &Record) {
+    pub(super) fn add(&mut self, record: Record) -> Result<(), MirrorError> {
         record.emit(&mut self.records);
+        self.index.add(record).map_err(|what| MirrorError::Damaged {
+            file: self.directory.join("index"),
+            offset: self.state.index,
+            what,
+        })
     }
 
     /// The number of a path, which becomes one if it is new.
@@ -86,18 +101,8 @@ impl MirrorWriter {
         if let Some(number) = self.index.path(path) {
             return Ok(number);
         }
-        let record = Record::Path(path.to_vec());
-        self.record(&record);
-        self.add(record)?;
+        self.add(Record::Path(path.to_vec()))?;
         Ok(self.index.path(path).unwrap_or_default())
-    }
-
-    pub(super) fn add(&mut self, record: Record) -> Result<(), MirrorError> {
-        self.index.add(record).map_err(|what| MirrorError::Damaged {
-            file: self.directory.join("index"),
-            offset: self.state.index,
-            what,
-        })
     }
 
     /// Appends bytes; where they are.

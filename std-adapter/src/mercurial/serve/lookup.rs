@@ -29,11 +29,11 @@ pub(super) fn lookup(repository: &dyn Repository, key: &[u8]) -> Result<Node, Fa
     if let Some(node) = tags(repository)?.get(key).filter(|node| !node.is_null()) {
         return repository.number(node).map(|_| *node).ok_or_else(unknown);
     }
-    if let Some(node) = dag::branches(repository)?
-        .get(key)
-        .and_then(|heads| heads.last())
-    {
-        return Ok(*node);
+    // The last changeset of a branch has no child on it.
+    for number in (0..repository.len()).rev() {
+        if repository.branch(number)? == key {
+            return Ok(repository.node(number));
+        }
     }
     let text = std::str::from_utf8(key).map_err(|_| unknown())?;
     if let Ok(number) = text.parse::<i64>() {

@@ -4,7 +4,8 @@
 //!   table.rs        what there is, and with which arguments
 //!   args.rs         arguments checked
 //!   select.rs       which changesets a request is about
-//!   keys.rs         heads, known, branchmap, listkeys, lookup, pushkey
+//!   keys.rs         heads, known, branchmap, listkeys, lookup, pushkey, rawstorefiledata
+//!   lookup.rs       what a name stands for
 //!   changesets.rs   changesetdata
 //!   revisions.rs    manifestdata, filedata, filesdata
 //! ```
@@ -72,10 +73,11 @@ impl Commands {
                 run(&*source.repository()?, &args, reply)
             });
         }
-        let (descriptor, info) = (capabilities.to_value(), CommandInfo::pull());
+        let descriptor = capabilities.to_value().encode(KeyOrder::Bytewise);
+        let (descriptor, info) = (descriptor.unwrap_or_default(), CommandInfo::pull());
         router = router.command("capabilities", move |call: &mut Call, reply: &mut Reply| {
             args::check(&info, call)?;
-            send(reply, &descriptor)
+            Ok(reply.cbor(&descriptor)?)
         });
         Self {
             router,

@@ -60,16 +60,14 @@ impl Args {
         let fetched = writer.fetch(&client, &mut |stage, done| show(&bar, stage, done));
         bar.finish_and_clear();
         let fetched = fetched.map_err(fetch_failure)?;
-        drop(writer);
-        let mirror = Mirror::open(&self.dir).map_err(mirror_failure)?;
         let mut out = self.style.output();
         if out.is_json() {
             out.line(&[
                 ("new_changesets", Value::from(fetched.changesets)),
                 ("new_manifests", Value::from(fetched.manifests)),
                 ("new_files", Value::from(fetched.files)),
-                ("changesets", Value::from(u64::from(mirror.len()))),
-                ("revisions", count(mirror.revisions())),
+                ("changesets", count(writer.changesets())),
+                ("revisions", count(writer.revisions())),
             ])?;
         } else {
             let line = format!(
@@ -77,7 +75,7 @@ impl Args {
                 fetched.changesets,
                 fetched.manifests,
                 fetched.files,
-                mirror.len()
+                writer.changesets()
             );
             out.line(&[("", text(line.as_bytes()))])?;
         }
