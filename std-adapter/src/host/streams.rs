@@ -27,9 +27,7 @@ impl Streams {
 
     /// A frame begins, on which the reactor says this.
     pub(crate) fn begin(&mut self, header: &FrameHeader, verdict: &ClientVerdict) {
-        self.decoder = verdict
-            .decoder
-            .filter(|&stream| self.is_compressed(stream));
+        self.decoder = verdict.decoder.filter(|&stream| self.is_compressed(stream));
         self.ends_stream = verdict.ends_stream.then(|| header.stream_id());
     }
 

@@ -17,11 +17,11 @@ mod client;
 #[cfg(feature = "http-server")]
 pub mod server;
 
+#[cfg(feature = "mercurial")]
+pub(crate) use capabilities::object;
 pub use capabilities::{
     ArgInfo, ArgType, Capabilities, CapabilitiesError, CommandInfo, RedirectInfo, RedirectTarget,
 };
-#[cfg(feature = "mercurial")]
-pub(crate) use capabilities::object;
 #[cfg(feature = "http")]
 pub use client::{
     Bytes, Client, Command, Config, Credentials, Error, HttpStatus, Item, Limits, OnProgress,

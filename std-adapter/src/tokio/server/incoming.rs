@@ -13,7 +13,6 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::coop::consume_budget;
 use tracing::Instrument as _;
 
-use super::super::budget::Charge;
 use super::super::pipe::{Pushed, Sender, pipe};
 use super::call::Head;
 use super::conn::Conn;
@@ -21,9 +20,10 @@ use super::data::DataError;
 use super::handler::Route;
 use super::jobs::Job;
 use super::reply::{Home, unanswered};
-use super::stats::{add, count};
 use super::{Call, Data, Parts, Refusal};
 use crate::buffer::ReceiveBuffer;
+use crate::host::budget::Charge;
+use crate::host::counting::{add, count};
 use crate::host::{ConnectionError, ConnectionLimit, Direction, Failure};
 use crate::store::GrowableArena;
 

@@ -15,7 +15,7 @@ use tokio::io::AsyncWrite;
 use super::Side;
 use super::compose::Composer;
 use super::conn::Conn;
-use super::stats::count;
+use crate::host::counting::count;
 use crate::host::sync::lock;
 use crate::host::{ConnectionError, Failure};
 
