@@ -1,4 +1,5 @@
-//! The server's end (http-v2.md, 1 to 3): any [`Router`] of commands over HTTP.
+//! The server's end (http-v2.md, 1 to 3): any [`blocking::Router`](Router) of commands over
+//! HTTP.
 //!
 //! ```
 //! use std::io::Write;
@@ -27,6 +28,63 @@
 //!
 //! A request is read as a whole, within [`ServerLimits::request`]; then its commands run one after
 //! another in a thread of their own, and what they write leaves as they write it.
+//!
+//! # With tokio
+//! The commands are those of a [`blocking::Router`](Router); the routers of the module `tokio`, whose
+//! commands are async functions, are for connections of their own. [`Server::serve`] and
+//! [`Server::serve_connection`] run in a runtime that there already is. The client of the
+//! feature `http` blocks: in a runtime its calls belong into `spawn_blocking`, the reading of their
+//! answers too.
+//!
+//! ```
+//! # #[cfg(feature = "http")]
+//! # mod example {
+//! use hgrpc_std::blocking::Router;
+//! use hgrpc_std::http::server::{Server, ServerConfig};
+//! use hgrpc_std::http::{Capabilities, Client, Command, CommandInfo, Config};
+//! use tokio::net::TcpListener;
+//! use tokio::sync::oneshot;
+//! use tokio::task::spawn_blocking;
+//!
+//! # #[tokio::main]
+//! # pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let router = Router::new().command("answer", |_, reply| Ok(reply.value(&42)?));
+//! let capabilities = Capabilities::new([("answer", CommandInfo::pull())]);
+//! let server = Server::new(router, capabilities, ServerConfig::default());
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let url = format!("http://{}/", listener.local_addr()?);
+//! let (stop, stopped) = oneshot::channel::<()>();
+//! let serving = server.clone();
+//! let serving = tokio::spawn(async move {
+//!     serving.serve(listener, async { drop(stopped.await) }).await
+//! });
+//!
+//! let answer = spawn_blocking(move || {
+//!     let client = Client::connect(&url, Config::default())?;
+//!     client.call(&Command::new("answer"))?.one_value()
+//! });
+//! assert_eq!(answer.await??, hgrpc_std::value::Value::from(42u64));
+//!
+//! drop(stop);
+//! assert!(serving.await?.cut.is_empty());
+//! assert_eq!(server.stats().answered_with(200), 2); // the handshake and the call
+//! # Ok(())
+//! # }
+//! # }
+//! # #[cfg(feature = "http")]
+//! # example::main().unwrap();
+//! ```
+//!
+//! # What clients may do to it
+//! | for | see |
+//! | --- | --- |
+//! | what they may make it hold and wait for, and how much memory that is | [`ServerLimits`] |
+//! | who may do what | [`Authorize`], [`Permissions`] |
+//! | what it has done and refused | [`Server::stats`] |
+//!
+//! Spans `connection` (`peer`) and `request` (`method`, `path`) of [`tracing`] surround what happens on
+//! a connection and in a command; a refusal is an event of the level debug, a command's panic one of the
+//! level error.
 
 mod answer;
 mod config;
