@@ -6,6 +6,8 @@ mod recorder;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use hgrpc_std::blocking::Router;
 use hgrpc_std::http::server::{Server, ServerConfig};
@@ -30,6 +32,12 @@ fn connections_and_requests_have_spans() {
     let nothing = b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     stream.write_all(nothing).unwrap();
     stream.read_to_end(&mut Vec::new()).unwrap();
+    // The client knows of the panic before its span ends.
+    let began = Instant::now();
+    while running.server().stats().running > 0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "it ends");
+        thread::sleep(Duration::from_millis(1));
+    }
     running.stop();
     let path = "/api/exp-http-v2-0003/ro/panic";
     let span = "connection peer=127.0.0.1:";
