@@ -16,6 +16,7 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
+use tracing::Span;
 
 use super::visitors::{Slot, UnderWay};
 use super::{CAPABILITIES, Server};
@@ -199,8 +200,8 @@ impl Write for BodyWriter {
 pub(super) fn start(
     server: Server,
     mut answering: Answering,
-    charge: Option<Charge>,
-    slot: Slot,
+    held: (Option<Charge>, Slot),
+    span: Span,
 ) -> Response<Body> {
     let (sender, pieces) = channel(QUEUED);
     let gone = Gone::default();
@@ -219,9 +220,8 @@ pub(super) fn start(
     if compressed.is_err() {
         answering.uncompressed();
     }
-    let span = tracing::Span::current();
     tokio::task::spawn_blocking(move || {
-        let held = (charge, slot, compressed);
+        let held = (held, compressed);
         let result = answering.run(frames, gone, |call, reply| {
             span.in_scope(|| server.run_command(call, reply));
         });

@@ -199,15 +199,15 @@ impl Server {
                     request::drain(&head, &mut body).await;
                     Ok(response)
                 }
-                Ok(Plan::Read(asked)) => self.process(&head, &mut body, &conn, &asked).await,
+                Ok(Plan::Read(asked)) => self.process(&head, &mut body, &conn, &asked, &span).await,
                 Err(refused) => Err(refused),
             };
             let response = match result {
                 Ok(response) => response,
                 Err(refused) => {
-                    let status = refused.response.status();
+                    let status = refused.response.status().as_u16();
                     counters.refused(refused.reason);
-                    tracing::debug!(refusal = %refused.reason, %status, "the request was refused");
+                    tracing::debug!(refusal = %refused.reason, status, "the request was refused");
                     request::drain(&head, &mut body).await;
                     *refused.response
                 }
@@ -215,7 +215,7 @@ impl Server {
             counters.answered(response.status().as_u16());
             response.map(|body| body.of(under_way))
         }
-        .instrument(span)
+        .instrument(span.clone())
         .await
     }
 

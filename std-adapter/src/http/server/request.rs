@@ -9,6 +9,7 @@ use hyper::header::EXPECT;
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::Span;
 
 use super::answer::Body;
 use super::limits::COPIES;
@@ -52,12 +53,14 @@ impl Server {
         body: &mut Incoming,
         conn: &Conn,
         asked: &Asked,
+        span: &Span,
     ) -> Result<Response<Body>, Refused> {
         let (answering, charge) = self.read(head, body, conn, asked).await?;
         let slot = conn.run().map_err(|reason| {
             Refused::later(reason, "too many requests are running; try again later")
         })?;
-        Ok(answer::start(self.clone(), answering, charge, slot))
+        let held = (charge, slot);
+        Ok(answer::start(self.clone(), answering, held, span.clone()))
     }
 
     async fn read(
