@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use hgrpc_std::http::{Client, Config, Error};
+use hgrpc::KeyOrder;
+use hgrpc_std::http::{API_NAME, CBOR_MEDIA_TYPE, Capabilities, Client, Config, Error};
+use hgrpc_std::value::Value;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
@@ -87,6 +89,21 @@ impl Canned {
     pub(crate) fn connect(&self, url: &str, config: Config) -> Result<Client, Error> {
         Client::connect_through(url, config, self.clone(), Nowhere)
     }
+}
+
+/// A client of a server with these commands, and what answers it from then on.
+pub(crate) fn connected(commands: &Capabilities, config: Config) -> (Canned, Client) {
+    let bytes = |text: &str| Value::from(text.as_bytes());
+    let apis = Value::Map(vec![(bytes(API_NAME), commands.to_value())]);
+    let body = Value::Map(vec![
+        (bytes("apibase"), bytes("api/")),
+        (bytes("apis"), apis),
+    ]);
+    let body = body.encode(KeyOrder::Bytewise).expect("it is made of maps");
+    let head = [("Content-Type", CBOR_MEDIA_TYPE)];
+    let canned = Canned::new([answer("200 OK", &head, &body)]);
+    let client = canned.connect("http://server/", config);
+    (canned, client.expect("it is a good handshake"))
 }
 
 /// An answer with this head and body. Without a length the connection's end is the body's.

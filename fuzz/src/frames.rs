@@ -1,5 +1,7 @@
 //! Frames made by hand.
 
+use hgrpc::wire::{FrameHeader, RequestId, StreamFlags, StreamId, TypeFlags};
+
 /// A frame of these fields.
 pub(crate) fn frame(
     request: u16,
@@ -19,5 +21,3 @@ pub(crate) fn frame(
     );
     [header.emit(), payload].concat()
 }
-
-use hgrpc::wire::{FrameHeader, RequestId, StreamFlags, StreamId, TypeFlags};

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use hgrpc::KeyOrder;
-use hgrpc_std::http::{API_NAME, CBOR_MEDIA_TYPE, Config, FRAMING_MEDIA_TYPE};
+use hgrpc_std::http::{Config, FRAMING_MEDIA_TYPE};
 use hgrpc_std::mercurial::client::{ChangesetFields, Error, Form, RevisionFields};
 use hgrpc_std::mercurial::{Client, Commands, MemoryRepository, Node, PathFilter, Specifier, Text};
-use hgrpc_std::value::Value;
 
-use crate::canned::{Canned, Cuts, answer};
+use crate::canned::{Canned, Cuts, answer, connected};
 use crate::frames::frame;
 use crate::input::Input;
 
@@ -19,20 +17,8 @@ thread_local! {
 /// A client of a server with all commands.
 fn connect() -> (Canned, Client) {
     let commands = Commands::new(Arc::new(MemoryRepository::new()));
-    let bytes = |text: &str| Value::from(text.as_bytes());
-    let apis = Value::Map(vec![(bytes(API_NAME), commands.capabilities.to_value())]);
-    let body = Value::Map(vec![
-        (bytes("apibase"), bytes("api/")),
-        (bytes("apis"), apis),
-    ]);
-    let body = body.encode(KeyOrder::Bytewise).expect("it is made of maps");
-    let canned = Canned::new([answer(
-        "200 OK",
-        &[("Content-Type", CBOR_MEDIA_TYPE)],
-        &body,
-    )]);
-    let client = canned.connect("http://server/", Config::default());
-    (canned, client.expect("it is a good handshake").into())
+    let (canned, client) = connected(&commands.capabilities, Config::default());
+    (canned, client.into())
 }
 
 /// The status map, then the values, in one response for each request.

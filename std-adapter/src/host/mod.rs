@@ -6,6 +6,7 @@
 pub(crate) mod arguments;
 #[cfg(any(feature = "http-server", feature = "tokio"))]
 pub(crate) mod budget;
+mod call_head;
 pub(crate) mod calls;
 pub(crate) mod config;
 #[cfg(any(feature = "http-server", feature = "tokio"))]
@@ -13,6 +14,7 @@ pub(crate) mod counting;
 mod error;
 mod failure;
 mod limits;
+pub(crate) mod mistaken;
 #[cfg(any(feature = "http-server", feature = "tokio"))]
 pub(crate) mod peer;
 pub(crate) mod refusal;
@@ -21,7 +23,9 @@ pub(crate) mod streams;
 pub(crate) mod strings;
 pub(crate) mod sync;
 pub(crate) mod text;
+pub(crate) mod values;
 
+pub(crate) use call_head::CallHead;
 pub use config::{Config, Direction, Observer, Traffic};
 pub(crate) use error::DATA_CUT;
 pub use error::{

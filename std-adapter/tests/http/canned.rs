@@ -15,7 +15,7 @@ pub(crate) struct Canned {
     seen: Arc<Mutex<Vec<String>>>,
 }
 
-/// The handshake's answer: one command, `heads`, that may have any of two arguments.
+/// The handshake's answer: two commands, `heads` and `known`, neither with arguments.
 const HANDSHAKE: &[u8] = b"\xa2\x47apibase\x44api/\x44apis\xa1\x50exp-http-v2-0003\xa1\x48commands\
 \xa2\x45heads\xa2\x44args\xa0\x4bpermissions\x81\x44pull\x45known\xa2\x44args\xa0\x4bpermissions\x81\x44pull";
 

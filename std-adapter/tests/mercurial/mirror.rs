@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use hgrpc_std::blocking::{Call, Failure, Reply};
 use hgrpc_std::mercurial::mirror::{FetchError, Mirror, MirrorError, MirrorWriter};
-use hgrpc_std::mercurial::{Client, MemoryRepository, Repository};
+use hgrpc_std::mercurial::{Client, Commands, MemoryRepository, Repository};
 use tempfile::TempDir;
 
 use super::hg;
@@ -259,6 +261,38 @@ fn a_killed_fetch_leaves_a_mirror() {
     assert!(seen.is_sorted(), "{seen:?}");
     assert_eq!((seen.first(), seen.last()), (Some(&0), Some(&MADE)));
     assert!(seen.iter().any(|&len| len > 0 && len < MADE), "{seen:?}");
+}
+
+/// What a fetch has left that failed is not made to count by the next one of the same writer.
+#[test]
+fn a_failed_fetch_is_begun_again() {
+    let directory = TempDir::new().unwrap();
+    let mut commands = Commands::new(Arc::new(made()));
+    let served = Served::commands(commands.clone());
+    let refuse = |_: &mut Call, _: &mut Reply| Err(Failure::command("not today"));
+    commands.router = commands.router.command("filesdata", refuse);
+    let failing = Served::commands(commands);
+    let [client, failing] =
+        [&served, &failing].map(|s| Client::connect(&s.url, Default::default()).unwrap());
+
+    let mut whole = MirrorWriter::open(directory.path().join("whole")).unwrap();
+    whole.fetch(&client, &mut |_, _| {}).unwrap();
+    let path = directory.path().join("mirror");
+    let mut writer = MirrorWriter::open(&path).unwrap();
+    for _ in 0..2 {
+        let failed = writer.fetch(&failing, &mut |_, _| {});
+        assert!(matches!(failed, Err(FetchError::Client(_))), "{failed:?}");
+        assert!(Mirror::open(&path).unwrap().is_empty());
+    }
+    let fetched = writer.fetch(&client, &mut |_, _| {}).unwrap();
+    assert_eq!(fetched.complete, u64::from(MADE));
+    assert_eq!(writer.changesets(), whole.changesets());
+    assert_eq!(writer.revisions(), whole.revisions());
+    drop(writer);
+    let mirror = Mirror::open(&path).unwrap();
+    assert_eq!(mirror.len(), MADE);
+    assert_eq!(mirror.revisions(), whole.revisions());
+    mirror.verify(|| {}).unwrap();
 }
 
 #[test]

@@ -19,9 +19,12 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn new(source: impl Source) -> Self {
+        Self::commands(Commands::new(source))
+    }
+
+    pub(crate) fn commands(commands: Commands) -> Self {
         let mut config = ServerConfig::default();
         config.authorize = Arc::new(Permissions::ReadWrite);
-        let commands = Commands::new(source);
         let server = Server::new(commands.router, commands.capabilities, config);
         let running = server
             .start(TcpListener::bind("127.0.0.1:0").unwrap())

@@ -112,8 +112,8 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpStatus {
-    /// The number: 401 (who are you), 403 (you may not), 404 (no such API or command), 405, 406 and
-    /// 415 (not this protocol), 411, 413, 5xx (the server failed), or any other.
+    /// The number: 401 (who are you), 403 (you may not), 404 (no such repository, API or command),
+    /// 405, 406 and 415 (not this protocol), 411, 413, 5xx (the server failed), or any other.
     pub code: u16,
     /// The body's beginning, if it is text.
     pub text: String,
@@ -124,7 +124,7 @@ impl fmt::Display for HttpStatus {
         let meaning = match self.code {
             401 => "authorization failed",
             403 => "permission denied",
-            404 => "no such API or command",
+            404 => "no such repository, API or command",
             405 => "method not allowed",
             406 => "the framing media type is not accepted",
             411 => "a length is required",

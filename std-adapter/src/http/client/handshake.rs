@@ -7,7 +7,7 @@ use ureq::ResponseExt;
 use ureq::http::header;
 
 use super::url::RepositoryUrl;
-use super::{Answer, Config, Credentials, Error, HttpStatus, media_type, text};
+use super::{Answer, Config, Credentials, Error, media_type, successful, text};
 use crate::http::{API_NAME, CBOR_MEDIA_TYPE, Capabilities, V1_MEDIA_TYPE};
 use crate::value::{DecodeErrorKind, Value};
 
@@ -102,13 +102,7 @@ fn is_hg(media_type: &str) -> bool {
 }
 
 fn read(answer: Answer, config: &Config) -> Result<(String, Capabilities), Error> {
-    let media_type = media_type(&answer);
-    if !answer.status().is_success() {
-        return Err(Error::Status(HttpStatus {
-            code: answer.status().as_u16(),
-            text: text(answer, &media_type),
-        }));
-    }
+    let (answer, media_type) = successful(answer)?;
     if !is_hg(&media_type) {
         let text = text(answer, &media_type);
         return Err(Error::MediaType { media_type, text });

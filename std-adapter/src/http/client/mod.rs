@@ -254,15 +254,21 @@ fn text(answer: Answer, media_type: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// An answer whose status says that all is well, and its media type.
+fn successful(answer: Answer) -> Result<(Answer, String), Error> {
+    let media_type = media_type(&answer);
+    if answer.status().is_success() {
+        return Ok((answer, media_type));
+    }
+    Err(Error::Status(HttpStatus {
+        code: answer.status().as_u16(),
+        text: text(answer, &media_type),
+    }))
+}
+
 /// The body of an answer that is what was asked for, by its media type too (H-09).
 fn check_status(answer: Answer, wanted: &[&str]) -> Result<impl Read + Send + use<>, Error> {
-    let media_type = media_type(&answer);
-    if !answer.status().is_success() {
-        return Err(Error::Status(HttpStatus {
-            code: answer.status().as_u16(),
-            text: text(answer, &media_type),
-        }));
-    }
+    let (answer, media_type) = successful(answer)?;
     if wanted.contains(&media_type.as_str()) {
         return Ok(answer.into_body().into_reader());
     }

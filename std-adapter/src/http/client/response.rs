@@ -183,13 +183,17 @@ impl Response {
             if !self.fill()? {
                 return Err(self.fail(Error::TruncatedResponse));
             }
-            let end = scanner.scan(self.rest());
-            let len = end.ok().flatten().unwrap_or(self.rest().len());
+            // Of what is malformed all that is there goes to the decoder, which says what it is.
+            let (len, has_more) = match scanner.scan(self.rest()) {
+                Ok(Some(len)) => (len, false),
+                Ok(None) => (self.rest().len(), true),
+                Err(_) => (self.rest().len(), false),
+            };
             // As much as there may be is looked at, however it comes: so a fault within the limit
             // is named even if what came with it is over the limit.
             let room = most.saturating_sub(bytes.len());
             bytes.extend_from_slice(self.take(len.min(room)));
-            if matches!(end, Ok(None)) && len <= room {
+            if has_more && len <= room {
                 continue;
             }
             return match Value::decode_prefix(&bytes).map_err(|error| error.kind) {

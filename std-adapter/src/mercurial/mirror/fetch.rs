@@ -143,7 +143,8 @@ impl MirrorWriter {
     /// Fetches what the server has and the mirror has not; verifies every hash. `progress` is told
     /// of each thing that comes.
     ///
-    /// What the server has no more stays in the mirror.
+    /// What the server has no more stays in the mirror. After an error the next call starts where
+    /// the mirror is whole.
     ///
     /// # Errors
     /// See [`FetchError`]. The mirror is usable as far as it came.
@@ -152,6 +153,7 @@ impl MirrorWriter {
         client: &Client,
         progress: &mut dyn FnMut(Stage, Fetched),
     ) -> Result<Fetched> {
+        self.forget_unfinished()?;
         let mut fetch = Fetch {
             writer: self,
             client,
@@ -433,6 +435,9 @@ impl Fetch<'_> {
                 if key.is_none_or(|key| self.writer.index.revision(Some(key), node).is_none()) {
                     missing.entry(path).or_default().push((*linked, *node));
                 }
+            }
+            if missing.is_empty() {
+                return Ok(());
             }
             for (path, mut nodes) in missing {
                 nodes.sort_unstable();

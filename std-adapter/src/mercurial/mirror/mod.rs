@@ -71,11 +71,7 @@ impl Mirror {
     }
 
     fn with_state(directory: &Path, encoded: &[u8]) -> Result<Self, MirrorError> {
-        let state = State::parse(encoded).ok_or_else(|| MirrorError::Damaged {
-            file: directory.join("state"),
-            offset: 0,
-            what: "not a mirror's state",
-        })?;
+        let state = parse_state(directory, encoded)?;
         let index = read_index(directory, state.index)?;
         let texts = Texts::open(directory, state.texts)?;
         let mut mirror = Self {
@@ -174,6 +170,14 @@ fn read_state(directory: &Path) -> Result<Vec<u8>, MirrorError> {
     }
     let state = directory.join("state");
     fs::read(&state).map_err(at(&state))
+}
+
+fn parse_state(directory: &Path, encoded: &[u8]) -> Result<State, MirrorError> {
+    State::parse(encoded).ok_or_else(|| MirrorError::Damaged {
+        file: directory.join("state"),
+        offset: 0,
+        what: "not a mirror's state",
+    })
 }
 
 fn read_index(directory: &Path, len: u64) -> Result<Index, MirrorError> {

@@ -9,7 +9,7 @@ use super::error::at;
 use super::format::{Record, State, Stored, VERSION, replace, sync_directory};
 use super::index::Index;
 use super::read::{Texts, large_path};
-use super::{MirrorError, read_index, read_state};
+use super::{MirrorError, parse_state, read_index, read_state};
 use crate::mercurial::{Node, Text};
 
 /// Texts over so many bytes are files of their own, and never in memory.
@@ -46,12 +46,7 @@ impl MirrorWriter {
         if !directory.join("hgrpc-mirror").exists() {
             create(directory)?;
         }
-        let state = State::parse(&read_state(directory)?);
-        let state = state.ok_or_else(|| MirrorError::Damaged {
-            file: directory.join("state"),
-            offset: 0,
-            what: "not a mirror's state",
-        })?;
+        let state = parse_state(directory, &read_state(directory)?)?;
         let index = read_index(directory, state.index)?;
         let reader = Texts::open(directory, state.texts)?;
         let path = directory.join("texts");
@@ -60,8 +55,7 @@ impl MirrorWriter {
             .open(&path)
             .map_err(at(&path))?;
         // What a killed fetch has left does not count.
-        texts.set_len(state.texts).map_err(at(&path))?;
-        texts.seek(SeekFrom::End(0)).map_err(at(&path))?;
+        cut(&mut texts, state.texts).map_err(at(&path))?;
         remove_unfinished(&directory.join("large"))?;
         Ok(Self {
             directory: directory.to_owned(),
@@ -150,6 +144,19 @@ impl MirrorWriter {
         Ok(())
     }
 
+    /// Forgets what was added since the last commit: a changeset without all that is its own must
+    /// not count with the next one.
+    pub(super) fn forget_unfinished(&mut self) -> Result<(), MirrorError> {
+        if self.end == self.state.texts && self.records.is_empty() {
+            return Ok(());
+        }
+        self.index = read_index(&self.directory, self.state.index)?;
+        self.records.clear();
+        self.end = self.state.texts;
+        let path = self.directory.join("texts");
+        cut(&mut self.texts, self.end).map_err(at(&path))
+    }
+
     /// Makes all that was added count.
     pub(super) fn commit(&mut self) -> Result<(), MirrorError> {
         let path = self.directory.join("texts");
@@ -162,8 +169,7 @@ impl MirrorWriter {
             .write(true)
             .open(&path)
             .map_err(at(&path))?;
-        index.set_len(self.state.index).map_err(at(&path))?;
-        index.seek(SeekFrom::End(0)).map_err(at(&path))?;
+        cut(&mut index, self.state.index).map_err(at(&path))?;
         index.write_all(&self.records).map_err(at(&path))?;
         index.sync_data().map_err(at(&path))?;
         let len = u64::try_from(self.records.len()).unwrap_or(u64::MAX);
@@ -186,6 +192,12 @@ impl MirrorWriter {
         self.state.drafts = drafts;
         self.state.is_publishing = is_publishing;
     }
+}
+
+/// Drops what a file has beyond this length; what is written next goes there.
+fn cut(file: &mut File, len: u64) -> io::Result<()> {
+    file.set_len(len)?;
+    file.seek(SeekFrom::Start(len)).map(drop)
 }
 
 /// Makes the directory if it is not there; refuses one with something else in it.

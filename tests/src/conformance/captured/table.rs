@@ -1,87 +1,25 @@
-//! The commands that our server announces: the table of http-v2.md, 5.1, and Mercurial's test
-//! commands as far as a request has them.
+//! The commands that our server announces: Mercurial's, and its test commands as far as a request
+//! has them.
 
-use hgrpc_std::http::{ArgInfo, ArgType, Capabilities, CommandInfo};
+use std::sync::Arc;
+
+use hgrpc_std::http::{ArgInfo, Capabilities, CommandInfo};
+use hgrpc_std::mercurial::{Commands, MemoryRepository};
 use hgrpc_std::value::Value;
 
 use super::frames::field;
 
 /// The descriptor for a request with these commands, as they were sent.
 pub(super) fn table(commands: &[Value]) -> Capabilities {
-    let set = || ArgInfo::optional(ArgType::Set, Value::Set(Vec::new()));
-    let no = || ArgInfo::optional(ArgType::Bool, Value::Bool(false));
-    let required = ArgInfo::required;
-    let pull = CommandInfo::pull;
-    let mut known = vec![
-        ("branchmap".to_owned(), pull()),
-        (
-            "changesetdata".to_owned(),
-            pull()
-                .arg("revisions", required(ArgType::List))
-                .arg("fields", set()),
-        ),
-        (
-            "filedata".to_owned(),
-            pull()
-                .arg("path", required(ArgType::Bytes))
-                .arg("nodes", required(ArgType::List))
-                .arg("fields", set())
-                .arg("haveparents", no()),
-        ),
-        (
-            "filesdata".to_owned(),
-            pull()
-                .arg("revisions", required(ArgType::List))
-                .arg("fields", set())
-                .arg("haveparents", no())
-                .arg("pathfilter", ArgInfo::optional(ArgType::Dict, Value::Null)),
-        ),
-        ("heads".to_owned(), pull().arg("publiconly", no())),
-        (
-            "known".to_owned(),
-            pull().arg(
-                "nodes",
-                ArgInfo::optional(ArgType::List, Value::Array(Vec::new())),
-            ),
-        ),
-        (
-            "listkeys".to_owned(),
-            pull().arg("namespace", required(ArgType::Bytes)),
-        ),
-        (
-            "lookup".to_owned(),
-            pull().arg("key", required(ArgType::Bytes)),
-        ),
-        (
-            "manifestdata".to_owned(),
-            pull()
-                .arg("nodes", required(ArgType::List))
-                .arg("tree", required(ArgType::Bytes))
-                .arg("fields", set())
-                .arg("haveparents", no()),
-        ),
-        (
-            "pushkey".to_owned(),
-            ["namespace", "key", "old", "new"]
-                .into_iter()
-                .fold(CommandInfo::push(), |info, name| {
-                    info.arg(name, ArgInfo::required(ArgType::Bytes))
-                }),
-        ),
-        (
-            "rawstorefiledata".to_owned(),
-            pull()
-                .arg("files", required(ArgType::List))
-                .arg("pathfilter", ArgInfo::optional(ArgType::List, Value::Null)),
-        ),
-    ];
+    let mut capabilities = Commands::new(Arc::new(MemoryRepository::new())).capabilities;
     for command in commands {
         let name = name_of(command);
         if name.starts_with("zz-") {
-            known.push((name, permissive(command, CommandInfo::pull())));
+            let info = permissive(command, CommandInfo::pull());
+            capabilities.commands.insert(name, info);
         }
     }
-    Capabilities::new(known)
+    capabilities
 }
 
 /// A command with whatever arguments it was sent with.

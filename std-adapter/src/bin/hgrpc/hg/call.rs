@@ -6,9 +6,10 @@ use hgrpc::KeyOrder;
 use hgrpc_std::http::Command;
 use hgrpc_std::value::Value;
 
+use super::output::printed;
 use super::server::{Server, http_failure};
 use crate::call::arguments::{self, Arguments};
-use crate::call::print::{self, Format, PrintError, Printer};
+use crate::call::print::{self, Format, Printer};
 use crate::exit::Failure;
 use crate::io;
 
@@ -54,12 +55,5 @@ impl Args {
             printer.push(bytes).map_err(printed)?;
         }
         printer.finish().map(drop).map_err(printed)
-    }
-}
-
-fn printed(error: PrintError) -> Failure {
-    match error {
-        PrintError::Output(error) => Failure::output(error),
-        PrintError::Response(what) => Failure::Connection(format!("the answer: {what}")),
     }
 }

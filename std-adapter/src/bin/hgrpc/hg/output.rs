@@ -56,18 +56,23 @@ impl Output {
         let value = Value::Map(fields.collect());
         let encoded = value.encode(KeyOrder::Bytewise).unwrap_or_default();
         let mut printer = Printer::new(&mut self.out, Format::Json);
-        let printed = printer
+        let result = printer
             .push(&encoded)
             .and_then(|()| printer.finish().map(drop));
-        printed.map_err(|error| match error {
-            PrintError::Output(error) => Failure::output(error),
-            PrintError::Response(what) => Failure::Connection(what),
-        })
+        result.map_err(printed)
     }
 
     /// The end.
     pub(super) fn finish(mut self) -> Result<(), Failure> {
         self.out.flush().map_err(Failure::output)
+    }
+}
+
+/// What it means to the run that an answer could not be printed.
+pub(super) fn printed(error: PrintError) -> Failure {
+    match error {
+        PrintError::Output(error) => Failure::output(error),
+        PrintError::Response(what) => Failure::Connection(format!("the answer: {what}")),
     }
 }
 
