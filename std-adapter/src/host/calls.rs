@@ -203,7 +203,7 @@ fn core_config(config: &Config) -> ClientConfig {
     } = config.limits;
     let mut core = ClientConfig::FULL_DUPLEX;
     core.send_frame_size = send_frame_size;
-    core.limits = config.limits.core();
+    core.max_frame_size = config.limits.frame_size;
     // Other servers' messages may be as long as a frame.
     core.status_size = 16 << 10;
     let mut encodings = [None; 3];
