@@ -639,7 +639,6 @@ mod line {
                 lost,
                 NextError::Receive(ReceiveError::Io(LineError::Link(LinkError::LinkLost)))
             );
-            drop(server);
             assert!(host.tick() && host.link().is_up());
         }
     }

@@ -165,7 +165,7 @@ fn new_request_rows() {
 
 /// Another server of the same kind.
 fn fresh(revision: Revision, like: &Srv) -> Srv {
-    Srv::idle(revision, *like.server.config())
+    Srv::idle(revision, like.config)
 }
 
 #[test]

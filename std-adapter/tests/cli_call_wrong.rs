@@ -216,9 +216,9 @@ const CASES: &[(&[&str], i32, &str)] = &[
         "no answer to never within 200 ms",
     ),
     (
-        &["@", "half", "-o", "/dev/null", "--timeout", "400ms"],
+        &["@", "half", "-o", "/dev/null", "--timeout", "2s"],
         3,
-        "the response to half was not complete within 400 ms: 7",
+        "the response to half was not complete within 2 s: 7",
     ),
     (
         &["@", "cut", "after:=0"],
@@ -409,13 +409,13 @@ fn a_batch_tells_what_was_not_done() {
          hgrpc: the calls after line 2 were not made\n"
     );
     let run = call_with(
-        &[&SERVER[..], "--batch", "-", "--timeout", "500ms"],
+        &[&SERVER[..], "--batch", "-", "--timeout", "2s"],
         "never\necho msg=1\n",
     );
     assert_eq!((run.code, run.text()), (Some(3), "2: '1'\n"));
     assert_eq!(
         run.err,
-        "hgrpc: line 1: no complete answer to never within 500 ms\n"
+        "hgrpc: line 1: no complete answer to never within 2 s\n"
     );
 }
 

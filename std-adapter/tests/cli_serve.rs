@@ -16,14 +16,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hgrpc::{REVISIONS, Revision};
-use hgrpc_std::blocking::{CallError, Client};
+use hgrpc_std::blocking::{CallError, Client, Response};
 use hgrpc_std::diagnostic::{Diagnostic, parse};
 use hgrpc_std::value::Value;
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use sha2::{Digest, Sha256};
-use support::served::{Served, binary, client, eventually, ids, is_running, text, within};
+use support::served::{Served, binary, client, eventually, ids, is_running, text};
 
 const R: Revision = Revision::R0006;
+
+/// A guard against hanging.
+const LONG: Duration = Duration::from_secs(60);
 
 /// Bytes that do not repeat soon.
 struct Pattern(u64, u64);
@@ -373,7 +376,7 @@ fn limits_of_programs() {
         "--limit",
         "running=1",
         "--limit",
-        "slow:time=300ms",
+        "slow:time=2s",
         "--limit",
         "yes:output=100000",
     ]);
@@ -391,7 +394,7 @@ fn limits_of_programs() {
     );
     assert_eq!(
         command_error(slow.read_text(1)),
-        "slow took longer than 300 ms and was ended"
+        "slow took longer than 2 s and was ended"
     );
     eventually("its process ends", || !is_running(id));
     let mut response = client.call("yes").send().unwrap();
@@ -416,7 +419,7 @@ fn what_a_program_starts_ends_with_it() {
     );
     let loud = format!("loud=sh -c 'sleep 100 & echo $! >>{}'", file.display());
     let late = "late=sh -c '(sleep 0.3; echo late) & echo early'";
-    let away = "away=sh -c 'setsid sleep 4 & echo here'";
+    let away = "away=sh -c 'setsid sleep 100 & echo $!'";
     let served = Served::tcp(&[
         "--command",
         &quiet,
@@ -433,12 +436,24 @@ fn what_a_program_starts_ends_with_it() {
     assert_eq!(text(client.call("loud").send()).unwrap(), "");
     assert_eq!(text(client.call("late").send()).unwrap(), "early\nlate\n");
     // What leaves the group on purpose is left, but not waited for.
-    let began = Instant::now();
-    assert_eq!(text(client.call("away").send()).unwrap(), "here\n");
-    assert!(began.elapsed() < Duration::from_secs(3));
+    let away = text(client.call("away").send()).unwrap();
+    let away: i32 = away.trim().parse().unwrap();
+    assert!(is_running(away));
+    kill_process(Pid::from_raw(away).unwrap(), Signal::KILL).unwrap();
     for id in ids(&file, 2) {
         eventually("it ends", || !is_running(id));
     }
+}
+
+/// What the program behind a response has written first: now it runs.
+fn first_line(response: &mut Response) -> String {
+    let mut line = Vec::new();
+    while line.last() != Some(&b'\n') {
+        let mut byte = [0];
+        response.read_exact(&mut byte).unwrap();
+        line.push(byte[0]);
+    }
+    String::from_utf8(line).unwrap()
 }
 
 // --- clients that go away ---
@@ -525,9 +540,7 @@ fn a_client_that_is_killed_leaves_no_process() {
     });
     for id in ids(&file, 2 * cases.len()) {
         assert!(id > 1);
-        within(Duration::from_secs(2), "its processes end", &mut || {
-            !is_running(id)
-        });
+        eventually("its processes end", || !is_running(id));
     }
     served.expect_log("slow was ended: its client has gone");
 }
@@ -543,21 +556,13 @@ fn a_server_that_is_killed_leaves_no_process() {
     let served = Served::tcp(&["--command", &program]);
     let client = served.client(R);
     let mut response = client.call("slow").send().unwrap();
-    let mut path = Vec::new();
-    while path.last() != Some(&b'\n') {
-        let mut byte = [0];
-        response.read_exact(&mut byte).unwrap();
-        path.push(byte[0]);
-    }
-    let path = String::from_utf8(path).unwrap();
+    let path = first_line(&mut response);
     assert!(Path::new(path.trim()).exists());
     let id = ids(&file, 1)[0];
     served.signal(Signal::KILL);
     let error = CallError::from_io(response.read_exact(&mut [0]).unwrap_err()).unwrap();
     assert!(matches!(error, CallError::Connection(_)), "{error:?}");
-    within(Duration::from_secs(3), "its process ends", &mut || {
-        !is_running(id)
-    });
+    eventually("its process ends", || !is_running(id));
     eventually("its files go", || {
         !Path::new(path.trim()).parent().unwrap().exists()
     });
@@ -641,10 +646,11 @@ fn one_connection_too_many_is_told_so() {
 fn one_call_too_many_is_refused() {
     let served = Served::tcp(&["--calls", "1"]);
     let client = served.client(R);
-    let sleeping = client.call("sleep").arg("ms", "500").send().unwrap();
+    let (upload, response) = client.call("digest").open().unwrap();
     let error = server_error(text(client.call("echo").send()));
     assert!(error.contains("too-many-requests"), "{error}");
-    assert_eq!(sleeping.read_text(1).unwrap(), "");
+    upload.finish();
+    assert!(text(Ok(response)).unwrap().starts_with("e3b0c442"));
 }
 
 #[test]
@@ -655,9 +661,11 @@ fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     // Half a frame: slow, or malicious.
     let mut slow = TcpStream::connect(served.socket()).unwrap();
     slow.write_all(&[5, 0, 0]).unwrap();
-    let began = Instant::now();
-    assert_eq!(slow.read(&mut [0]).unwrap_or(0), 0);
-    assert!(began.elapsed() < Duration::from_millis(1400));
+    slow.set_read_timeout(Some(LONG)).unwrap();
+    match slow.read(&mut [0]) {
+        Ok(len) => assert_eq!(len, 0),
+        Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
+    }
     served.expect_log("closed: nothing came for 300 ms");
     assert_eq!(sleeping.read_text(1).unwrap(), "");
 }
@@ -725,15 +733,25 @@ fn frames_are_shown_and_limited() {
 
 #[test]
 fn it_ends_in_order() {
-    let mut served = Served::tcp(&["--command", "slow=sleep 100", "--grace", "1s"]);
+    let mut served = Served::tcp(&[
+        "--command",
+        "slow=sh -c 'echo runs; sleep 100'",
+        "--command",
+        "quick=sh -c 'echo runs; cat'",
+        "--grace",
+        "3s",
+    ]);
     let idle = served.client(R);
     assert_eq!(text(idle.call("echo").send()).unwrap(), "");
     let client = served.client(R);
-    let slow = client.call("slow").send().unwrap();
-    let quick = client.call("sleep").arg("ms", "400").send().unwrap();
-    thread::sleep(Duration::from_millis(100));
+    let mut slow = client.call("slow").send().unwrap();
+    let (upload, mut quick) = client.call("quick").open().unwrap();
+    first_line(&mut slow);
+    first_line(&mut quick);
     served.signal(Signal::INT);
-    served.expect_log("ending: 2 calls may go on for 1 s");
+    served.expect_log("ending: 2 calls may go on for 3 s");
+    upload.finish();
+    assert_eq!(quick.read_text(9).unwrap(), "");
     assert_eq!(
         server_error(text(client.call("echo").send())),
         "shutting-down, the server is being ended"
@@ -742,7 +760,6 @@ fn it_ends_in_order() {
         TcpStream::connect(served.socket()).is_err()
     });
     eventually("the idle connection is closed", || idle.ended().is_some());
-    assert_eq!(quick.read_text(1).unwrap(), "");
     assert!(matches!(slow.read_text(1), Err(CallError::Connection(_))));
     assert_eq!(served.wait().code(), Some(0));
     let log = served.log();
@@ -754,17 +771,18 @@ fn it_ends_in_order() {
 
 #[test]
 fn asked_twice_it_ends_at_once() {
-    let mut served = Served::tcp(&["--grace", "100s"]);
+    let slow = "slow=sh -c 'echo runs; sleep 100'";
+    let mut served = Served::tcp(&["--command", slow, "--grace", "100s"]);
     let client = served.client(R);
-    let _sleeping = client.call("sleep").arg("ms", "60000").send().unwrap();
-    thread::sleep(Duration::from_millis(100));
+    let mut slow = client.call("slow").send().unwrap();
+    first_line(&mut slow);
     served.signal(Signal::TERM);
     served.expect_log("ending: 1 call may go on for 100 s");
     let began = Instant::now();
     served.signal(Signal::TERM);
     assert_eq!(served.wait().code(), Some(0));
-    assert!(began.elapsed() < Duration::from_secs(2));
-    assert!(served.log().contains("cut 1 call: sleep of tcp://"));
+    assert!(began.elapsed() < LONG);
+    assert!(served.log().contains("cut 1 call: slow of tcp://"));
 }
 
 // --- the command line ---

@@ -2,7 +2,7 @@
 #![cfg(feature = "tokio")]
 #![allow(missing_docs, reason = "a test")]
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +17,7 @@ use hgrpc_std::tokio::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 const REVISIONS: [Revision; 3] = [Revision::R0003, Revision::R0005, Revision::R0006];
 
@@ -287,10 +288,15 @@ fn who_may_not_is_told_so_and_nothing_runs() {
 
 #[test]
 fn a_shutdown_lets_what_runs_end_and_says_what_it_cut() {
+    let go_on = Arc::new(Semaphore::new(0));
+    let waits = Arc::clone(&go_on);
     let router = Router::new()
-        .command("slow", |reply: Reply| async move {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            reply.finish()
+        .command("slow", move |reply: Reply| {
+            let waits = Arc::clone(&waits);
+            async move {
+                drop(waits.acquire().await);
+                reply.finish()
+            }
         })
         .command("stuck", |gone: Gone| async move { gone.wait().await });
     let served = Served::new(Server::builder(router));
@@ -301,8 +307,14 @@ fn a_shutdown_lets_what_runs_end_and_says_what_it_cut() {
     while served.server.stats().running < 2 {
         std::thread::sleep(Duration::from_millis(5));
     }
-    let shutdown = served.server.shutdown(Duration::from_secs(2));
-    let shutdown = served.runtime.block_on(shutdown);
+    let server = served.server.clone();
+    let shutdown = async move { server.shutdown(Duration::from_secs(3)).await };
+    let shutdown = served.runtime.spawn(shutdown);
+    while TcpStream::connect(served.address).is_ok() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    go_on.add_permits(1);
+    let shutdown = served.runtime.block_on(shutdown).unwrap();
     assert_eq!(shutdown.cut.len(), 1);
     let [(_, name)] = &shutdown.cut[0].commands[..] else {
         panic!("{shutdown:?}");
@@ -352,6 +364,26 @@ fn a_handler_that_takes_no_data_is_refused_and_its_neighbours_go_on() {
     assert_eq!(served.server.stats().refused_for(Refusal::Stalled), 1);
     drop(client);
     served.shut_down();
+}
+
+#[test]
+fn answers_are_not_lost_with_what_comes_after_a_fault() {
+    let served = Served::new(Server::builder(router()).revision(Revision::R0003));
+    let mut socket = TcpStream::connect(served.address).unwrap();
+    // A call whose answer is too long for the peer's receive buffer, a frame of no kind that there
+    // is, and more than is read at once.
+    let call = b"\x1c\0\0\x01\0\x01\x01\x11\xa2Dargs\xa1Ecount\x19\x03\xe8DnameFrepeat";
+    let fault = b"\0\0\0\x03\0\x01\0\xf0";
+    let all = [&call[..], fault, &[0; 800_000]].concat();
+    socket.write_all(&all).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    assert!(answer.len() > 1_000_000, "{}", answer.len());
+    drop(socket);
+    let server = served.server.clone();
+    served.shut_down();
+    assert_eq!(server.stats().protocol_errors, 1);
 }
 
 #[tokio::test]

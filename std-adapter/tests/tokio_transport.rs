@@ -13,7 +13,7 @@ use hgrpc_std::transport::Address;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-const LONG: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(60);
 
 fn address(text: &str) -> Address {
     text.parse().unwrap()
@@ -136,13 +136,13 @@ async fn told_id(connection: &mut Connection) -> String {
 
 #[tokio::test]
 async fn no_program_is_left_behind() {
-    for (script, limit) in [
+    for script in [
         // Ends with its input.
-        ("echo $$; exec cat", 3),
+        "echo $$; exec cat",
         // Has to be asked to.
-        ("echo $$; exec sleep 60", 5),
+        "echo $$; exec sleep 100",
         // Has to be killed.
-        ("trap '' TERM; echo $$; while :; do sleep 1; done", 8),
+        "trap '' TERM; echo $$; while :; do sleep 1; done",
     ] {
         for is_ended in [false, true] {
             let address = Address::Exec {
@@ -162,7 +162,7 @@ async fn no_program_is_left_behind() {
             drop(connection);
             left.wait().await;
             assert!(!is_alive(&id), "{script}");
-            assert!(began.elapsed() < Duration::from_secs(limit), "{script}");
+            assert!(began.elapsed() < LONG, "{script}");
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use hgrpc_std::transport::{Address, Connection, Listener};
 
-const LONG: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(60);
 
 fn address(text: &str) -> Address {
     text.parse().unwrap()
@@ -216,13 +216,13 @@ fn told_id(reader: &mut impl Read) -> String {
 
 #[test]
 fn no_program_is_left_behind() {
-    for (script, limit) in [
+    for script in [
         // Ends with its input.
-        ("echo $$; exec cat", 3),
+        "echo $$; exec cat",
         // Has to be asked to.
-        ("echo $$; exec sleep 60", 5),
+        "echo $$; exec sleep 100",
         // Has to be killed.
-        ("trap '' TERM; echo $$; while :; do sleep 1; done", 8),
+        "trap '' TERM; echo $$; while :; do sleep 1; done",
     ] {
         for is_closed in [false, true] {
             let address = Address::Exec {
@@ -240,7 +240,7 @@ fn no_program_is_left_behind() {
             }
             drop((reader, writer));
             assert!(!is_alive(&id), "{script}");
-            assert!(began.elapsed() < Duration::from_secs(limit), "{script}");
+            assert!(began.elapsed() < LONG, "{script}");
         }
     }
 }

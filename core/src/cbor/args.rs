@@ -1,6 +1,6 @@
 //! A command's arguments.
 
-use super::item::CborError;
+use super::item::{CborError, MAJOR_MAP};
 use super::{ByteString, CborReader, Entries, Value};
 
 /// Why an argument is not what was asked for.
@@ -81,7 +81,7 @@ impl<'a> Args<'a> {
     /// [`MAX_NESTING`](super::MAX_NESTING) levels deep with the request around it.
     pub fn from_cbor(bytes: &'a [u8]) -> Result<Self, CborError> {
         let mut reader = CborReader::inside(bytes);
-        let args = Self::read(&mut reader)?;
+        let args = reader.args().ok_or(reader.error())?;
         if reader.is_empty() {
             Ok(Self(args))
         } else {
@@ -92,21 +92,6 @@ impl<'a> Args<'a> {
     /// The arguments in a value that is a valid argument map.
     pub(super) const fn of(value: Value<'a>) -> Self {
         Self(value)
-    }
-
-    /// Takes an argument map off the front of what `reader` has left, in one pass.
-    pub(super) fn read(reader: &mut CborReader<'a>) -> Result<Value<'a>, CborError> {
-        let start = reader.rest();
-        let mut items = reader.map()?;
-        while reader.has_next(&mut items)? {
-            match reader.value() {
-                Some(key) if !key.is_byte_string() => return Err(CborError::Malformed),
-                Some(_) if reader.value().is_some() => {}
-                _ => return Err(reader.error()),
-            }
-        }
-        let len = start.len().wrapping_sub(reader.rest().len());
-        Ok(Value::new_unchecked(start.get(..len).unwrap_or_default()))
     }
 
     /// The whole map's encoding, as it was received; an empty map if there was none.
@@ -121,10 +106,15 @@ impl<'a> Args<'a> {
 
     /// The first value with this key.
     pub fn find(&self, key: &[u8]) -> Option<Value<'a>> {
-        self.0
-            .entries()?
-            .find(|(k, _)| k.is_bytes(key))
-            .map(|(_, value)| value)
+        let mut reader = CborReader::new(self.0.as_cbor());
+        let mut items = reader.enter(MAJOR_MAP)?;
+        while reader.more(&mut items) {
+            let (name, value) = (reader.value()?, reader.value()?);
+            if name.is_bytes(key) {
+                return Some(value);
+            }
+        }
+        None
     }
 
     /// How many arguments there are.

@@ -5,6 +5,7 @@
 
 use core::fmt;
 
+use super::known::{ANY, BYTES, Known, REQUIRED};
 use super::utf8::write_lossy;
 use super::{Atoms, ByteString, CborError, CborReader, Escaped, Text, Value};
 use crate::Revision;
@@ -33,6 +34,12 @@ pub enum ErrorMessage<'a> {
         message: Value<'a>,
     },
 }
+
+/// The map that a structured message is.
+const STRUCTURED: Known = Known {
+    keys: b"\x44type\x47message",
+    kinds: &[BYTES | REQUIRED, ANY | REQUIRED],
+};
 
 impl<'a> ErrorMessage<'a> {
     /// Decodes the payload of an `error-response` frame. Work is linear in the bytes.
@@ -72,10 +79,10 @@ impl<'a> ErrorMessage<'a> {
     fn structured(bytes: &'a [u8]) -> Result<Self, CborError> {
         let mut reader = CborReader::new(bytes);
         let mut found = [None; 2];
-        reader.fields(&[b"type", b"message"], &mut found)?;
+        STRUCTURED.read(&mut reader, &mut found)?;
         match found {
             [Some(kind), Some(message)] if reader.is_empty() => Ok(Self::Structured {
-                kind: kind.as_bytes().ok_or(CborError::Malformed)?,
+                kind: ByteString::of(kind),
                 message,
             }),
             _ => Err(CborError::Malformed),

@@ -193,16 +193,18 @@ impl<'a> Cursor<'a> {
         };
         if !is_whole {
             self.rest = start;
-            return self.nested(depth);
+            return self.nested(depth, false);
         }
         start.get(..start.len().wrapping_sub(self.rest.len()))
     }
 
-    /// [`value`](Self::value) for every kind of value.
+    /// [`value`](Self::value) for every kind of value, or only for maps with byte strings as keys
+    /// (`is_args`): what is wrong first, from the front, is the error.
     #[inline(never)]
-    fn nested(&mut self, depth: u8) -> Option<&'a [u8]> {
+    pub(super) fn nested(&mut self, depth: u8, is_args: bool) -> Option<&'a [u8]> {
         let start = self.rest;
         let mut levels = Levels::inside(depth);
+        levels.is_args = is_args;
         loop {
             match self.rest.first() {
                 Some(&initial) if levels.check(initial).is_err() => {
@@ -252,9 +254,10 @@ pub(super) fn argument_of(bytes: &[u8], head: ItemHead) -> u64 {
 
 /// Open levels with an indefinite length are marked by counts that no definite one is given. Each
 /// item flips the lowest bit: a map is at a key or at a value; of an array, both mean the same.
-const MAP_AT_KEY: usize = usize::MAX;
-const MAP_AT_VALUE: usize = usize::MAX - 1;
-const ARRAY_OPEN: usize = usize::MAX - 2;
+/// Counts of maps are even at a key, definite ones too.
+const MAP_AT_KEY: usize = usize::MAX - 1;
+const MAP_AT_VALUE: usize = usize::MAX;
+const ARRAY_OPEN: usize = usize::MAX - 3;
 /// Where a count does not fit, the bytes do not fit in memory either.
 const MOST_ITEMS: usize = usize::MAX - 4;
 
@@ -279,6 +282,8 @@ struct Levels {
     limit: u8,
     /// Initial byte of the indefinite string that is open; 0 if none is.
     chunked: u8,
+    /// The value must be a map with byte strings as keys.
+    is_args: bool,
 }
 
 #[cfg(feature = "defmt")]
@@ -301,18 +306,24 @@ impl Levels {
             // `MAX_NESTING`, checked below.
             limit: 16u8.saturating_sub(outer),
             chunked: 0,
+            is_args: false,
         }
     }
 
     /// Whether an item may begin so here. The rest of its head need not have come.
     fn check(&mut self, initial: u8) -> Result<(), CborError> {
+        let top = self.counts.last().copied().unwrap_or(0);
         let is_allowed = if initial == BREAK {
-            let top = self.counts.last().copied().unwrap_or(0);
             // In a string in chunks, or at the start of an item of indefinite length.
             self.chunked != 0 || (top > MOST_ITEMS && top != MAP_AT_VALUE)
-        } else {
+        } else if self.chunked != 0 {
             // A chunk is a definite string of the same type: another byte with the same major type.
-            self.chunked == 0 || matches!(initial ^ self.chunked, 1..=0x1f)
+            matches!(initial ^ self.chunked, 1..=0x1f)
+        } else if self.is_args && self.counts.len() < 2 && top & 1 == 0 {
+            // The map itself, or a key.
+            initial >> 5 == if top == 0 { MAJOR_MAP } else { MAJOR_BYTES }
+        } else {
+            true
         };
         if is_allowed {
             Ok(())

@@ -4,6 +4,7 @@
 
 use core::fmt::{self, Write};
 
+use super::known::{BYTE_STRINGS, BYTES, Known, REQUIRED};
 use super::utf8::{for_each_char, write_lossy};
 use super::{ByteString, ByteStrings, CborError, CborWriter, Escaped, Value};
 use crate::KeyOrder;
@@ -186,7 +187,7 @@ impl<'a> Atoms<'a> {
     pub fn from_value(value: Value<'a>) -> Option<Self> {
         value
             .elements()?
-            .all(|atom| AtomView::from_value(atom).is_some())
+            .all(|atom| ATOM.read_value(atom, &mut [None; 3]).is_some())
             .then_some(Self(value))
     }
 
@@ -254,18 +255,17 @@ pub struct AtomView<'a> {
     labels: Option<Value<'a>>,
 }
 
+/// The map that an atom is.
+const ATOM: Known = Known {
+    keys: b"\x43msg\x44args\x46labels",
+    kinds: &[BYTES | REQUIRED, BYTE_STRINGS, BYTE_STRINGS],
+};
+
 impl<'a> AtomView<'a> {
     fn from_value(value: Value<'a>) -> Option<Self> {
         let mut found = [None; 3];
-        value.fields(&[b"msg", b"args", b"labels"], &mut found)?;
+        ATOM.read_value(value, &mut found)?;
         let [msg, args, labels] = found;
-        let are_strings = [args, labels]
-            .into_iter()
-            .flatten()
-            .all(|list| ByteStrings::strict(list).is_some());
-        if !are_strings {
-            return None;
-        }
         Some(Self {
             msg: msg?.as_bytes()?,
             args,

@@ -30,10 +30,15 @@ impl<'a> Pieces<'a> {
     }
 
     /// No pieces.
-    pub const EMPTY: Self = Self {
-        rest: &[],
-        content: 0,
-    };
+    pub const EMPTY: Self = Self::whole(&[]);
+
+    /// These bytes as one piece.
+    pub(crate) const fn whole(bytes: &'a [u8]) -> Self {
+        Self {
+            rest: bytes,
+            content: bytes.len(),
+        }
+    }
 
     /// What has not been taken yet.
     pub const fn rest(&self) -> &'a [u8] {

@@ -2,8 +2,9 @@
 //!
 //! Specification: messages.md, "Progress"; revision-0006.md, 2.5.
 
-use super::item::{CborError, MAJOR_BYTES, MAJOR_NEGATIVE, MAJOR_TEXT};
-use super::{CborReader, CborWriter, Text, Value};
+use super::item::{CborError, MAJOR_BYTES, MAJOR_TEXT};
+use super::known::{INTEGER, Known, REQUIRED, TEXT, UNSIGNED};
+use super::{CborReader, CborWriter, Text};
 use crate::error::ApiMisuse;
 use crate::{KeyOrder, Revision};
 
@@ -25,6 +26,18 @@ pub struct Progress<'a> {
     /// What is being worked on.
     pub item: Option<Text<'a>>,
 }
+
+/// The map that an update is.
+const PROGRESS: Known = Known {
+    keys: b"\x45topic\x43pos\x45total\x45label\x44item",
+    kinds: &[
+        TEXT | REQUIRED,
+        INTEGER | REQUIRED,
+        UNSIGNED | REQUIRED,
+        TEXT,
+        TEXT,
+    ],
+};
 
 impl<'a> Progress<'a> {
     /// An update without unit and item.
@@ -51,19 +64,15 @@ impl<'a> Progress<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, CborError> {
         let mut reader = CborReader::new(bytes);
         let mut found = [None; 5];
-        reader.fields(&[b"topic", b"pos", b"total", b"label", b"item"], &mut found)?;
-        let [topic, pos, total, label, item] = found;
-        let decoded = || {
-            Some(Self {
-                topic: Text::from_any(topic?)?,
-                pos: saturating_i64(pos?)?,
-                total: total?.as_u64()?,
-                label: optional_text(label)?,
-                item: optional_text(item)?,
-            })
-        };
-        match decoded() {
-            Some(progress) if reader.is_empty() => Ok(progress),
+        PROGRESS.read(&mut reader, &mut found)?;
+        match found {
+            [Some(topic), Some(pos), Some(total), label, item] if reader.is_empty() => Ok(Self {
+                topic: Text::of(topic),
+                pos: pos.saturating_i64(),
+                total: total.as_u64().unwrap_or_default(),
+                label: label.map(Text::of),
+                item: item.map(Text::of),
+            }),
             _ => Err(CborError::Malformed),
         }
     }
@@ -107,22 +116,6 @@ impl<'a> Progress<'a> {
     fn encode_pos(&self, writer: &mut CborWriter<'_>) -> Result<(), ApiMisuse> {
         writer.bytes(b"pos")?;
         writer.i64(self.pos)
-    }
-}
-
-/// An integer of any size; `None` for other types.
-fn saturating_i64(value: Value<'_>) -> Option<i64> {
-    match value.as_cbor().first()? >> 5 {
-        MAJOR_NEGATIVE => Some(value.as_i64().unwrap_or(i64::MIN)),
-        _ => value.as_u64().map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
-    }
-}
-
-/// `None` for a value that is there, but is no text.
-fn optional_text(value: Option<Value<'_>>) -> Option<Option<Text<'_>>> {
-    match value {
-        Some(value) => Text::from_any(value).map(Some),
-        None => Some(None),
     }
 }
 

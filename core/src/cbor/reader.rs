@@ -64,6 +64,13 @@ impl<'a> CborReader<'a> {
         self.cursor.error
     }
 
+    /// Something that was taken is not what it should be: `error` will say so.
+    #[inline]
+    pub(super) const fn malformed<T>(&mut self) -> Option<T> {
+        self.cursor.error = CborError::Malformed;
+        None
+    }
+
     /// Takes exactly one well-formed value of any kind. Work is linear in its length.
     ///
     /// # Errors
@@ -80,25 +87,35 @@ impl<'a> CborReader<'a> {
         self.next_value()?.as_bytes().ok_or(CborError::Malformed)
     }
 
-    fn enter(&mut self, major: u8) -> Result<Items, CborError> {
-        let mut cursor = self.cursor;
-        if !cursor.head() {
-            return Err(cursor.error);
+    /// Takes an argument map, in one pass.
+    #[inline]
+    pub(super) fn args(&mut self) -> Option<Value<'a>> {
+        let args = self.cursor.nested(self.depth, true);
+        args.map(Value::new_unchecked)
+    }
+
+    /// Enters a container of this major type. `None`: there is none, see `error`.
+    #[inline(never)]
+    pub(super) fn enter(&mut self, major: u8) -> Option<Items> {
+        let start = self.cursor.rest;
+        if !self.cursor.head() {
+            return None;
         }
-        if cursor.initial >> 5 != major {
-            return Err(CborError::Malformed);
-        }
-        if usize::from(self.depth) >= super::MAX_NESTING {
-            return Err(CborError::NestedTooDeep);
-        }
-        self.cursor = cursor;
-        self.depth = self.depth.wrapping_add(1);
-        let left = if cursor.initial & 0x1f == 31 {
-            INDEFINITE
+        self.cursor.error = if self.cursor.initial >> 5 != major {
+            CborError::Malformed
+        } else if usize::from(self.depth) >= super::MAX_NESTING {
+            CborError::NestedTooDeep
         } else {
-            cursor.argument.min(INDEFINITE - 1)
+            self.depth = self.depth.wrapping_add(1);
+            let left = if self.cursor.initial & 0x1f == 31 {
+                INDEFINITE
+            } else {
+                self.cursor.argument.min(INDEFINITE - 1)
+            };
+            return Some(Items { left });
         };
-        Ok(Items { left })
+        self.cursor.rest = start;
+        None
     }
 
     /// Enters an array: its items are read next, each after [`has_next`](Self::has_next).
@@ -106,7 +123,7 @@ impl<'a> CborReader<'a> {
     /// # Errors
     /// Why there is none; [`CborError::Malformed`] for other types.
     pub fn array(&mut self) -> Result<Items, CborError> {
-        self.enter(MAJOR_ARRAY)
+        self.enter(MAJOR_ARRAY).ok_or(self.error())
     }
 
     /// Enters a map: its keys and values are read next in turn, each pair after
@@ -115,27 +132,7 @@ impl<'a> CborReader<'a> {
     /// # Errors
     /// Why there is none; [`CborError::Malformed`] for other types.
     pub fn map(&mut self) -> Result<Items, CborError> {
-        self.enter(MAJOR_MAP)
-    }
-
-    /// Takes a map, and puts the values of known keys into `found`. Other keys, of any type, are
-    /// ignored; a known one twice is malformed (messages.md, "CBOR").
-    pub(super) fn fields(
-        &mut self,
-        known: &[&[u8]],
-        found: &mut [Option<Value<'a>>],
-    ) -> Result<(), CborError> {
-        let mut items = self.map()?;
-        while self.has_next(&mut items)? {
-            let key = self.next_value()?.as_bytes();
-            let value = self.next_value()?;
-            for (name, slot) in known.iter().zip(found.iter_mut()) {
-                if key.is_some_and(|key| key == **name) && slot.replace(value).is_some() {
-                    return Err(CborError::Malformed);
-                }
-            }
-        }
-        Ok(())
+        self.enter(MAJOR_MAP).ok_or(self.error())
     }
 
     /// Whether another item, or pair, of `items` follows. `false` once leaves the container.
@@ -143,17 +140,26 @@ impl<'a> CborReader<'a> {
     /// # Errors
     /// [`CborError::Incomplete`] at the end of the bytes inside an indefinite length.
     pub fn has_next(&mut self, items: &mut Items) -> Result<bool, CborError> {
+        if items.left == INDEFINITE && self.is_empty() {
+            return Err(CborError::Incomplete);
+        }
+        Ok(self.more(items))
+    }
+
+    /// [`has_next`](Self::has_next), but `true` at the end of the bytes inside an indefinite
+    /// length: the next value is incomplete then.
+    #[inline(never)]
+    pub(super) fn more(&mut self, items: &mut Items) -> bool {
         if items.left == INDEFINITE {
             match self.cursor.rest.split_first() {
-                None => return Err(CborError::Incomplete),
                 Some((&BREAK, rest)) => self.cursor.rest = rest,
-                Some(_) => return Ok(true),
+                _ => return true,
             }
         } else if items.left > 0 {
             items.left = items.left.wrapping_sub(1);
-            return Ok(true);
+            return true;
         }
         self.depth = self.depth.wrapping_sub(1);
-        Ok(false)
+        false
     }
 }

@@ -3,7 +3,7 @@
 //! Specification: messages.md, "Command request"; revision-0006.md, 2.1 and 5.7;
 //! deviations.md, D5.
 
-use super::item::CborError;
+use super::item::{CborError, MAJOR_MAP};
 use super::{Args, ByteString, ByteStrings, CborReader, Value};
 use crate::Revision;
 
@@ -64,32 +64,9 @@ impl<'a> CommandRequest<'a> {
     /// [`RequestError`]: D5 lists what is malformed here and was not in the reference.
     pub fn decode(bytes: &'a [u8], revision: Revision) -> Result<Self, RequestError> {
         let mut reader = CborReader::new(bytes);
-        let mut items = reader.map()?;
-        let [mut name, mut args, mut redirect] = [None; 3];
-        while reader.has_next(&mut items)? {
-            let key = reader.value().ok_or(reader.error())?;
-            let is_args = key.is_bytes(b"args");
-            let value = if is_args {
-                Args::read(&mut reader)?
-            } else {
-                reader.value().ok_or(reader.error())?
-            };
-            let (slot, is_right) = if is_args {
-                (&mut args, true)
-            } else if key.is_bytes(b"name") {
-                (&mut name, value.is_byte_string())
-            } else if revision.has_settings() && key.is_bytes(b"redirect") {
-                (&mut redirect, value.is_map())
-            } else {
-                continue;
-            };
-            if !is_right || slot.replace(value).is_some() {
-                return Err(RequestError::Malformed);
-            }
-        }
-        if !reader.is_empty() {
-            return Err(RequestError::Malformed);
-        }
+        let mut found = [None; 3];
+        Self::read(&mut reader, &mut found, revision).ok_or(reader.error())?;
+        let [name, args, redirect] = found;
         Ok(Self {
             name: name
                 .and_then(|name: Value<'a>| name.as_bytes())
@@ -97,6 +74,39 @@ impl<'a> CommandRequest<'a> {
             args: args.map_or(Args::EMPTY, Args::of),
             redirect: redirect.map(RedirectTargets),
         })
+    }
+
+    /// Finds `name`, `args` and `redirect`. `None`: the reader says what is wrong.
+    #[inline]
+    fn read(
+        reader: &mut CborReader<'a>,
+        [name, args, redirect]: &mut [Option<Value<'a>>; 3],
+        revision: Revision,
+    ) -> Option<()> {
+        let mut items = reader.enter(MAJOR_MAP)?;
+        while reader.more(&mut items) {
+            let key = reader.value()?;
+            let (slot, value, is_right) = if key.is_bytes(b"args") {
+                (&mut *args, reader.args()?, true)
+            } else {
+                let value = reader.value()?;
+                if key.is_bytes(b"name") {
+                    (&mut *name, value, value.is_byte_string())
+                } else if revision.has_settings() && key.is_bytes(b"redirect") {
+                    (&mut *redirect, value, value.is_map())
+                } else {
+                    continue;
+                }
+            };
+            if !is_right || slot.replace(value).is_some() {
+                return reader.malformed();
+            }
+        }
+        if reader.is_empty() {
+            Some(())
+        } else {
+            reader.malformed()
+        }
     }
 }
 

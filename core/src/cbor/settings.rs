@@ -41,6 +41,13 @@ impl ContentEncoding {
             .find(|encoding| encoding.name().as_bytes() == name)
     }
 
+    /// The encoding that a byte string names.
+    fn named_by(value: Value<'_>) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|encoding| value.is_bytes(encoding.name().as_bytes()))
+    }
+
     /// The payload of the `stream-settings` frame for a stream that uses this encoding.
     pub const fn stream_settings(self) -> &'static [u8] {
         match self {
@@ -157,16 +164,19 @@ impl SenderSettings {
         let mut settings = Self::default();
         // A repeated key is no error here, the last one counts (9.2).
         for (key, value) in map.entries()? {
-            match key.as_bytes().and_then(|key| key.as_slice()) {
-                Some(b"contentencodings") => listed = Some(value),
-                Some(b"hgrpc") => settings.is_hgrpc = value.as_u64().is_some_and(|n| n > 0),
-                _ => {}
+            if key.is_bytes(b"contentencodings") {
+                listed = Some(value);
+            } else if key.is_bytes(b"hgrpc") {
+                settings.is_hgrpc = value.as_u64().is_some_and(|n| n > 0);
             }
         }
         if let Some(list) = listed {
             let mut encodings = EncodingSet::EMPTY;
             for item in list.elements()? {
-                if let Some(known) = ContentEncoding::from_name(item.as_bytes()?.as_slice()?) {
+                if !item.is_byte_string() {
+                    return None;
+                }
+                if let Some(known) = ContentEncoding::named_by(item) {
                     encodings = encodings.with(known);
                 }
             }
@@ -239,10 +249,7 @@ impl StreamSettings {
             1 if !stream_closed => {}
             _ => return Err(ProtocolError::EncodingUnusable),
         }
-        Value::new_unchecked(bytes)
-            .as_bytes()
-            .and_then(|name| name.as_slice())
-            .and_then(ContentEncoding::from_name)
+        ContentEncoding::named_by(Value::new_unchecked(bytes))
             .ok_or(ProtocolError::EncodingUnusable)
     }
 }

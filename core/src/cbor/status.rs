@@ -4,6 +4,7 @@
 
 use core::fmt;
 
+use super::known::{ANY, ARRAY, BYTE_STRINGS, BYTES, Known, REQUIRED, UNSIGNED};
 use super::message::write_formatted;
 use super::{Atoms, ByteString, ByteStrings, CborError, CborReader, CborWriter, Escaped, Value};
 use crate::error::ApiMisuse;
@@ -51,7 +52,7 @@ pub enum Status<'a> {
     /// The command failed before it produced output; nothing follows.
     Error(CommandError<'a>),
     /// The answer is elsewhere (0006); nothing follows.
-    Redirect(Location<'a>),
+    Redirect(Redirect<'a>),
 }
 
 impl<'a> Status<'a> {
@@ -64,30 +65,92 @@ impl<'a> Status<'a> {
     /// [`StatusError::Incomplete`] while the map is not complete, [`StatusError::BadStatus`] as soon
     /// as it cannot become one.
     pub fn decode(bytes: &'a [u8]) -> Result<(Self, usize), StatusError> {
+        let (kind, len) = StatusKind::check(bytes)?;
+        Ok((kind.of(bytes, len), len))
+    }
+}
+
+/// Which status a map holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StatusKind {
+    Ok,
+    Error,
+    Redirect,
+}
+
+impl StatusKind {
+    /// Checks the status map at the front of these bytes, and says how long it is. See
+    /// [`Status::decode`].
+    pub(crate) fn check(bytes: &[u8]) -> Result<(Self, usize), StatusError> {
         let mut reader = CborReader::new(bytes);
         let mut found = [None; 3];
-        reader.fields(&[b"status", b"error", b"location"], &mut found)?;
-        let [status, error, location] = found;
-        let status = Self::new(status, error, location).ok_or(StatusError::BadStatus)?;
-        Ok((status, bytes.len().saturating_sub(reader.rest().len())))
+        STATUS.read(&mut reader, &mut found)?;
+        let kind = Self::new(found).ok_or(StatusError::BadStatus)?;
+        Ok((kind, bytes.len().wrapping_sub(reader.rest().len())))
     }
 
-    fn new(
-        status: Option<Value<'a>>,
-        error: Option<Value<'a>>,
-        location: Option<Value<'a>>,
-    ) -> Option<Self> {
-        let status = status?.as_bytes()?;
-        if status == *b"ok" {
+    fn new([status, error, location]: [Option<Value<'_>>; 3]) -> Option<Self> {
+        let status = status?;
+        if status.is_bytes(b"ok") {
             Some(Self::Ok)
-        } else if status == *b"error" {
-            CommandError::from_value(error?).map(Self::Error)
-        } else if status == *b"redirect" {
-            Location::from_value(location?).map(Self::Redirect)
+        } else if status.is_bytes(b"error") {
+            let mut found = [None; 2];
+            ERROR.read_value(error?, &mut found)?;
+            let [message, _] = found;
+            let message = message?;
+            if !message.is_byte_string() {
+                Atoms::from_value(message)?;
+            }
+            Some(Self::Error)
+        } else if status.is_bytes(b"redirect") {
+            LOCATION.read_value(location?, &mut [None; 7])?;
+            Some(Self::Redirect)
         } else {
             None
         }
     }
+
+    /// The status in a map that was found to hold it: the first `len` of these bytes.
+    pub(crate) fn of(self, bytes: &[u8], len: usize) -> Status<'_> {
+        let map = Value::new_unchecked(bytes.get(..len).unwrap_or_default());
+        match self {
+            Self::Ok => Status::Ok,
+            Self::Error => Status::Error(CommandError(map)),
+            Self::Redirect => Status::Redirect(Redirect(map)),
+        }
+    }
+}
+
+/// The map that opens a response.
+const STATUS: Known = Known {
+    keys: b"\x46status\x45error\x48location",
+    kinds: &[BYTES | REQUIRED, ANY, ANY],
+};
+/// Its `error`.
+const ERROR: Known = Known {
+    keys: b"\x47message\x44args",
+    kinds: &[ANY | REQUIRED, BYTE_STRINGS],
+};
+/// Its `location`.
+const LOCATION: Known = Known {
+    keys: b"\x43url\x49mediatype\x44size\x4afullhashes\x4cfullhashseed\
+        \x4eserverdercerts\x50servercadercerts",
+    kinds: &[
+        BYTES | REQUIRED,
+        BYTES | REQUIRED,
+        UNSIGNED,
+        ARRAY,
+        BYTES,
+        BYTE_STRINGS,
+        BYTE_STRINGS,
+    ],
+};
+
+/// The values of a status map, which was checked before.
+fn values_of(map: Value<'_>) -> [Option<Value<'_>>; 3] {
+    let mut found = [None; 3];
+    let _ = STATUS.read_value(map, &mut found);
+    found
 }
 
 /// Why a command failed. `Display` formats the message; it never fails but where the writer does.
@@ -96,40 +159,34 @@ impl<'a> Status<'a> {
 /// its arguments beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct CommandError<'a> {
-    message: Value<'a>,
-    args: Option<Value<'a>>,
-}
+pub struct CommandError<'a>(Value<'a>);
 
 impl<'a> CommandError<'a> {
-    fn from_value(value: Value<'a>) -> Option<Self> {
+    fn fields(&self) -> [Option<Value<'a>>; 2] {
+        let [_, error, _] = values_of(self.0);
         let mut found = [None; 2];
-        value.fields(&[b"message", b"args"], &mut found)?;
-        let [message, args] = found;
-        let message = message?;
-        if message.as_bytes().is_none() && Atoms::from_value(message).is_none() {
-            return None;
+        if let Some(error) = error {
+            let _ = ERROR.read_value(error, &mut found);
         }
-        if let Some(args) = args {
-            ByteStrings::strict(args)?;
-        }
-        Some(Self { message, args })
+        found
     }
 
     /// The message as it was sent: a byte string, a format for [`args`](Self::args), or an array of
-    /// atoms.
-    pub const fn message(&self) -> Value<'a> {
-        self.message
+    /// atoms. Work is linear in the map's length, as for what else is asked of it.
+    pub fn message(&self) -> Value<'a> {
+        let [message, _] = self.fields();
+        message.unwrap_or(Value::NULL)
     }
 
     /// The arguments beside the message.
     pub fn args(&self) -> ByteStrings<'a> {
-        self.args.map(ByteStrings::new).unwrap_or_default()
+        let [_, args] = self.fields();
+        args.map(ByteStrings::new).unwrap_or_default()
     }
 
     /// The message as atoms, if it was sent so.
     pub fn atoms(&self) -> Option<Atoms<'a>> {
-        Atoms::from_value(self.message)
+        Atoms::from_value(self.message())
     }
 
     /// Shows the message so that it is safe on a terminal.
@@ -140,9 +197,36 @@ impl<'a> CommandError<'a> {
 
 impl fmt::Display for CommandError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.message.as_bytes() {
+        match self.message().as_bytes() {
             Some(msg) => write_formatted(&msg, self.args(), f),
             None => self.atoms().map_or(Ok(()), |atoms| atoms.fmt(f)),
+        }
+    }
+}
+
+/// What a status map says of where the answer is. It was checked when the map was decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Redirect<'a>(Value<'a>);
+
+impl<'a> Redirect<'a> {
+    /// Where the answer is. Work is linear in the map's length.
+    pub fn location(&self) -> Location<'a> {
+        let [_, _, location] = values_of(self.0);
+        let mut found = [None; 7];
+        if let Some(location) = location {
+            let _ = LOCATION.read_value(location, &mut found);
+        }
+        let [url, mediatype, size, hashes, seed, certs, ca_certs] = found;
+        let string = |value: Option<Value<'a>>| value.map(ByteString::of);
+        Location {
+            url: string(url).unwrap_or(ByteString::EMPTY),
+            mediatype: string(mediatype).unwrap_or(ByteString::EMPTY),
+            size: size.and_then(|value| value.as_u64()),
+            fullhashes: hashes,
+            fullhashseed: string(seed),
+            serverdercerts: certs,
+            servercadercerts: ca_certs,
         }
     }
 }
@@ -158,21 +242,6 @@ pub struct Location<'a> {
     fullhashseed: Option<ByteString<'a>>,
     serverdercerts: Option<Value<'a>>,
     servercadercerts: Option<Value<'a>>,
-}
-
-/// An optional field that is there must be of its type: `None` if it is not.
-fn typed<'a, T>(
-    value: Option<Value<'a>>,
-    as_type: impl FnOnce(Value<'a>) -> Option<T>,
-) -> Option<Option<T>> {
-    match value {
-        Some(value) => as_type(value).map(Some),
-        None => Some(None),
-    }
-}
-
-fn array_of_bytes(value: Value<'_>) -> Option<Value<'_>> {
-    ByteStrings::strict(value).map(|_| value)
 }
 
 impl<'a> Location<'a> {
@@ -224,32 +293,6 @@ impl<'a> Location<'a> {
         self
     }
 
-    fn from_value(value: Value<'a>) -> Option<Self> {
-        let mut found = [None; 7];
-        value.fields(
-            &[
-                b"url",
-                b"mediatype",
-                b"size",
-                b"fullhashes",
-                b"fullhashseed",
-                b"serverdercerts",
-                b"servercadercerts",
-            ],
-            &mut found,
-        )?;
-        let [url, mediatype, size, hashes, seed, certs, ca_certs] = found;
-        Some(Self {
-            url: url?.as_bytes()?,
-            mediatype: mediatype?.as_bytes()?,
-            size: typed(size, |v| v.as_u64())?,
-            fullhashes: typed(hashes, |v| v.is_array().then_some(v))?,
-            fullhashseed: typed(seed, |v| v.as_bytes())?,
-            serverdercerts: typed(certs, array_of_bytes)?,
-            servercadercerts: typed(ca_certs, array_of_bytes)?,
-        })
-    }
-
     /// Where to fetch the answer.
     pub const fn url(&self) -> ByteString<'a> {
         self.url
@@ -296,7 +339,7 @@ impl<'a> Location<'a> {
             && [self.serverdercerts, self.servercadercerts]
                 .into_iter()
                 .flatten()
-                .all(|v| array_of_bytes(v).is_some());
+                .all(|v| ByteStrings::strict(v).is_some());
         if !are_typed {
             return Err(ApiMisuse::InvalidMessage);
         }
@@ -356,6 +399,13 @@ mod tests {
 
     fn status(parts: &[&str]) -> Vec<u8> {
         hex(&parts.concat())
+    }
+
+    fn redirect(bytes: &[u8]) -> Option<(Location<'_>, usize)> {
+        match Status::decode(bytes) {
+            Ok((Status::Redirect(redirect), len)) => Some((redirect.location(), len)),
+            _ => None,
+        }
     }
 
     #[test]
@@ -477,10 +527,7 @@ mod tests {
         for location in [full, Location::new(b"u", b"m")] {
             let mut buffer = [0; 256];
             let len = location.encode_status(&mut buffer).unwrap();
-            assert_eq!(
-                Status::decode(&buffer[..len]),
-                Ok((Status::Redirect(location), len))
-            );
+            assert_eq!(redirect(&buffer[..len]), Some((location, len)));
             assert_eq!(
                 location.encode_status(&mut [0; 256][..len - 1]),
                 Err(ApiMisuse::TooLarge)
@@ -503,9 +550,6 @@ mod tests {
             "487265646972656374",
         ]);
         let location = Location::new(b"u", b"m").with_size(7);
-        assert_eq!(
-            Status::decode(&bytes),
-            Ok((Status::Redirect(location), bytes.len()))
-        );
+        assert_eq!(redirect(&bytes), Some((location, bytes.len())));
     }
 }

@@ -1,8 +1,10 @@
 //! The strict decoding of settings payloads (revision-0006.md, 9.2).
 
+use heapless::Vec;
+
 use super::item::{
-    BREAK, CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_SIMPLE, MAJOR_TAG,
-    MAJOR_UNSIGNED, MAX_NESTING, read_head,
+    BREAK, Cursor, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_SIMPLE, MAJOR_TAG,
+    MAJOR_UNSIGNED, MAX_NESTING,
 };
 
 /// Why a settings payload is refused.
@@ -39,42 +41,31 @@ pub struct StrictValues {
     pub first_len: usize,
 }
 
-/// What an open level holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-enum Kind {
-    Array,
-    Map,
-    /// The array inside of a set's tag.
-    Set,
-    /// A set's tag: its array comes next.
-    SetTag,
-}
+/// Which major types may come next, a bit for each.
+type Allowed = u8;
+
+const SCALAR: Allowed =
+    1 << MAJOR_UNSIGNED | 1 << MAJOR_NEGATIVE | 1 << MAJOR_BYTES | 1 << MAJOR_SIMPLE;
+const SET_ARRAY: Allowed = 1 << MAJOR_ARRAY;
+const ANY: Allowed = SCALAR | SET_ARRAY | 1 << MAJOR_MAP | 1 << MAJOR_TAG;
+/// A chunk of a byte string, or its end.
+const CHUNK: Allowed = 1 << MAJOR_BYTES;
 
 /// An open array, map, set or tag.
 #[derive(Clone, Copy)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Level {
     /// Items still to come; keys and values count each.
     left: usize,
-    kind: Kind,
+    allowed: Allowed,
+    /// What changes of it with each item: a map is at a key or at a value.
+    change: Allowed,
 }
 
-/// What may come next.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-enum Expect {
-    Any,
-    /// Not an array, a map or a set: a key, or a set's element.
-    Scalar,
-    /// An array.
-    SetArray,
-    /// A chunk of a byte string, or its end.
-    Chunk,
-}
+/// Of a [`Level`] that is none: of a scalar.
+const NO_LEVEL: Allowed = 0xff;
 
-/// The tag of sets.
-const TAG_SET: u64 = 258;
+/// The number of the tag of sets, in eight bytes.
+const TAG_SET: [u8; 8] = 258u64.to_be_bytes();
 
 /// Judges a settings payload of which more may come, by the table of revision-0006.md, 9.2.
 ///
@@ -85,75 +76,76 @@ const TAG_SET: u64 = 258;
 /// [`StrictError`].
 pub fn check_strict(bytes: &[u8]) -> Result<StrictValues, StrictError> {
     let mut values = StrictValues::default();
-    let mut levels = [Level {
-        left: 0,
-        kind: Kind::Array,
-    }; MAX_NESTING];
-    let mut depth = 0usize;
+    let mut levels = Vec::<Level, MAX_NESTING>::new();
     let mut in_chunks = false;
-    let mut rest = bytes;
-    while !rest.is_empty() {
+    let mut cursor = Cursor::new(bytes);
+    while !cursor.rest.is_empty() {
         values.has_tail = true;
-        let top = levels.get(depth.wrapping_sub(1));
-        let expect = match top.map(|level| (level.kind, level.left & 1)) {
-            None if in_chunks => Expect::Chunk,
-            None | Some((Kind::Array, _) | (Kind::Map, 1)) => Expect::Any,
-            Some((Kind::Map | Kind::Set, _)) => Expect::Scalar,
-            Some((Kind::SetTag, _)) => Expect::SetArray,
+        let allowed = match levels.last() {
+            Some(level) => level.allowed,
+            None if in_chunks => CHUNK,
+            None => ANY,
         };
-        if !may_begin(rest, expect, depth == 0) {
+        if !may_begin(cursor.rest, allowed, levels.is_empty()) {
             return Err(StrictError::Malformed);
         }
-        let head = match read_head(rest) {
-            Ok(head) => head,
-            Err(CborError::Incomplete) => return Ok(values),
-            Err(_) => return Err(StrictError::Malformed),
+        // What may begin is a head, or the start of one.
+        if !cursor.head() {
+            return Ok(values);
+        }
+        let mut opened = Level {
+            left: cursor.argument,
+            allowed: ANY,
+            change: 0,
         };
-        rest = rest.get(head.len..).unwrap_or_default();
-        let argument = head.argument;
-        let opened = match head.major() {
-            MAJOR_BYTES if head.is_indefinite() => {
+        match cursor.initial >> 5 {
+            MAJOR_ARRAY if allowed == SET_ARRAY => opened.allowed = SCALAR,
+            MAJOR_ARRAY => {}
+            MAJOR_MAP => {
+                // Kept even where it does not fit: such a map never ends.
+                opened.left = opened.left.saturating_mul(2) & !1;
+                opened.allowed = SCALAR;
+                opened.change = SCALAR ^ ANY;
+            }
+            MAJOR_TAG => {
+                opened.left = 1;
+                opened.allowed = SET_ARRAY;
+            }
+            MAJOR_BYTES if cursor.initial & 0x1f == 31 => {
                 in_chunks = true;
                 continue;
             }
-            MAJOR_BYTES => {
-                let Some((_, after)) = rest.split_at_checked(argument) else {
+            major => {
+                if major == MAJOR_BYTES && cursor.content().is_none() {
                     return Ok(values);
-                };
-                rest = after;
-                None
+                }
+                in_chunks &= cursor.initial != BREAK;
+                opened.change = NO_LEVEL;
             }
-            MAJOR_TAG => Some((1, Kind::SetTag)),
-            MAJOR_ARRAY if expect == Expect::SetArray => Some((argument, Kind::Set)),
-            MAJOR_ARRAY => Some((argument, Kind::Array)),
-            // Kept even where it does not fit: such a map never ends.
-            MAJOR_MAP => Some((argument.saturating_mul(2) & !1, Kind::Map)),
-            _ => {
-                in_chunks = in_chunks && head.initial != BREAK;
-                None
+        }
+        if opened.change != NO_LEVEL {
+            if levels.is_full() {
+                return Err(StrictError::NestedTooDeep);
             }
-        };
-        if let Some((left, kind)) = opened {
-            let slot = levels.get_mut(depth).ok_or(StrictError::NestedTooDeep)?;
-            if left > 0 {
-                *slot = Level { left, kind };
-                depth = depth.saturating_add(1);
+            if opened.left > 0 {
+                let _ = levels.push(opened);
                 continue;
             }
         }
         // An item is complete, and with it the levels whose last item it is.
-        while let Some(level) = levels.get_mut(depth.wrapping_sub(1)) {
-            level.left = level.left.saturating_sub(1);
+        while let Some(level) = levels.last_mut() {
+            level.left = level.left.wrapping_sub(1);
+            level.allowed ^= level.change;
             if level.left > 0 {
                 break;
             }
-            depth = depth.saturating_sub(1);
+            levels.pop();
         }
-        if depth == 0 {
+        if levels.is_empty() {
             values.has_tail = in_chunks;
-            values.complete = values.complete.saturating_add(1);
+            values.complete = values.complete.wrapping_add(1);
             if values.complete == 1 {
-                values.first_len = bytes.len().saturating_sub(rest.len());
+                values.first_len = bytes.len().wrapping_sub(cursor.rest.len());
             }
         }
     }
@@ -161,39 +153,29 @@ pub fn check_strict(bytes: &[u8]) -> Result<StrictValues, StrictError> {
 }
 
 /// Whether an item that begins so is allowed here, as far as its first bytes tell.
-fn may_begin(rest: &[u8], expect: Expect, is_top: bool) -> bool {
+fn may_begin(rest: &[u8], allowed: Allowed, is_top: bool) -> bool {
     let Some((&initial, argument)) = rest.split_first() else {
         return true;
     };
-    let info = initial & 0x1f;
-    let is_definite = info <= 27;
-    match initial >> 5 {
-        MAJOR_BYTES if expect == Expect::Chunk => is_definite,
-        _ if expect == Expect::Chunk => initial == BREAK,
-        MAJOR_ARRAY => is_definite && expect != Expect::Scalar,
-        _ if expect == Expect::SetArray => false,
-        MAJOR_UNSIGNED | MAJOR_NEGATIVE => is_definite,
-        MAJOR_BYTES => is_definite || (info == 31 && is_top),
-        MAJOR_MAP => is_definite && expect == Expect::Any,
-        // The tag's number, as far as it has come; one byte cannot hold it.
-        MAJOR_TAG => {
-            let width = match info {
-                25 => 2,
-                26 => 4,
-                27 => 8,
-                _ => return false,
-            };
-            let wanted = TAG_SET.to_be_bytes();
-            expect == Expect::Any
-                && wanted
-                    .iter()
-                    .skip(8usize.saturating_sub(width))
-                    .zip(argument)
-                    .all(|(wanted, byte)| wanted == byte)
-        }
+    let (major, info) = (initial >> 5, initial & 0x1f);
+    if allowed == CHUNK && initial == BREAK {
+        return true;
+    }
+    if allowed.wrapping_shr(u32::from(major)) & 1 == 0 {
+        return false;
+    }
+    match major {
         // false, true, null.
         MAJOR_SIMPLE => matches!(initial, 0xf4..=0xf6),
-        _ => false,
+        // The tag's number, as far as it has come; one byte cannot hold it.
+        MAJOR_TAG => {
+            let width = 1usize.wrapping_shl(u32::from(info & 3));
+            let spare = 8usize.wrapping_sub(width);
+            let wanted = TAG_SET.iter().skip(spare);
+            matches!(info, 25..=27) && wanted.zip(argument).all(|(wanted, byte)| wanted == byte)
+        }
+        MAJOR_BYTES if info == 31 => is_top && allowed == ANY,
+        _ => info <= 27,
     }
 }
 

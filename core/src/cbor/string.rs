@@ -1,8 +1,8 @@
 //! Strings, definite or in chunks, without gathering them.
 
 use super::Value;
-use super::item::{BREAK, Cursor, MAJOR_BYTES, MAJOR_TEXT};
-use super::utf8::{self, Utf8Decoder};
+use super::item::{BREAK, Cursor};
+use super::utf8;
 
 /// Where a string's bytes are.
 #[derive(Clone, Copy)]
@@ -51,19 +51,25 @@ impl<'a> Iterator for Chunks<'a> {
 impl core::iter::FusedIterator for Chunks<'_> {}
 
 impl<'a> Chunks<'a> {
-    /// The pieces of a string of this major type. Nothing is encoded where its length is definite.
-    fn of(value: Value<'a>, major: u8) -> Option<Self> {
+    /// The pieces of a string, of bytes or text. Nothing is encoded where its length is definite.
+    fn of(value: Value<'a>) -> Self {
         let mut cursor = Cursor::new(value.as_cbor());
-        if !cursor.head() || cursor.initial >> 5 != major {
-            return None;
-        }
-        let is_indefinite = cursor.initial & 0x1f == 31;
-        let (slice, encoded): (_, &[u8]) = if is_indefinite {
+        // A value has a head.
+        cursor.head();
+        let (slice, encoded): (_, &[u8]) = if cursor.initial & 0x1f == 31 {
             (&[][..], cursor.rest)
         } else {
             (cursor.rest, &[])
         };
-        Some(Self { slice, encoded })
+        Self { slice, encoded }
+    }
+
+    /// Whether the pieces together are UTF-8; `each`: each of them too.
+    fn are_utf8(mut self, each: bool) -> bool {
+        let mut check = Utf8Check::default();
+        self.all(|chunk| {
+            chunk.iter().all(|byte| check.step(*byte)) && (!each || check.missing == 0)
+        }) && check.missing == 0
     }
 
     fn eq_slice(self, mut other: &[u8]) -> bool {
@@ -80,44 +86,29 @@ impl<'a> Chunks<'a> {
     }
 }
 
-impl<'a> Value<'a> {
-    /// Whether the value is a byte string with this content. Less code than a comparison with what
-    /// [`as_bytes`](Self::as_bytes) gives.
-    #[inline(never)]
-    pub(super) fn is_bytes(self, content: &[u8]) -> bool {
-        // A short string of definite length needs no reading.
-        let chunks = match self.as_cbor().split_first() {
-            Some((0x40..=0x57, slice)) if slice.len() != content.len() => None,
-            Some((0x40..=0x57, slice)) => Some(ByteString::from_slice(slice).chunks()),
-            _ => Chunks::of(self, MAJOR_BYTES),
-        };
-        chunks.is_some_and(|chunks| chunks.eq_slice(content))
-    }
-}
-
 impl<'a> ByteString<'a> {
+    pub(super) const EMPTY: Self = Self::from_slice(&[]);
+
     /// The byte string of these bytes.
     pub const fn from_slice(bytes: &'a [u8]) -> Self {
         Self(Repr::Slice(bytes))
     }
 
     pub(super) fn from_value(value: Value<'a>) -> Option<Self> {
-        Self::with_major(value, MAJOR_BYTES)
+        value.is_byte_string().then(|| Self::of(value))
     }
 
-    /// The content of a string of this major type.
-    fn with_major(value: Value<'a>, major: u8) -> Option<Self> {
-        let mut chunks = Chunks::of(value, major)?;
-        if chunks.encoded.is_empty() {
-            return Some(Self::from_slice(chunks.slice));
-        }
+    /// The content of a string, of bytes or text.
+    pub(super) fn of(value: Value<'a>) -> Self {
+        let mut chunks = Chunks::of(value);
         let rest = chunks.encoded;
+        // Of a string of definite length, that is all.
         let first = chunks.next().unwrap_or_default();
-        Some(Self(if chunks.next().is_some() {
+        Self(if chunks.next().is_some() {
             Repr::Chunked(rest)
         } else {
             Repr::Slice(first)
-        }))
+        })
     }
 
     /// The bytes, if they are contiguous: a definite length, or at most one chunk.
@@ -171,8 +162,7 @@ impl<'a> ByteString<'a> {
 
     /// Whether the content is UTF-8 as a whole.
     pub fn is_utf8(&self) -> bool {
-        let mut decoder = Utf8Decoder::new();
-        self.chunks().all(|chunk| decoder.check(chunk)) && decoder.is_complete()
+        self.chunks().are_utf8(false)
     }
 }
 
@@ -262,6 +252,47 @@ impl<'b, C> minicbor::Decode<'b, C> for ByteString<'b> {
     }
 }
 
+fn is_text_string(value: Value<'_>) -> bool {
+    matches!(value.as_cbor().first(), Some(0x60..=0x7f))
+}
+
+/// Whether a string is UTF-8. In a text string no character may be cut by a chunk's end (RFC 8949,
+/// 3.2.3).
+pub(super) fn is_utf8(value: Value<'_>) -> bool {
+    Chunks::of(value).are_utf8(is_text_string(value))
+}
+
+/// Checks UTF-8 byte by byte. It need not say where text is wrong, as what shows it must.
+#[derive(Default)]
+struct Utf8Check {
+    code: u32,
+    /// Bytes of the character.
+    len: u32,
+    /// Those of them that are still to come.
+    missing: u32,
+}
+
+impl Utf8Check {
+    /// Whether this byte may come next.
+    fn step(&mut self, byte: u8) -> bool {
+        if self.missing > 0 {
+            self.missing = self.missing.wrapping_sub(1);
+            self.code = (self.code << 6) | u32::from(byte & 0x3f);
+            let is_right = self.missing > 0
+                // Not a surrogate, none that is too large, and none in too many bytes.
+                || char::from_u32(self.code).is_some_and(|c| c.len_utf8().try_into() == Ok(self.len));
+            return is_right && byte & 0xc0 == 0x80;
+        }
+        if byte.is_ascii() {
+            return true;
+        }
+        self.len = byte.leading_ones();
+        self.missing = self.len.wrapping_sub(1);
+        self.code = u32::from(byte & 0x7fu8.wrapping_shr(self.len));
+        matches!(self.len, 2..=4)
+    }
+}
+
 /// Text, definite or in chunks, that came as a text string or as a byte string that holds UTF-8
 /// (messages.md, "Progress"). It is UTF-8 as a whole; this was checked when it was made.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -276,11 +307,12 @@ impl<'a> Text<'a> {
 
     /// The text in a text string; `None` for other types, and for what is not UTF-8.
     pub fn from_value(value: Value<'a>) -> Option<Self> {
-        let text = ByteString::with_major(value, MAJOR_TEXT)?;
-        // In a text string, no character may be cut by a chunk's end (RFC 8949, 3.2.3).
-        text.chunks()
-            .all(|chunk| ByteString::from_slice(chunk).is_utf8())
-            .then_some(Self(text))
+        (is_text_string(value) && is_utf8(value)).then(|| Self::of(value))
+    }
+
+    /// The text of a string that [`is_utf8`].
+    pub(super) fn of(value: Value<'a>) -> Self {
+        Self(ByteString::of(value))
     }
 
     /// The text in a byte string; `None` if it is not UTF-8.
@@ -290,10 +322,8 @@ impl<'a> Text<'a> {
 
     /// The text in a text or byte string; `None` for other types, and for what is not UTF-8.
     pub fn from_any(value: Value<'a>) -> Option<Self> {
-        match value.as_bytes() {
-            Some(bytes) => Self::from_bytes(bytes),
-            None => Self::from_value(value),
-        }
+        let is_string = value.is_byte_string() || is_text_string(value);
+        (is_string && is_utf8(value)).then(|| Self::of(value))
     }
 
     /// The text, if it is contiguous: a definite length, or at most one chunk.
@@ -369,7 +399,7 @@ impl<'a> ByteStrings<'a> {
         let elements = value.elements()?;
         elements
             .clone()
-            .all(|item| item.as_bytes().is_some())
+            .all(|item| item.is_byte_string())
             .then_some(Self(Some(elements)))
     }
 }

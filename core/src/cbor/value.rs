@@ -1,8 +1,8 @@
 //! One well-formed value, as its encoding.
 
 use super::item::{
-    CborError, ItemHead, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_UNSIGNED,
-    argument_of, read_head, value_len,
+    BREAK, CborError, Cursor, ItemHead, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE,
+    MAJOR_UNSIGNED, argument_of, read_head, value_len,
 };
 use super::reader::Items;
 use super::{ArgError, ByteString, CborReader, Text};
@@ -79,8 +79,34 @@ impl<'a> Value<'a> {
 
     /// [`as_u64`](Self::as_u64) for numbers that fit, in less code: no arithmetic of 64 bits.
     pub(super) fn as_u16(&self) -> Option<u16> {
-        let head = self.head().filter(|head| head.major() == MAJOR_UNSIGNED)?;
-        head.argument.try_into().ok()
+        let mut cursor = Cursor::new(self.0);
+        if !cursor.head() || cursor.initial >> 5 != MAJOR_UNSIGNED {
+            return None;
+        }
+        cursor.argument.try_into().ok()
+    }
+
+    /// Whether the value is a byte string with this content. Less code than a comparison with what
+    /// [`as_bytes`](Self::as_bytes) gives, as a definite string is a chunk like any other here.
+    #[inline(never)]
+    pub(super) fn is_bytes(self, mut content: &[u8]) -> bool {
+        let mut cursor = Cursor::new(self.0);
+        while cursor.head() && cursor.initial != BREAK {
+            if cursor.initial >> 5 != MAJOR_BYTES {
+                return false;
+            }
+            if cursor.initial & 0x1f == 31 {
+                continue;
+            }
+            // Byte by byte: `memcmp` is larger than this, and keys are short.
+            for byte in cursor.content().unwrap_or_default() {
+                match content.split_first() {
+                    Some((first, rest)) if first == byte => content = rest,
+                    _ => return false,
+                }
+            }
+        }
+        content.is_empty()
     }
 
     /// The value as an integer that fits; `None` for larger ones too.
@@ -92,6 +118,17 @@ impl<'a> Value<'a> {
             // −1 − argument, the bitwise complement.
             MAJOR_NEGATIVE => Some(!argument),
             _ => None,
+        }
+    }
+
+    /// An integer, or the nearest that fits.
+    pub(super) fn saturating_i64(&self) -> i64 {
+        let head = self.head();
+        let argument = head.map_or(0, |head| argument_of(self.0, head));
+        let argument = i64::try_from(argument).unwrap_or(i64::MAX);
+        match self.major() {
+            Some(MAJOR_NEGATIVE) => !argument,
+            _ => argument,
         }
     }
 
@@ -124,22 +161,17 @@ impl<'a> Value<'a> {
         self.major() == Some(MAJOR_ARRAY)
     }
 
-    /// Takes the values of known keys of a map; see [`CborReader::fields`].
-    pub(super) fn fields(&self, known: &[&[u8]], found: &mut [Option<Self>]) -> Option<()> {
-        CborReader::new(self.0).fields(known, found).ok()
-    }
-
     /// The items of an array; `None` for other types. Work per item is linear in its length.
     pub fn elements(&self) -> Option<Elements<'a>> {
         let mut reader = CborReader::new(self.0);
-        let items = reader.array().ok()?;
+        let items = reader.enter(MAJOR_ARRAY)?;
         Some(Elements { reader, items })
     }
 
     /// The pairs of a map; `None` for other types. Work per pair is linear in its length.
     pub fn entries(&self) -> Option<Entries<'a>> {
         let mut reader = CborReader::new(self.0);
-        let items = reader.map().ok()?;
+        let items = reader.enter(MAJOR_MAP)?;
         Some(Entries { reader, items })
     }
 }
@@ -177,7 +209,7 @@ impl<'a> Iterator for Elements<'a> {
     type Item = Value<'a>;
 
     fn next(&mut self) -> Option<Value<'a>> {
-        if self.reader.has_next(&mut self.items).ok()? {
+        if self.reader.more(&mut self.items) {
             self.reader.value()
         } else {
             // Nothing more: an iterator may be asked again.
@@ -199,7 +231,7 @@ impl<'a> Iterator for Entries<'a> {
     type Item = (Value<'a>, Value<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.reader.has_next(&mut self.items).ok()? {
+        if self.reader.more(&mut self.items) {
             let key = self.reader.value()?;
             Some((key, self.reader.value()?))
         } else {

@@ -19,6 +19,12 @@ pub struct Head {
 }
 
 impl Head {
+    /// No bytes: a place for a head that is made later.
+    pub(crate) const NONE: Self = Self {
+        bytes: [0; 9],
+        len: 0,
+    };
+
     /// The head of an item of major type `major` (0 to 7) with this argument.
     pub const fn new(major: u8, value: u64) -> Self {
         let initial = major << 5;

@@ -6,8 +6,8 @@ use crate::cbor::{ContentEncoding, EncodedArgs, RequestPieces};
 use crate::revision::number;
 use crate::store::{Entry, Phase, Table};
 use crate::wire::{
-    CommandDataFlags, CommandRequestFlags, FrameHeader, MAX_LENGTH, MAX_SLICES, OutFrame,
-    RequestId, SettingsFlags, StreamFlags, StreamId, TypeFlags,
+    CommandDataFlags, CommandRequestFlags, FrameHeader, MAX_SLICES, OutFrame, RequestId,
+    SettingsFlags, StreamFlags, StreamId, TypeFlags, payload_len,
 };
 use crate::{ApiMisuse, Protocol, Revision};
 
@@ -118,84 +118,67 @@ impl<T: Table + ?Sized, P: Protocol> ClientOutput<'_, T, P> {
         self.client.frame_size()
     }
 
-    fn frame<'b>(
+    /// The header of a frame whose payload has `length` bytes; it counts as sent.
+    ///
+    /// The frame itself is made where it is returned: a copy of one is a call of `memcpy`.
+    #[inline(never)]
+    fn header(
         &mut self,
         id: RequestId,
         number: u8,
         flags: TypeFlags,
-        slices: [&'b [u8]; MAX_SLICES],
-    ) -> OutFrame<'b> {
-        // They lie in memory, so that their sum is a number.
-        let length = slices
-            .iter()
-            .fold(0usize, |sum, s| sum.wrapping_add(s.len()));
+        length: usize,
+    ) -> FrameHeader {
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let stream_flags = StreamFlags::NONE.with(StreamFlags::BEGIN, !self.client.has_begun);
         self.client.has_begun = true;
-        OutFrame::new(
-            FrameHeader::new(length, id, STREAM, stream_flags, number, flags),
-            slices,
-        )
-    }
-
-    /// revision-0006.md, 4.1: once, before the first request's frames.
-    fn settings_frame(&mut self, id: RequestId) -> Option<OutFrame<'static>> {
-        if self.client.has_settings || !self.client.revision().has_settings() {
-            return None;
-        }
-        self.client.has_settings = true;
-        let slices = settings_slices(self.client.config.announcement?);
-        Some(self.frame(
-            id,
-            number::SENDER_PROTOCOL_SETTINGS,
-            SettingsFlags::EOS.into(),
-            slices,
-        ))
+        FrameHeader::new(length, id, STREAM, stream_flags, number, flags)
     }
 }
 
 impl<P: Protocol> Client<P> {
-    /// Largest payload of a frame that is sent: what the header's field can hold at most.
-    pub(super) fn frame_size(&self) -> usize {
-        let size = self.config.send_frame_size.clamp(1, MAX_LENGTH);
-        usize::try_from(size).unwrap_or(usize::MAX)
+    /// Largest payload of a frame that is sent.
+    pub(crate) fn frame_size(&self) -> usize {
+        usize::try_from(self.config.send_frame_size).unwrap_or(usize::MAX)
+    }
+
+    /// What is to be announced and was not yet.
+    fn announcement(&self) -> Option<&Announcement> {
+        let is_sent = self.has_settings || !self.revision().has_settings();
+        self.config.announcement.as_ref().filter(|_| !is_sent)
     }
 
     /// Whether the settings that are still to be sent fit a frame (deviations.md, D3).
     pub(super) fn settings_fit(&self) -> bool {
-        let is_sent = self.has_settings || !self.revision().has_settings();
-        let announcement = self.config.announcement.filter(|_| !is_sent);
-        announcement.is_none_or(|announcement| {
-            let slices = settings_slices(announcement);
-            let length = slices.iter().fold(0usize, |n, s| n.saturating_add(s.len()));
-            length <= self.frame_size()
+        self.announcement().is_none_or(|announcement| {
+            payload_len(&settings_slices(announcement)) <= self.frame_size()
         })
     }
 }
 
 /// The settings map as slices, in canonical order.
-fn settings_slices(announcement: Announcement) -> [&'static [u8]; MAX_SLICES] {
-    let Announcement {
-        encodings,
-        is_hgrpc,
-    } = announcement;
-    let count = encodings.iter().flatten().count();
-    let map: &'static [u8] = if is_hgrpc { b"\xa2" } else { b"\xa1" };
-    let list: &'static [u8] = match count {
-        0 => b"Pcontentencodings\x80",
-        1 => b"Pcontentencodings\x81",
-        2 => b"Pcontentencodings\x82",
-        _ => b"Pcontentencodings\x83",
+fn settings_slices(announcement: &Announcement) -> [&'static [u8]; MAX_SLICES] {
+    let [a, b, c] = announcement.encodings;
+    let count = [a, b, c].iter().flatten().count();
+    let (start, end): (&'static [u8], &'static [u8]) = if announcement.is_hgrpc {
+        (b"\xa2Pcontentencodings", b"Ehgrpc\x01")
+    } else {
+        (b"\xa1Pcontentencodings", b"")
     };
-    let [a, b, c] = encodings.map(|e| e.map_or(&[][..], ContentEncoding::stream_settings));
+    let counts = b"\x80\x81\x82\x83";
     [
-        map,
-        list,
-        a,
-        b,
-        c,
-        if is_hgrpc { b"Ehgrpc\x01" } else { &[] },
+        start,
+        counts.get(count..=count).unwrap_or_default(),
+        encoding_slice(a),
+        encoding_slice(b),
+        encoding_slice(c),
+        end,
     ]
+}
+
+#[inline(never)]
+fn encoding_slice(encoding: Option<ContentEncoding>) -> &'static [u8] {
+    encoding.map_or(&[], ContentEncoding::stream_settings)
 }
 
 impl<'a> Call<'a> {
@@ -299,14 +282,20 @@ impl<'a> Call<'a> {
                 out.client.pending = out.client.pending.saturating_sub(1);
             }
         }
-        if self.taken == 0
-            && self.stage == Stage::Request
-            && let Some(frame) = out.settings_frame(self.request_id)
-        {
-            return Some(frame);
-        }
         if self.stage == Stage::Request {
-            return Some(self.request_frame(out));
+            // revision-0006.md, 4.1: once, before the first request's frames
+            if let Some(announcement) = out.client.announcement() {
+                let slices = settings_slices(announcement);
+                out.client.has_settings = true;
+                let (number, flags) = (number::SENDER_PROTOCOL_SETTINGS, SettingsFlags::EOS);
+                let window = Window {
+                    start: 0,
+                    end: payload_len(&slices),
+                };
+                let header = out.header(self.request_id, number, flags.into(), window.len());
+                return window.frame(header, &slices);
+            }
+            return self.request_frame(out);
         }
         let has_ended = matches!(phase, Phase::EndedSending | Phase::CancelledSending);
         match self.data {
@@ -327,13 +316,12 @@ impl<'a> Call<'a> {
     fn request_frame<T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut ClientOutput<'_, T, P>,
-    ) -> OutFrame<'_> {
+    ) -> Option<OutFrame<'_>> {
         let start = self.taken;
-        let end = start
-            .saturating_add(out.frame_size())
-            .min(self.pieces.len());
+        let total = self.pieces.len();
+        let end = start.saturating_add(out.frame_size()).min(total);
         self.taken = end;
-        let is_last = end >= self.pieces.len();
+        let is_last = end >= total;
         let flags = CommandRequestFlags::NONE
             .with(CommandRequestFlags::NEW, start == 0)
             .with(CommandRequestFlags::CONTINUATION, start > 0)
@@ -346,13 +334,14 @@ impl<'a> Call<'a> {
                 self.finish(out.table);
             }
         }
-        let slices = cut(self.pieces.slices(), start, end);
-        out.frame(
+        let window = Window { start, end };
+        let header = out.header(
             self.request_id,
             number::COMMAND_REQUEST,
             flags.into(),
-            slices,
-        )
+            window.len(),
+        );
+        window.frame(header, &self.pieces.slices())
     }
 
     /// Sends a piece of data that is streamed, at most a frame's size; `is_last` with the last one,
@@ -390,6 +379,7 @@ impl<'a> Call<'a> {
     }
 
     /// A frame of data, the last one or not.
+    #[inline(always)]
     fn end_frame<'b, T: Table + ?Sized, P: Protocol>(
         &mut self,
         out: &mut ClientOutput<'_, T, P>,
@@ -404,13 +394,9 @@ impl<'a> Call<'a> {
         } else {
             CommandDataFlags::CONTINUATION
         };
-        let slices = [bytes, &[], &[], &[], &[], &[]];
-        out.frame(
-            self.request_id,
-            out.client.revision().data_number(),
-            flags.into(),
-            slices,
-        )
+        let number = out.client.revision().data_number();
+        let header = out.header(self.request_id, number, flags.into(), bytes.len());
+        OutFrame::new(header, [bytes, &[], &[], &[], &[], &[]])
     }
 
     /// The last frame is being taken.
@@ -428,13 +414,41 @@ impl<'a> Call<'a> {
     }
 }
 
-/// What lies between `start` and `end` of slices that stand one behind another.
-fn cut(slices: [&[u8]; MAX_SLICES], start: usize, end: usize) -> [&[u8]; MAX_SLICES] {
-    let mut offset = 0usize;
-    slices.map(|slice| {
-        let from = start.saturating_sub(offset).min(slice.len());
-        let to = end.saturating_sub(offset).min(slice.len());
-        offset = offset.saturating_add(slice.len());
-        slice.get(from..to).unwrap_or(&[])
-    })
+/// What a frame carries of slices that stand one behind another: from `start` to `end`, counted
+/// from the front of the slice that comes next.
+struct Window {
+    start: usize,
+    end: usize,
+}
+
+impl Window {
+    const fn len(&self) -> usize {
+        self.end.wrapping_sub(self.start)
+    }
+
+    /// The frame that carries it of these slices. Always one: like this, it is made where it is
+    /// returned.
+    #[inline(never)]
+    fn frame<'s>(
+        mut self,
+        header: FrameHeader,
+        slices: &[&'s [u8]; MAX_SLICES],
+    ) -> Option<OutFrame<'s>> {
+        let [a, b, c, d, e, f] = slices;
+        let mut cut = |slice| self.cut(slice);
+        Some(OutFrame::new(
+            header,
+            [cut(a), cut(b), cut(c), cut(d), cut(e), cut(f)],
+        ))
+    }
+
+    /// What the frame carries of the next slice.
+    #[inline(never)]
+    fn cut<'s>(&mut self, slice: &'s [u8]) -> &'s [u8] {
+        let until_end = slice.get(..self.end).unwrap_or(slice);
+        let cut = until_end.get(self.start..).unwrap_or(&[]);
+        self.start = self.start.saturating_sub(slice.len());
+        self.end = self.end.saturating_sub(slice.len());
+        cut
+    }
 }

@@ -24,7 +24,7 @@ use crate::cbor::{ContentEncoding, EncodingSet};
 use crate::server::entries;
 use crate::store::{Arena, Entry, Key, Phase, Table};
 use crate::streams::StreamSet;
-use crate::wire::{RequestId, StreamId, TypeFlags};
+use crate::wire::{RequestId, StreamId, TypeFlags, payload_limit};
 use crate::{ApiMisuse, Limits, Protocol, Revision};
 
 /// What the client says of itself before its first request (revision-0006.md, 4.1).
@@ -48,7 +48,8 @@ pub struct ClientConfig {
     /// Calls wait until they are flushed together. Default: yes.
     pub buffer_sends: bool,
     /// Largest payload of a frame that is sent, in bytes. Default 32,768; at most 65,535 unless
-    /// the peers agreed on more by other means.
+    /// the peers agreed on more by other means. 0 counts as 1, and what is over
+    /// [`MAX_LENGTH`](crate::wire::MAX_LENGTH) as that.
     pub send_frame_size: u32,
     /// 0005 and 0006: take the status map off responses and report it. Default: no.
     pub takes_status: bool,
@@ -178,7 +179,8 @@ pub enum SendAction {
 
 impl<P: Protocol> Client<P> {
     /// A client at the start of a connection.
-    pub const fn new(protocol: P, config: ClientConfig) -> Self {
+    pub const fn new(protocol: P, mut config: ClientConfig) -> Self {
+        config.send_frame_size = payload_limit(config.send_frame_size);
         Self {
             protocol,
             config,
@@ -222,7 +224,7 @@ impl<P: Protocol> Client<P> {
         self.protocol.revision()
     }
 
-    /// How the client was made.
+    /// How the client was made; the frame size is one that a header can hold.
     pub const fn config(&self) -> &ClientConfig {
         &self.config
     }

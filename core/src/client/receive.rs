@@ -2,12 +2,10 @@
 //! The numbers of rows are those of the table in client.md.
 
 use super::{Client, ClientAction, ClientError, ClientVerdict, CurrentFrame};
-use crate::cbor::{Atoms, ErrorMessage, Progress, Status, StatusError, StreamSettings};
+use crate::cbor::{Atoms, ErrorMessage, Progress, StatusError, StatusKind, StreamSettings};
 use crate::server::Verdict;
 use crate::store::{Arena, Key, Phase, Table};
-use crate::wire::{
-    FrameHeader, FrameKind, Part, RequestId, ResponseFlags, SettingsFlags, StreamFlags,
-};
+use crate::wire::{FrameHeader, FrameKind, Part, ResponseFlags, SettingsFlags, StreamFlags};
 use crate::{Protocol, ProtocolError};
 
 /// What is done with the current frame's payload.
@@ -27,8 +25,20 @@ pub(super) enum Task {
     Swallow(bool),
 }
 
-/// A status map, its length, and what follows it in the piece that completed it.
-type Opened<'a> = (Status<'a>, usize, &'a [u8]);
+/// A status map that has come: what it says, its bytes, and how many of them came before.
+struct Opened {
+    kind: StatusKind,
+    len: usize,
+    held: usize,
+}
+
+/// An error that concerns no request alone.
+const fn connection_error(error: ProtocolError) -> ClientError {
+    ClientError {
+        error,
+        request_id: None,
+    }
+}
 
 impl<P: Protocol> Client<P> {
     /// Handles a part of a frame, as a [`FrameReader`](crate::wire::FrameReader) yields them, where
@@ -75,16 +85,12 @@ impl<P: Protocol> Client<P> {
             is_begun: false,
             ends_stream,
         };
-        let fatal = |error| ClientError {
-            error,
-            request_id: None,
-        };
         if stream_id.is_odd() {
-            return Err(fatal(ProtocolError::StreamParity)); // row 1
+            return Err(connection_error(ProtocolError::StreamParity)); // row 1
         }
         if !self.incoming.contains(stream_id) {
             if !stream_flags.contains(StreamFlags::BEGIN) {
-                return Err(fatal(ProtocolError::StreamNotBegun)); // row 2
+                return Err(connection_error(ProtocolError::StreamNotBegun)); // row 2
             }
             // On an open stream `stream-begin` changes nothing, and resets no decoder
             // (revision-0006.md, 3.3).
@@ -92,7 +98,7 @@ impl<P: Protocol> Client<P> {
         }
         let is_encoded = stream_flags.contains(StreamFlags::ENCODED);
         if is_encoded && !self.revision().has_settings() {
-            return Err(fatal(ProtocolError::EncodingUnsupported)); // row 3
+            return Err(connection_error(ProtocolError::EncodingUnsupported)); // row 3
         }
         if ends_stream {
             self.incoming.remove(stream_id);
@@ -144,10 +150,7 @@ impl<P: Protocol> Client<P> {
     /// drops the rest of the frame.
     pub fn handle_decode_error(&mut self, error: ProtocolError) -> ClientError {
         self.frame.task = Task::Skip(None);
-        ClientError {
-            error,
-            request_id: None,
-        }
+        connection_error(error)
     }
 
     /// Handles the next decoded bytes of the frame that has begun; `is_last` says that it ends
@@ -180,9 +183,10 @@ impl<P: Protocol> Client<P> {
         match self.frame.task {
             Task::Skip(None) => Ok(ClientAction::Noop),
             Task::Skip(Some(error)) if is_last => {
-                if error == ProtocolError::UnhandledFrameType {
-                    self.note_receiving(table);
+                if error != ProtocolError::UnhandledFrameType {
+                    return Err(connection_error(error));
                 }
+                self.note_receiving(table);
                 Err(self.request_error(error))
             }
             Task::Skip(Some(_)) => Ok(ClientAction::Noop),
@@ -210,20 +214,11 @@ impl<P: Protocol> Client<P> {
         self.frame.task = Task::Swallow(ends);
     }
 
-    /// An error of the current frame's request, or of the connection if it has none.
-    fn request_error(&self, error: ProtocolError) -> ClientError {
-        let is_of_request = matches!(
-            error,
-            ProtocolError::MalformedErrorResponse
-                | ProtocolError::MalformedTextOutput
-                | ProtocolError::MalformedProgress
-                | ProtocolError::BadStatus
-                | ProtocolError::TruncatedResponse
-                | ProtocolError::UnhandledFrameType
-        );
+    /// An error of the current frame's request.
+    const fn request_error(&self, error: ProtocolError) -> ClientError {
         ClientError {
             error,
-            request_id: is_of_request.then_some(self.frame.request_id),
+            request_id: Some(self.frame.request_id),
         }
     }
 
@@ -283,10 +278,10 @@ impl<P: Protocol> Client<P> {
                     encoding,
                 })
             }
-            Ok(Some(_)) => Err(self.request_error(ProtocolError::EncodingUnusable)),
+            Ok(Some(_)) => Err(connection_error(ProtocolError::EncodingUnusable)),
             Err(error) => {
                 self.frame.task = Task::Skip(None);
-                Err(self.request_error(error))
+                Err(connection_error(error))
             }
         }
     }
@@ -312,11 +307,12 @@ impl<P: Protocol> Client<P> {
             return Ok(ClientAction::Noop);
         };
         let wants_status = self.config.takes_status && self.revision().has_status_map();
-        let (status, data) = if wants_status && entry.request_len == 0 {
-            match self.take_status(request_id, bytes, eos, arena) {
-                Ok(Some((status, len, data))) => {
-                    entry.request_len = u32::try_from(len).unwrap_or(u32::MAX);
-                    (Some(status), data)
+        let mut opened = None;
+        if wants_status && entry.request_len == 0 {
+            match self.take_status(bytes, eos, arena) {
+                Ok(Some(taken)) => {
+                    entry.request_len = u32::try_from(taken.len).unwrap_or(u32::MAX);
+                    opened = Some(taken);
                 }
                 Ok(None) => return Ok(ClientAction::Noop),
                 Err(error) => {
@@ -333,8 +329,18 @@ impl<P: Protocol> Client<P> {
                     return Err(self.request_error(error));
                 }
             }
-        } else {
-            (None, bytes)
+        }
+        let (status, data) = match opened {
+            None => (None, bytes),
+            Some(Opened { kind, len, held }) => {
+                let map = if held > 0 {
+                    arena.take(Key::request(request_id))
+                } else {
+                    bytes
+                };
+                let rest = bytes.get(len.saturating_sub(held)..).unwrap_or_default();
+                (Some(kind.of(map, len)), rest)
+            }
         };
         if eos {
             self.end_request(table);
@@ -350,57 +356,42 @@ impl<P: Protocol> Client<P> {
         })
     }
 
-    /// Takes the status map off the front of a response: the map, its length, and the rest of
-    /// `bytes`. `None`: it is not complete. `eos`: nothing of the response follows.
-    fn take_status<'a, A: Arena + ?Sized>(
+    /// Looks for the status map at the front of a response. `None`: it is not complete. `eos`:
+    /// nothing of the response follows.
+    fn take_status<A: Arena + ?Sized>(
         &self,
-        id: RequestId,
-        bytes: &'a [u8],
+        bytes: &[u8],
         eos: bool,
-        arena: &'a mut A,
-    ) -> Result<Option<Opened<'a>>, ProtocolError> {
-        let key = Key::request(id);
+        arena: &mut A,
+    ) -> Result<Option<Opened>, ProtocolError> {
+        let key = Key::request(self.frame.request_id);
         let held = arena.find(key).map_or(0, <[u8]>::len);
-        if held == 0 {
-            match Status::decode(bytes) {
-                // Decided as if it had come in pieces: the same bytes get the same answer.
-                Ok((_, len)) if len > self.status_size().min(arena.room(key)) => {
-                    return Err(ProtocolError::BadStatus);
-                }
-                Ok((status, len)) => {
-                    arena.remove(key);
-                    return Ok(Some((status, len, bytes.get(len..).unwrap_or(&[]))));
-                }
-                Err(StatusError::BadStatus) => return Err(ProtocolError::BadStatus),
-                Err(StatusError::Incomplete) if bytes.is_empty() && !eos => return Ok(None),
-                Err(StatusError::Incomplete) => {}
-            }
-        }
+        // A map that lies whole in these bytes is not copied, but decided as if it had come in
+        // pieces: the same bytes get the same answer.
         let room = self.status_size().saturating_sub(held).min(arena.room(key));
         let more = bytes.get(..room).unwrap_or(bytes);
-        if arena.append(key, more).is_err() {
-            return Err(ProtocolError::BadStatus);
-        }
-        match Status::decode(arena.find(key).unwrap_or(&[])).map(|(_, len)| len) {
-            Ok(len) => {
-                let rest = bytes.get(len.saturating_sub(held)..).unwrap_or(&[]);
-                // Decoded again, because the first result had to let go of the arena.
-                match Status::decode(arena.take(key)) {
-                    Ok((status, len)) => Ok(Some((status, len, rest))),
-                    Err(_) => Err(ProtocolError::BadStatus),
-                }
+        let mut checked = if held == 0 {
+            StatusKind::check(more)
+        } else {
+            Err(StatusError::Incomplete)
+        };
+        if checked == Err(StatusError::Incomplete) && !more.is_empty() {
+            if arena.append(key, more).is_err() {
+                return Err(ProtocolError::BadStatus);
             }
-            Err(StatusError::Incomplete) if more.len() == bytes.len() && !eos => Ok(None),
-            Err(error) => {
-                arena.remove(key);
-                Err(match error {
-                    StatusError::Incomplete if more.len() == bytes.len() => {
-                        ProtocolError::TruncatedResponse
-                    }
-                    _ => ProtocolError::BadStatus,
-                })
+            if held > 0 {
+                checked = StatusKind::check(arena.find(key).unwrap_or(&[]));
             }
         }
+        let is_all = more.len() == bytes.len();
+        let error = match checked {
+            Ok((kind, len)) => return Ok(Some(Opened { kind, len, held })),
+            Err(StatusError::Incomplete) if is_all && !eos => return Ok(None),
+            Err(StatusError::Incomplete) if is_all => ProtocolError::TruncatedResponse,
+            Err(_) => ProtocolError::BadStatus,
+        };
+        arena.remove(key);
+        Err(error)
     }
 
     /// Row 6, with what the reference's client refuses (deviations.md, D14); revision-0006.md, 2.5

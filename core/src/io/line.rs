@@ -5,6 +5,7 @@ use core::fmt;
 
 use embedded_io::{Error, ErrorKind};
 
+use crate::bytes::copy;
 use crate::link::{Link, LinkConfig, LinkError, LinkEvent};
 use crate::wire::FrameReader;
 
@@ -81,7 +82,7 @@ impl<C, const N: usize, const IN: usize> LineState<C, N, IN> {
     pub(super) fn has_begun(&mut self) -> bool {
         let is_there = self.lost.take().is_none() && self.link.is_up();
         if is_there {
-            self.frames = FrameReader::new(u32::MAX);
+            self.frames.restart();
         }
         is_there
     }
@@ -127,10 +128,7 @@ impl<C, const N: usize, const IN: usize> LineState<C, N, IN> {
         let rest = payload
             .get(payload.len().saturating_sub(self.unread)..)
             .unwrap_or_default();
-        buffer
-            .iter_mut()
-            .zip(rest)
-            .for_each(|(to, from)| *to = *from);
+        copy(buffer, rest);
         let len = buffer.len().min(rest.len());
         self.unread = rest.len().saturating_sub(len);
         len

@@ -84,14 +84,21 @@ mod input;
 #[cfg(feature = "link")]
 mod line;
 
+use crate::server::{Output, OutputStream, Server};
+use crate::store::Table;
+use crate::{ApiMisuse, Protocol};
 use error::ReceiveError;
 
-/// The frame size that fits a buffer of `N` bytes, at most this.
-#[cfg(feature = "embedded-io-async-v0_7")]
-const fn at_most<const N: usize>(frame_size: u32) -> u32 {
-    const { assert!(N >= 64, "the output buffer must hold refusals") }
-    // No frame is longer than 16 MiB.
-    let [a, b, c, ..] = N.saturating_sub(crate::wire::HEADER_LEN).to_le_bytes();
-    let room = u32::from_le_bytes([a, b, c, 0]);
-    if frame_size < room { frame_size } else { room }
+/// Where the frames of answers are made. The stream is opened at its first use, when the peer's
+/// settings are known.
+fn output<'o, T: Table, P: Protocol>(
+    server: &'o mut Server<P>,
+    table: &'o mut T,
+    stream: &'o mut Option<OutputStream>,
+) -> Result<Output<'o, T, P>, ApiMisuse> {
+    let stream = match stream {
+        Some(stream) => stream,
+        None => stream.insert(server.open_stream(&[])?),
+    };
+    Ok(server.output(table, stream))
 }

@@ -150,7 +150,8 @@ impl<const N: usize> Link<N> {
     /// Bytes of memory that a link takes.
     pub const SIZE: usize = core::mem::size_of::<Self>();
 
-    /// Most payload bytes of a packet that this end takes.
+    /// Most payload bytes of a packet that this end takes: what to join before it is sent, where
+    /// both ends have the same `N`.
     pub const PAYLOAD: usize = N.saturating_sub(PACKET_OVERHEAD);
 
     /// An end that has just started; it is not connected.
@@ -252,5 +253,43 @@ impl From<Report> for LinkEvent<'_> {
             Report::Up => Self::Up,
             Report::Lost(error) => Self::Lost(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives the one what is due of the other.
+    fn hear<const N: usize>(here: &mut Link<N>, there: &mut Link<N>) {
+        let mut out = [0; MAX_PACKET];
+        while let Some(mut packet) = there.control_packet(&mut out) {
+            while here.handle_bytes(&mut packet).is_some() {}
+        }
+    }
+
+    fn a_packet_holds_its_payload<const N: usize>() {
+        let [mut here, mut there] = [7, 8].map(|n| Link::<N>::new(LinkConfig::new(n)));
+        for _ in 0..3 {
+            hear(&mut here, &mut there);
+            hear(&mut there, &mut here);
+        }
+        let all = [1; MAX_PACKET];
+        let mut rest = all.as_slice();
+        let mut out = [0; MAX_PACKET];
+        let mut packet = here.packet(&mut rest, true, &mut out).unwrap();
+        assert_eq!(all.len() - rest.len(), Link::<N>::PAYLOAD);
+        assert_eq!(packet.len(), N);
+        let Some(LinkEvent::Payload { bytes, .. }) = there.handle_bytes(&mut packet) else {
+            panic!()
+        };
+        assert_eq!(bytes, &all[..Link::<N>::PAYLOAD]);
+    }
+
+    #[test]
+    fn a_full_packet_holds_as_many_bytes_as_is_said() {
+        a_packet_holds_its_payload::<MIN_PACKET>();
+        a_packet_holds_its_payload::<64>();
+        a_packet_holds_its_payload::<MAX_PACKET>();
     }
 }

@@ -21,7 +21,7 @@ const REPLY: u8 = 0x02;
 
 /// Delimiter and code.
 const BEFORE_CONTENT: usize = 2;
-const CRC_LEN: usize = 4;
+pub(super) const CRC_LEN: usize = 4;
 /// Kind, session, sequence.
 pub(super) const DATA_HEADER: usize = 5;
 /// Where the payload of a data packet starts, on the line.

@@ -1,6 +1,6 @@
 //! From bytes to packets and text (link.md, "Packets", "Text between packets").
 
-use super::packet::{self, KIND_MASK, Read};
+use super::packet::{self, CRC_LEN, KIND_MASK, Read};
 use super::session::{Report, Session};
 use super::{LinkError, cobs};
 
@@ -33,7 +33,6 @@ pub(super) enum Step<'i> {
 
 /// Where a payload starts in the buffer.
 pub(super) const PAYLOAD_START: usize = packet::PAYLOAD_AT - 1;
-const CRC_LEN: usize = 4;
 
 impl Chunk {
     pub(super) const fn new() -> Self {

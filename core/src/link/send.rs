@@ -110,6 +110,7 @@ fn data_packet(
         skip = 0;
         let count = slice.len().min(room.len());
         let (head, tail) = room.split_at_mut_checked(count).unwrap_or_default();
+        // Written out: the call of `bytes::copy` would be larger.
         head.iter_mut()
             .zip(slice)
             .for_each(|(to, from)| *to = *from);

@@ -1,13 +1,13 @@
 //! Responses that are known as a whole, as sources of frames (messages.md, "Responses";
 //! revision-0006.md, 7).
 
-use super::output::{Draft, Payload, length_of};
+use super::output::{Draft, Payload};
 use super::text::{self, FailureKind, compose_refusal};
 use super::writer::{Next, Phase};
 use super::{Output, Rejection, Responder, ResponseWriter, Server};
 use crate::cbor::{Head, MessageArgs, Pieces, STATUS_OK, Value};
 use crate::store::Table;
-use crate::wire::{ErrorFlags, OutFrame, RequestId, ResponseFlags};
+use crate::wire::{ErrorFlags, OutFrame, RequestId, ResponseFlags, payload_len};
 use crate::{ApiMisuse, Protocol};
 
 /// A value of a response (0006), as CBOR.
@@ -96,7 +96,7 @@ pub struct Answer<'a> {
     body: Body<'a>,
     /// Pieces that were not begun, and the one that is being sent.
     pieces: BodyPieces<'a>,
-    piece: Option<&'a [u8]>,
+    piece: &'a [u8],
 }
 
 impl<P: Protocol> Server<P> {
@@ -125,7 +125,7 @@ impl<P: Protocol> Server<P> {
             writer,
             pieces: body.pieces(),
             body,
-            piece: None,
+            piece: &[],
         })
     }
 
@@ -153,7 +153,7 @@ impl<P: Protocol> Server<P> {
             return Err(ApiMisuse::TooLarge);
         }
         match table.find(responder.request_id()) {
-            Some(e) if e.is_active() && e.order == responder.order() => {
+            Some(e) if e.phase.is_active() && e.order == responder.order() => {
                 Ok(ResponseWriter::new(responder))
             }
             _ => Err(ApiMisuse::RequestNotActive),
@@ -166,7 +166,7 @@ impl<P: Protocol> Server<P> {
         RejectionAnswer {
             rejection,
             head: text::NO_HEAD,
-            digits: [b'0'; 10],
+            digits: [0; 10],
             is_ended: false,
         }
     }
@@ -203,13 +203,17 @@ impl<'a> Answer<'a> {
         if self.is_ended() {
             return Ok(None);
         }
-        if !out.server.revision().has_settings() {
-            return self.plain_frame(out);
-        }
         let id = self.request_id();
         let mut payload: Payload<'b> = [&[]; _];
-        let draft = self.draft(out, scratch, &mut payload)?;
-        Ok(draft.map(|draft| out.seal(id, draft, payload)))
+        let draft = if out.server.revision().has_settings() {
+            match self.draft(out, scratch, &mut payload)? {
+                Some(draft) => draft,
+                None => return Ok(None),
+            }
+        } else {
+            self.plain_draft(out, &mut payload)?
+        };
+        Ok(Some(out.seal(id, draft, payload)))
     }
 
     /// The next frame of 0006, but for being made.
@@ -234,59 +238,47 @@ impl<'a> Answer<'a> {
     /// messages.md, "Responses", 0003 and 0005. Bytes: one frame if they fit, else chunks, in 0005
     /// with the status map in a frame of its own. Objects: a frame for each piece.
     #[inline(always)]
-    fn plain_frame<'b, T: Table + ?Sized, P: Protocol>(
+    fn plain_draft<'b, T: Table + ?Sized, P: Protocol>(
         &'b mut self,
-        out: &mut Output<'_, T, P>,
-    ) -> Result<Option<OutFrame<'b>>, ApiMisuse> {
+        out: &Output<'_, T, P>,
+        payload: &mut Payload<'b>,
+    ) -> Result<Draft, ApiMisuse> {
         out.check(self.writer.responder())?;
-        let id = self.request_id();
         let revision = out.server.revision();
         let frame_size = out.frame_size();
-        let writer = &mut self.writer;
+        let phase = &mut self.writer.phase;
         let (is_bytes, is_cbor) = match self.body {
             Body::Failure(ref mut failure) => {
-                let (draft, payload) = failure.compose(revision, frame_size, false)?;
-                writer.phase = Phase::Ended;
-                return Ok(Some(out.seal(id, draft, payload)));
+                let draft = failure.compose(revision, frame_size, false, payload)?;
+                *phase = Phase::Ended;
+                return Ok(draft);
             }
             Body::Bytes(_) => (true, false),
             Body::Cbor(_) => (true, !revision.has_status_map()),
             Body::Objects(_) | Body::Redirect(_) => (false, false),
         };
-        let rest = loop {
-            let piece = self.piece.unwrap_or_default();
-            match piece.get(writer.sent..) {
-                Some(rest) if !rest.is_empty() => break rest,
-                _ => {
-                    writer.sent = 0;
-                    self.piece = self.pieces.next();
-                    if self.piece.is_none() {
-                        break &[];
-                    }
-                }
-            }
-        };
-        let has_status = revision.has_status_map() && writer.phase == Phase::Start;
+        if self.piece.is_empty() {
+            self.piece = self.pieces.next().unwrap_or_default();
+        }
+        let has_status = revision.has_status_map() && *phase == Phase::Start;
         let status: &[u8] = if has_status { STATUS_OK } else { &[] };
-        let room = frame_size.saturating_sub(status.len());
         let is_end = if is_bytes {
-            rest.len() <= room
+            self.piece.len() <= frame_size.saturating_sub(status.len())
         } else {
-            rest.is_empty() && !has_status
+            self.piece.is_empty() && !has_status
         };
-        let chunk = if is_end || !has_status {
-            rest.get(..frame_size).unwrap_or(rest)
-        } else {
-            &[]
-        };
-        writer.sent = writer.sent.saturating_add(chunk.len());
-        writer.phase = if is_end { Phase::Ended } else { Phase::Body };
+        let [first, second, ..] = payload;
+        *first = status;
+        if is_end || !has_status {
+            let split = self.piece.split_at_checked(frame_size);
+            (*second, self.piece) = split.unwrap_or((self.piece, &[]));
+        }
+        *phase = if is_end { Phase::Ended } else { Phase::Body };
         let mut draft = Draft::data(revision, is_end, false);
         if is_cbor {
             draft.flags = draft.flags.union(ResponseFlags::CBOR.into());
         }
-        let payload = [status, chunk, &[], &[], &[], &[]];
-        Ok(Some(out.seal(id, draft, payload)))
+        Ok(draft)
     }
 
     /// 0006: small pieces are joined.
@@ -296,17 +288,19 @@ impl<'a> Answer<'a> {
         scratch: &'b mut [u8],
         payload: &mut Payload<'b>,
     ) -> Result<Option<Draft>, ApiMisuse> {
-        let (next, piece) = loop {
-            let Some(piece) = self.piece.or_else(|| self.pieces.next()) else {
-                return self.writer.finish_draft(out, true, scratch, &[], payload);
-            };
-            self.piece = Some(piece);
-            match self.writer.advance(out, true, scratch, piece)? {
-                Next::Taken => self.piece = None,
-                next => break (next, piece),
+        let next = loop {
+            if self.piece.is_empty() {
+                self.piece = match self.pieces.next() {
+                    Some(piece) => piece,
+                    None => return self.writer.finish_draft(out, true, scratch, &[], payload),
+                };
+            }
+            match self.writer.advance(out, true, scratch, self.piece)? {
+                Next::Taken => self.piece = &[],
+                next => break next,
             }
         };
-        Ok(self.writer.draft(out, next, scratch, piece, payload))
+        Ok(self.writer.draft(out, next, scratch, self.piece, payload))
     }
 }
 
@@ -314,10 +308,9 @@ impl<'a> Answer<'a> {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BodyPieces<'a> {
-    bytes: &'a [u8],
-    objects: &'a [Object<'a>],
-    /// The rest of the current object.
+    /// The rest of the bytes, or of the current object.
     current: Pieces<'a>,
+    objects: &'a [Object<'a>],
 }
 
 impl<'a> Body<'a> {
@@ -330,9 +323,8 @@ impl<'a> Body<'a> {
             Self::Redirect(_) | Self::Failure(_) => (&[], &[]),
         };
         BodyPieces {
-            bytes,
+            current: Pieces::whole(bytes),
             objects,
-            current: Pieces::EMPTY,
         }
     }
 }
@@ -343,24 +335,15 @@ impl<'a> Iterator for BodyPieces<'a> {
     /// The next piece, never empty. Work is constant.
     fn next(&mut self) -> Option<&'a [u8]> {
         loop {
-            let piece = match self.current.next() {
-                Some(piece) => piece,
-                None if !self.bytes.is_empty() => core::mem::take(&mut self.bytes),
-                None => {
-                    let (object, rest) = self.objects.split_first()?;
-                    self.objects = rest;
-                    match *object {
-                        Object::Cbor(value) => {
-                            self.current = Pieces::new(value);
-                            continue;
-                        }
-                        Object::PreEncoded(bytes) => bytes,
-                    }
-                }
-            };
-            if !piece.is_empty() {
+            if let Some(piece) = self.current.next() {
                 return Some(piece);
             }
+            let (object, rest) = self.objects.split_first()?;
+            self.objects = rest;
+            self.current = match *object {
+                Object::Cbor(value) => Pieces::new(value),
+                Object::PreEncoded(bytes) => Pieces::whole(bytes),
+            };
         }
     }
 }
@@ -406,7 +389,7 @@ impl RejectionAnswer {
         let parts = [self.rejection.reason.name().as_bytes(), b", limit ", digits];
         let revision = out.server.revision();
         let (draft, payload) = compose_refusal(revision, parts, &mut self.head);
-        if length_of(&payload) > out.frame_size() {
+        if payload_len(&payload) > out.frame_size() {
             return Err(ApiMisuse::TooLarge);
         }
         self.is_ended = true;

@@ -36,7 +36,7 @@ pub use writer::{Push, ResponseWriter};
 use crate::cbor::EncodingSet;
 use crate::store::{Entry, Phase, Table};
 use crate::streams::StreamSet;
-use crate::wire::{MAX_LENGTH, RequestId, StreamId, TypeFlags};
+use crate::wire::{RequestId, StreamId, TypeFlags, payload_limit};
 use crate::{Limits, Protocol, RefusalReason, Revision};
 
 /// How a request's data reaches its command (server.md, "Streaming"; deviations.md, D12).
@@ -58,7 +58,8 @@ pub struct ServerConfig {
     /// What a peer may make this end hold.
     pub limits: Limits,
     /// Largest payload of a frame that is sent, in bytes. Default 32,768; at most 65,535 unless
-    /// the peers agreed on more by other means.
+    /// the peers agreed on more by other means. 0 counts as 1, and what is over
+    /// [`MAX_LENGTH`](crate::wire::MAX_LENGTH) as that.
     pub send_frame_size: u32,
     /// Whether data is collected or streamed.
     pub data_mode: DataMode,
@@ -133,9 +134,8 @@ struct CurrentFrame {
     task: receive::Task,
     /// Bytes of it were handled already.
     is_begun: bool,
-    /// Why its request is refused, if it is, and the limit's value.
+    /// Why its request is refused, if it is; the limit's value is the server's `refusal_limit`.
     reason: RefusalReason,
-    limit: u32,
 }
 
 /// The server reactor: it is told of frames and answers each with one action. It does no I/O,
@@ -152,60 +152,72 @@ struct CurrentFrame {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Server<P: Protocol = Revision> {
     protocol: P,
-    config: ServerConfig,
-    errored: bool,
-    /// 0006: whether settings may still come, and whether they have begun.
-    opening: Opening,
-    /// Requests that are partly received; the state follows from it.
-    receiving: u16,
+    // Of the configuration only what is needed again.
+    request_size: u32,
+    data_size: u32,
+    settings_size: u32,
+    request_frames: u16,
+    most_settings_frames: u16,
+    send_frame_size: u32,
+    data_mode: DataMode,
+    always_side_frames: bool,
+    stage: Stage,
+    last_output: StreamId,
     next_order: u32,
+    refusal_limit: u32,
     incoming: StreamSet,
     outgoing: StreamSet,
-    last_output: StreamId,
+    /// Requests that are partly received; the state follows from it.
+    receiving: u16,
+    settings_frames: u16,
     frame: CurrentFrame,
     peer_encodings: EncodingSet,
     peer_is_hgrpc: bool,
-    settings_frames: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-enum Opening {
+enum Stage {
+    /// 0006: settings may come. Before, this is as good as `Open`.
     Initial,
+    /// 0006: settings have begun.
     Settings,
-    Done,
+    /// Requests may come.
+    Open,
+    /// The peer broke the protocol.
+    Errored,
 }
 
 impl<P: Protocol> Server<P> {
     /// A server at the start of a connection.
-    pub const fn new(protocol: P, mut config: ServerConfig) -> Self {
-        // What the header's field can hold.
-        config.send_frame_size = match config.send_frame_size {
-            0 => 1,
-            MAX_LENGTH.. => MAX_LENGTH,
-            size => size,
-        };
+    pub const fn new(protocol: P, config: ServerConfig) -> Self {
         Self {
             protocol,
-            config,
-            errored: false,
-            opening: Opening::Initial,
-            receiving: 0,
+            request_size: config.limits.request_size,
+            data_size: config.limits.data_size,
+            settings_size: config.limits.settings_size,
+            request_frames: config.limits.request_frames,
+            most_settings_frames: config.limits.settings_frames,
+            send_frame_size: payload_limit(config.send_frame_size),
+            data_mode: config.data_mode,
+            always_side_frames: config.always_side_frames,
+            stage: Stage::Initial,
+            last_output: StreamId::new(0),
             next_order: config.first_order,
+            refusal_limit: 0,
             incoming: StreamSet::EMPTY,
             outgoing: StreamSet::EMPTY,
-            last_output: StreamId::new(0),
+            receiving: 0,
+            settings_frames: 0,
             frame: CurrentFrame {
                 request_id: RequestId::new(0),
                 flags: TypeFlags::NONE,
                 task: receive::Task::Skip,
                 is_begun: false,
                 reason: RefusalReason::TooManyRequests,
-                limit: 0,
             },
             peer_encodings: EncodingSet::IDENTITY,
             peer_is_hgrpc: false,
-            settings_frames: 0,
         }
     }
 
@@ -216,8 +228,7 @@ impl<P: Protocol> Server<P> {
     /// before are stale.
     pub fn restart(&mut self, protocol: P) {
         self.protocol = protocol;
-        self.errored = false;
-        self.opening = Opening::Initial;
+        self.stage = Stage::Initial;
         self.receiving = 0;
         self.incoming.clear();
         self.outgoing.clear();
@@ -244,25 +255,18 @@ impl<P: Protocol> Server<P> {
 
     /// Whether data is collected.
     fn collects(&self) -> bool {
-        self.may_collect() && self.config.data_mode == DataMode::Collect
-    }
-
-    /// How the server was made; the frame size is one that a header can hold.
-    pub const fn config(&self) -> &ServerConfig {
-        &self.config
+        self.may_collect() && self.data_mode == DataMode::Collect
     }
 
     /// The state.
     pub fn state(&self) -> ServerState {
-        if self.errored {
-            return ServerState::Errored;
-        }
-        if self.revision().has_settings() {
-            match self.opening {
-                Opening::Initial => return ServerState::Initial,
-                Opening::Settings => return ServerState::ProtocolSettingsReceiving,
-                Opening::Done => {}
+        match self.stage {
+            Stage::Errored => return ServerState::Errored,
+            Stage::Initial if self.revision().has_settings() => return ServerState::Initial,
+            Stage::Settings if self.revision().has_settings() => {
+                return ServerState::ProtocolSettingsReceiving;
             }
+            _ => {}
         }
         if self.receiving == 0 {
             ServerState::Idle
@@ -279,7 +283,7 @@ impl<P: Protocol> Server<P> {
     /// Whether text output and progress may be sent: always in 0003 and 0005; in 0006 if the peer
     /// said that it is an hgrpc client, since Mercurial's fails on both (revision-0006.md, 2.5).
     pub fn peer_takes_side_frames(&self) -> bool {
-        !self.revision().has_settings() || self.peer_is_hgrpc || self.config.always_side_frames
+        !self.revision().has_settings() || self.peer_is_hgrpc || self.always_side_frames
     }
 
     /// The streams that the peer has open, ascending.
@@ -294,7 +298,7 @@ impl<P: Protocol> Server<P> {
         table: &'t T,
     ) -> impl Iterator<Item = RequestId> + 't {
         entries(table)
-            .filter(|(_, e)| e.is_receiving())
+            .filter(|(_, e)| e.phase.is_receiving())
             .map(|(id, _)| id)
     }
 
@@ -305,7 +309,7 @@ impl<P: Protocol> Server<P> {
         table: &'t T,
     ) -> impl Iterator<Item = RequestId> + 't {
         entries(table)
-            .filter(|(_, e)| e.is_active())
+            .filter(|(_, e)| e.phase.is_active())
             .map(|(id, _)| id)
     }
 
@@ -318,7 +322,7 @@ impl<P: Protocol> Server<P> {
         table: &mut T,
         id: RequestId,
     ) -> Option<Responder> {
-        let entry = table.find(id).filter(|e| e.is_active())?;
+        let entry = table.find(id).filter(|e| e.phase.is_active())?;
         let order = self.next_order;
         let entry = Entry { order, ..*entry };
         table.remove(id);
@@ -328,23 +332,23 @@ impl<P: Protocol> Server<P> {
     }
 }
 
-impl Entry {
-    /// Partly received (server.md, "State").
-    fn is_receiving(&self) -> bool {
+impl Phase {
+    /// Frames of the request are still to come.
+    const fn is_receiving(self) -> bool {
         matches!(
-            self.phase,
-            Phase::Receiving | Phase::ReceivingData | Phase::Streaming
+            self,
+            Self::Receiving | Self::ReceivingData | Self::Streaming
         )
     }
 
-    /// Handed out, and not answered to the end.
-    fn is_active(&self) -> bool {
-        matches!(self.phase, Phase::Active | Phase::Streaming)
+    /// The command was handed out and is not answered.
+    const fn is_active(self) -> bool {
+        matches!(self, Self::Active | Self::Streaming)
     }
 
-    /// What arrives of it is swallowed (server.md, row 4a).
-    fn is_swallowed(&self) -> bool {
-        matches!(self.phase, Phase::Refused | Phase::Draining)
+    /// What still comes of the request is dropped.
+    const fn is_swallowed(self) -> bool {
+        matches!(self, Self::Refused | Self::Draining)
     }
 }
 

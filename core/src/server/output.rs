@@ -5,6 +5,7 @@ use crate::cbor::ContentEncoding;
 use crate::store::{Phase, Table};
 use crate::wire::{
     FrameHeader, MAX_SLICES, OutFrame, RequestId, ResponseFlags, StreamFlags, StreamId, TypeFlags,
+    payload_len,
 };
 use crate::{ApiMisuse, Protocol, Revision};
 
@@ -164,7 +165,7 @@ impl<P: Protocol> Server<P> {
 
     /// Largest payload of a frame that is sent.
     pub(super) fn frame_size(&self) -> usize {
-        usize::try_from(self.config.send_frame_size).unwrap_or(usize::MAX)
+        usize::try_from(self.send_frame_size).unwrap_or(usize::MAX)
     }
 
     /// Puts the server, its table and one of its streams together, for frames to be made.
@@ -209,7 +210,7 @@ impl<T: Table + ?Sized, P: Protocol> Output<'_, T, P> {
             return Err(ApiMisuse::OutOfOrder);
         }
         match self.table.find(id) {
-            Some(entry) if entry.is_active() && entry.order == responder.order() => Ok(()),
+            Some(entry) if entry.phase.is_active() && entry.order == responder.order() => Ok(()),
             _ => Err(ApiMisuse::RequestNotActive),
         }
     }
@@ -253,7 +254,7 @@ impl<T: Table + ?Sized, P: Protocol> Output<'_, T, P> {
         draft: Draft,
         payload: Payload<'b>,
     ) -> OutFrame<'b> {
-        let header = self.header(id, draft, length_of(&payload));
+        let header = self.header(id, draft, payload_len(&payload));
         OutFrame::new(header, payload)
     }
 
@@ -273,17 +274,4 @@ impl<T: Table + ?Sized, P: Protocol> Output<'_, T, P> {
             draft.flags,
         )
     }
-}
-
-/// Bytes of a payload.
-#[inline(always)]
-pub(super) fn length_of(payload: &Payload<'_>) -> usize {
-    // They lie in memory, so that their sum is a number.
-    let [a, b, c, d, e, f] = payload;
-    a.len()
-        .wrapping_add(b.len())
-        .wrapping_add(c.len())
-        .wrapping_add(d.len())
-        .wrapping_add(e.len())
-        .wrapping_add(f.len())
 }

@@ -1,14 +1,14 @@
 //! What a frame does to a server (server.md, "A frame arrives"; revision-0006.md, 5.1 to 5.7).
 //! The numbers of rows are those of the table in server.md.
 
-use super::{Command, Opening, Rejection, Responder, Server, ServerAction, Verdict};
+use super::{Command, Rejection, Responder, Server, ServerAction, Stage, Verdict};
 use crate::cbor::{CommandRequest, MAX_NESTING, RequestError, SenderSettings};
 use crate::revision::number;
 use crate::store::{Arena, Entry, Key, Phase, Table};
 use crate::wire::{
     CommandDataFlags, CommandRequestFlags, FrameHeader, Part, SettingsFlags, StreamFlags,
 };
-use crate::{Limits, Protocol, ProtocolError, RefusalReason};
+use crate::{Protocol, ProtocolError, RefusalReason};
 
 /// What is done with the current frame's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,21 +69,19 @@ impl<P: Protocol> Server<P> {
         self.frame.request_id = header.request_id();
         self.frame.flags = header.flags();
         self.frame.is_begun = false;
-        match self.judge(header, table, arena) {
-            Ok(task) => {
-                self.frame.task = task;
-                Ok(match task {
-                    Task::Skip | Task::Answered | Task::Refuse => Verdict::Skip,
-                    Task::Request | Task::Collect | Task::Settings => Verdict::Gather,
-                    Task::Stream => Verdict::Deliver,
-                })
-            }
-            Err(error) => Err(self.fail(error)),
+        self.frame.task = Task::Skip;
+        if let Err(error) = self.judge(header, table, arena) {
+            return Err(self.fail(error));
         }
+        Ok(match self.frame.task {
+            Task::Skip | Task::Answered | Task::Refuse => Verdict::Skip,
+            Task::Request | Task::Collect | Task::Settings => Verdict::Gather,
+            Task::Stream => Verdict::Deliver,
+        })
     }
 
     fn fail(&mut self, error: ProtocolError) -> ProtocolError {
-        self.errored = true;
+        self.stage = Stage::Errored;
         self.frame.task = Task::Skip;
         error
     }
@@ -107,7 +105,7 @@ impl<P: Protocol> Server<P> {
                 *open &= !bit;
             }
         }
-        if self.errored {
+        if self.stage == Stage::Errored {
             return Err(ProtocolError::AlreadyErrored); // row 4
         }
         Ok(())
@@ -118,17 +116,17 @@ impl<P: Protocol> Server<P> {
         header: &FrameHeader,
         table: &mut T,
         arena: &mut A,
-    ) -> Result<Task, ProtocolError> {
+    ) -> Result<(), ProtocolError> {
         self.judge_stream(header)?;
         let kind = header.kind_number();
         let is_request = kind == number::COMMAND_REQUEST;
-        if self.revision().has_settings() && self.opening != Opening::Done {
-            match self.opening {
+        if self.revision().has_settings() && self.stage != Stage::Open {
+            match self.stage {
                 _ if kind == number::SENDER_PROTOCOL_SETTINGS => {
                     return self.judge_settings(header, arena);
                 }
-                Opening::Settings => return Err(ProtocolError::ExpectedSettings),
-                _ if is_request => self.opening = Opening::Done,
+                Stage::Settings => return Err(ProtocolError::ExpectedSettings),
+                _ if is_request => self.stage = Stage::Open,
                 _ => return Err(ProtocolError::UnexpectedInitialFrame),
             }
         }
@@ -138,11 +136,14 @@ impl<P: Protocol> Server<P> {
         let continues = flags.contains(CommandRequestFlags::CONTINUATION);
         let has_data = flags.contains(CommandRequestFlags::HAVE_DATA);
         let entry = table.find(id);
-        if let Some(swallowed) = entry.filter(|e| e.is_swallowed() && !is_new) {
-            if self.is_last_of(swallowed, header) {
+        let (phase, expects_data) = entry.map_or((Phase::Vacant, false), |entry| {
+            (entry.phase, entry.has_data)
+        });
+        if phase.is_swallowed() && !is_new {
+            if self.is_last_of(expects_data, header) {
                 table.remove(id);
             }
-            return Ok(Task::Skip); // row 4a
+            return Ok(()); // row 4a: skipped
         }
         let mut task = Task::Request;
         if self.receiving == 0 || is_new {
@@ -156,13 +157,17 @@ impl<P: Protocol> Server<P> {
             if !is_new && !continues {
                 return Err(ProtocolError::NeitherNewNorContinuation);
             }
-            match entry {
-                Some(e) if e.is_receiving() => return Err(ProtocolError::RequestAlreadyReceiving),
-                Some(e) if e.is_active() => return Err(ProtocolError::RequestAlreadyActive),
-                _ if !is_new => return Err(ProtocolError::ExpectedNewRequest),
-                // A refused or draining request ends where a new one begins with its ID.
-                _ => table.remove(id),
+            if phase.is_receiving() {
+                return Err(ProtocolError::RequestAlreadyReceiving);
             }
+            if phase.is_active() {
+                return Err(ProtocolError::RequestAlreadyActive);
+            }
+            if !is_new {
+                return Err(ProtocolError::ExpectedNewRequest);
+            }
+            // A refused or draining request ends where a new one begins with its ID.
+            table.remove(id);
             let entry = Entry {
                 order: self.next_order,
                 phase: Phase::Receiving,
@@ -173,52 +178,51 @@ impl<P: Protocol> Server<P> {
             self.receiving = self.receiving.wrapping_add(1);
             if table.insert(id, entry).is_err() {
                 let limit = length_of(table.capacity());
-                return self.refuse(
-                    header,
-                    entry,
-                    RefusalReason::TooManyRequests,
-                    limit,
-                    table,
-                    arena,
-                );
+                let is_last = self.is_last_of(has_data, header);
+                return self.refuse(is_last, entry, RefusalReason::TooManyRequests, limit, table);
             }
         } else {
             if is_request && !continues {
                 return Err(ProtocolError::NeitherNewNorContinuation); // row 6
             }
-            let Some(entry) = entry else {
+            if phase == Phase::Vacant {
                 return Err(ProtocolError::RequestNotReceiving); // row 8
-            };
-            if entry.phase == Phase::Active {
+            }
+            if phase == Phase::Active {
                 return Err(ProtocolError::RequestStillActive); // row 7
             }
             if is_request {
-                if entry.phase != Phase::Receiving {
+                if phase != Phase::Receiving {
                     return Err(ProtocolError::RequestFramesDone); // row 9
                 }
-                if entry.has_data != has_data {
+                if expects_data != has_data {
                     return Err(ProtocolError::ExpectDataMismatch); // row 10
                 }
             } else {
-                task = self.judge_data(header, entry)?;
+                task = self.judge_data(header, phase, expects_data)?;
             }
         }
         self.admit(header, task, table, arena) // rows 11, 15 and 15a
     }
 
     /// Rows 12 to 16; revision-0006.md, 5.5 step 4 and 5.6.
-    fn judge_data(&self, header: &FrameHeader, entry: &Entry) -> Result<Task, ProtocolError> {
+    fn judge_data(
+        &self,
+        header: &FrameHeader,
+        phase: Phase,
+        expects_data: bool,
+    ) -> Result<Task, ProtocolError> {
         if header.kind_number() != self.revision().data_number() {
             return Err(ProtocolError::UnexpectedFrameType); // row 16
         }
-        if !entry.has_data {
+        if !expects_data {
             return Err(ProtocolError::UnexpectedCommandData); // row 12
         }
         let flags = CommandDataFlags::from(header.flags());
         if flags.bits() & (CommandDataFlags::CONTINUATION | CommandDataFlags::EOS).bits() == 0 {
             return Err(ProtocolError::CommandDataWithoutFlags); // row 13
         }
-        match entry.phase {
+        match phase {
             // row 14; deviations.md, D16
             Phase::Receiving => Err(ProtocolError::RequestFramesUnfinished),
             Phase::ReceivingData if self.may_collect() => Ok(Task::Collect),
@@ -236,33 +240,26 @@ impl<P: Protocol> Server<P> {
         task: Task,
         table: &mut T,
         arena: &mut A,
-    ) -> Result<Task, ProtocolError> {
+    ) -> Result<(), ProtocolError> {
+        self.frame.task = task;
         let id = header.request_id();
         let key = Key::request(id);
         let Some(entry) = table.find_mut(id) else {
-            return Ok(task);
+            return Ok(());
         };
-        let Limits {
-            request_frames,
-            request_size,
-            data_size,
-            ..
-        } = self.config.limits;
         // A full or an ending data frame brings the request nearer to its end.
         let is_empty = header.length() == 0 && !is_data_end(header.flags().into());
         if entry.phase == Phase::Receiving || is_empty {
             entry.frames = entry.frames.saturating_add(1);
         }
         let entry = *entry;
-        let (mut reason, mut limit) = (RefusalReason::TooManyFrames, u32::from(request_frames));
-        if entry.frames <= request_frames {
-            if task == Task::Stream {
-                return Ok(task);
-            }
-            (reason, limit) = if task == Task::Request {
-                (RefusalReason::RequestTooLarge, request_size)
-            } else {
-                (RefusalReason::DataTooLarge, data_size)
+        let limit = u32::from(self.request_frames);
+        let (mut reason, mut limit) = (RefusalReason::TooManyFrames, limit);
+        if entry.frames <= self.request_frames {
+            (reason, limit) = match task {
+                Task::Stream => return Ok(()),
+                Task::Request => (RefusalReason::RequestTooLarge, self.request_size),
+                _ => (RefusalReason::DataTooLarge, self.data_size),
             };
             let chunk = arena.find(key);
             let held = length(chunk.unwrap_or_default());
@@ -272,43 +269,54 @@ impl<P: Protocol> Server<P> {
             // Bytes of this kind that there is place for: by the limit, and by the arena.
             let counted = held.saturating_sub(entry.request_len);
             if !is_full && header.length() <= limit.saturating_sub(counted).min(room) {
-                return Ok(task);
+                return Ok(());
             }
             limit = limit.min(counted.saturating_add(room));
         }
-        self.refuse(header, entry, reason, limit, table, arena)
+        arena.remove(key);
+        let is_last = self.is_last_of(entry.has_data, header);
+        self.refuse(is_last, entry, reason, limit, table)
     }
 
     /// server.md, "Refusals": remembers the request if frames of it are still to come.
-    fn refuse<T: Table + ?Sized, A: Arena + ?Sized>(
+    fn refuse<T: Table + ?Sized>(
         &mut self,
-        header: &FrameHeader,
+        is_last: bool,
         entry: Entry,
         reason: RefusalReason,
         limit: u32,
         table: &mut T,
-        arena: &mut A,
-    ) -> Result<Task, ProtocolError> {
-        let id = header.request_id();
-        table.remove(id);
+    ) -> Result<(), ProtocolError> {
+        self.frame.task = Task::Refuse;
+        self.frame.reason = reason;
+        self.refusal_limit = limit;
         self.receiving = self.receiving.wrapping_sub(1);
-        arena.remove(Key::request(id));
+        let id = self.frame.request_id;
+        table.remove(id);
         let refused = Entry {
             phase: Phase::Refused,
             ..entry
         };
-        if !self.is_last_of(&refused, header) && table.insert(id, refused).is_err() {
+        if !is_last && table.insert(id, refused).is_err() {
             return Err(ProtocolError::TooManyRefused);
         }
-        self.frame.reason = reason;
-        self.frame.limit = limit;
-        Ok(Task::Refuse)
+        Ok(())
+    }
+
+    /// The action for a request that was refused.
+    fn rejection<'a>(&mut self) -> ServerAction<'a> {
+        self.frame.task = Task::Answered;
+        ServerAction::RejectRequest(Rejection {
+            request_id: self.frame.request_id,
+            reason: self.frame.reason,
+            limit: self.refusal_limit,
+        })
     }
 
     /// Whether this frame is the last of a request that is swallowed (server.md, "Refusals").
-    fn is_last_of(&self, entry: &Entry, header: &FrameHeader) -> bool {
+    fn is_last_of(&self, has_data: bool, header: &FrameHeader) -> bool {
         let kind = header.kind_number();
-        if entry.has_data {
+        if has_data {
             kind == self.revision().data_number() && is_data_end(header.flags().into())
         } else {
             let flags = CommandRequestFlags::from(header.flags());
@@ -321,7 +329,7 @@ impl<P: Protocol> Server<P> {
         &mut self,
         header: &FrameHeader,
         arena: &mut A,
-    ) -> Result<Task, ProtocolError> {
+    ) -> Result<(), ProtocolError> {
         let flags = SettingsFlags::from(header.flags());
         match (
             flags.contains(SettingsFlags::CONTINUATION),
@@ -333,19 +341,15 @@ impl<P: Protocol> Server<P> {
         }
         let held = length(arena.find(Key::SETTINGS).unwrap_or(&[]));
         let room = u32::try_from(arena.room(Key::SETTINGS)).unwrap_or(u32::MAX);
-        let Limits {
-            settings_size,
-            settings_frames,
-            ..
-        } = self.config.limits;
-        if header.length() > settings_size.saturating_sub(held).min(room)
-            || self.settings_frames >= settings_frames
+        if header.length() > self.settings_size.saturating_sub(held).min(room)
+            || self.settings_frames >= self.most_settings_frames
         {
             return Err(ProtocolError::SettingsTooLarge);
         }
         self.settings_frames = self.settings_frames.saturating_add(1);
-        self.opening = Opening::Settings;
-        Ok(Task::Settings)
+        self.stage = Stage::Settings;
+        self.frame.task = Task::Settings;
+        Ok(())
     }
 
     /// Handles the next bytes of the frame that has begun; `is_last` says that it ends with them.
@@ -367,14 +371,7 @@ impl<P: Protocol> Server<P> {
         match self.frame.task {
             Task::Skip => {}
             Task::Answered => return Ok(ServerAction::Noop),
-            Task::Refuse => {
-                self.frame.task = Task::Answered;
-                return Ok(ServerAction::RejectRequest(Rejection {
-                    request_id: self.frame.request_id,
-                    reason: self.frame.reason,
-                    limit: self.frame.limit,
-                }));
-            }
+            Task::Refuse => return Ok(self.rejection()),
             Task::Request => return self.request_part(bytes, is_last, is_whole, table, arena),
             Task::Stream => return self.stream_part(bytes, is_last, table),
             // Never reached, and so their code is dropped, where the protocol is a type that has
@@ -393,7 +390,7 @@ impl<P: Protocol> Server<P> {
     /// The answer to a part that completes nothing. After an error no frame is wanted.
     #[inline(never)]
     fn wait<'a>(&self, is_last: bool) -> Result<ServerAction<'a>, ProtocolError> {
-        Ok(if is_last && !self.errored {
+        Ok(if is_last && self.stage != Stage::Errored {
             ServerAction::WantFrame(self.state())
         } else {
             ServerAction::Noop
@@ -478,18 +475,17 @@ impl<P: Protocol> Server<P> {
         let request_id = self.frame.request_id;
         let is_end = is_last && is_data_end(self.frame.flags.into());
         // The request may have been answered while the frame came in parts.
-        let is_draining = table
-            .find(request_id)
-            .is_none_or(|e| e.phase != Phase::Streaming);
-        if is_end {
-            if is_draining {
+        let entry = table.find_mut(request_id);
+        let Some(entry) = entry.filter(|e| e.phase == Phase::Streaming) else {
+            if is_end {
                 table.remove(request_id);
-            } else if let Some(entry) = table.find_mut(request_id) {
-                entry.phase = Phase::Active;
-                self.receiving = self.receiving.wrapping_sub(1);
             }
-        }
-        if is_draining || (bytes.is_empty() && !is_end) {
+            return self.wait(is_last);
+        };
+        if is_end {
+            entry.phase = Phase::Active;
+            self.receiving = self.receiving.wrapping_sub(1);
+        } else if bytes.is_empty() {
             return self.wait(is_last);
         }
         Ok(ServerAction::CommandData {
@@ -531,7 +527,7 @@ impl<P: Protocol> Server<P> {
             Ok(settings) => {
                 self.peer_encodings = settings.encodings;
                 self.peer_is_hgrpc = settings.is_hgrpc;
-                self.opening = Opening::Done;
+                self.stage = Stage::Open;
                 self.wait(is_last)
             }
             Err(error) => Err(self.fail(error)),
@@ -577,31 +573,20 @@ impl<P: Protocol> Server<P> {
             }
             Err(error) => error,
         };
-        let refused = Entry {
-            phase: Phase::Refused,
-            ..*entry
-        };
-        table.remove(id);
-        self.receiving = self.receiving.wrapping_sub(1);
-        Err(self.fail(match error {
-            RequestError::MissingName => ProtocolError::MissingName,
-            RequestError::Malformed => ProtocolError::MalformedRequest,
-            RequestError::NestedTooDeep => {
-                if data_follows && table.insert(id, refused).is_err() {
-                    return Err(self.fail(ProtocolError::TooManyRefused));
-                }
-                let limit = length_of(MAX_NESTING);
-                return Ok(ServerAction::RejectRequest(Rejection {
-                    request_id: id,
-                    reason: RefusalReason::NestedTooDeep,
-                    limit,
-                }));
-            }
+        // Either way the request ends; of one that is refused, data may still come.
+        let entry = *entry;
+        let is_last = !data_follows || error != RequestError::NestedTooDeep;
+        let limit = length_of(MAX_NESTING);
+        let refused = self.refuse(is_last, entry, RefusalReason::NestedTooDeep, limit, table);
+        Err(self.fail(match (error, refused) {
+            (RequestError::MissingName, _) => ProtocolError::MissingName,
+            (RequestError::Malformed, _) => ProtocolError::MalformedRequest,
+            (RequestError::NestedTooDeep, Ok(())) => return Ok(self.rejection()),
+            (RequestError::NestedTooDeep, Err(error)) => error,
         }))
     }
 }
 
-/// Rows 15 and 15a: `continuation` wins over `eos` (revision-0006.md, 2.2, K-12).
 fn is_data_end(flags: CommandDataFlags) -> bool {
     flags.contains(CommandDataFlags::EOS) && !flags.contains(CommandDataFlags::CONTINUATION)
 }

@@ -46,13 +46,14 @@ impl<'a> Failure<'a> {
         revision: Revision,
         frame_size: usize,
         has_begun: bool,
-    ) -> Result<(Draft, Payload<'b>), ApiMisuse> {
+        payload: &mut Payload<'b>,
+    ) -> Result<Draft, ApiMisuse> {
         let is_command = self.kind == FailureKind::Command;
         let is_status = is_command && !has_begun && revision.has_status_map();
         let args = self.args.as_cbor();
         let has_args = !args.is_empty();
         let around: &'static Around = if !is_status && !revision.has_settings() {
-            return self.compose_raw(frame_size);
+            return self.compose_raw(frame_size, payload);
         } else {
             match (revision.has_settings(), is_status, has_args) {
                 (false, _, false) => &STATUS_0005,
@@ -68,12 +69,15 @@ impl<'a> Failure<'a> {
         if self.message.iter().any(|byte| *byte >= 0x80) {
             return Err(ApiMisuse::InvalidMessage);
         }
-        // At most five bytes of head: messages of 4 GiB do not fit a frame.
-        let overhead = around
-            .iter()
-            .fold(args.len().saturating_add(5), |sum, part| {
-                sum.saturating_add(part.len())
-            });
+        let [before, between, after] = *around;
+        // At most five bytes of head: messages of 4 GiB do not fit a frame. The other parts are
+        // short, so that the sum is a number.
+        let overhead = args
+            .len()
+            .wrapping_add(before.len())
+            .wrapping_add(between.len())
+            .wrapping_add(after.len())
+            .wrapping_add(5);
         let room = frame_size.saturating_sub(overhead);
         let mut message = self.message;
         if message.len() > room {
@@ -84,8 +88,7 @@ impl<'a> Failure<'a> {
         }
         self.head = Head::of_len(MAJOR_BYTES, message.len());
         let head = self.head.as_slice();
-        let [before, between, after] = *around;
-        let payload = if revision.has_settings() {
+        *payload = if revision.has_settings() {
             [before, args, between, head, message, after]
         } else {
             [before, head, message, between, args, after]
@@ -95,12 +98,16 @@ impl<'a> Failure<'a> {
         } else {
             Draft::aside(number::ERROR_RESPONSE, TypeFlags::NONE).ending()
         };
-        Ok((draft, payload))
+        Ok(draft)
     }
 
     /// An error response of 0003 and 0005: the message as it is, and flags.
     #[inline]
-    fn compose_raw(&self, frame_size: usize) -> Result<(Draft, Payload<'_>), ApiMisuse> {
+    fn compose_raw<'b>(
+        &'b self,
+        frame_size: usize,
+        payload: &mut Payload<'b>,
+    ) -> Result<Draft, ApiMisuse> {
         if !self.args.as_cbor().is_empty() {
             return Err(ApiMisuse::NotInThisRevision);
         }
@@ -111,8 +118,9 @@ impl<'a> Failure<'a> {
             FailureKind::Raw(flags) => flags,
             _ => ErrorFlags::APPLICATION,
         };
-        let draft = Draft::aside(number::ERROR_RESPONSE, flags.into()).ending();
-        Ok((draft, [self.message, &[], &[], &[], &[], &[]]))
+        let [first, ..] = payload;
+        *first = self.message;
+        Ok(Draft::aside(number::ERROR_RESPONSE, flags.into()).ending())
     }
 }
 
@@ -140,7 +148,7 @@ pub(super) fn compose_refusal<'b>(
 }
 
 /// A head that is not yet known.
-pub(super) const NO_HEAD: Head = Head::new(MAJOR_BYTES, 0);
+pub(super) const NO_HEAD: Head = Head::NONE;
 
 #[cfg(test)]
 mod tests {
@@ -156,7 +164,9 @@ mod tests {
         revision: Revision,
         has_begun: bool,
     ) -> (FrameKind, std::vec::Vec<u8>) {
-        let (draft, slices) = failure.compose(revision, 0x8000, has_begun).unwrap();
+        let mut slices: Payload<'_> = [&[]; _];
+        let draft = failure.compose(revision, 0x8000, has_begun, &mut slices);
+        let draft = draft.unwrap();
         assert!(draft.is_end);
         (revision.kind(draft.number), slices.concat())
     }
@@ -233,7 +243,8 @@ mod tests {
         let args = MessageArgs::encode(&[b"x"], &mut buffer).unwrap();
         let mut with_args = Failure::command(b"%s").with_args(args);
         let refused = |failure: &mut Failure<'_>, revision, has_begun| {
-            failure.compose(revision, 64, has_begun).err()
+            let mut payload: Payload<'_> = [&[]; _];
+            failure.compose(revision, 64, has_begun, &mut payload).err()
         };
         let no_args = Some(ApiMisuse::NotInThisRevision);
         assert_eq!(refused(&mut with_args, Revision::R0003, false), no_args);
@@ -245,7 +256,9 @@ mod tests {
         let mut long = Failure::server(&[b'x'; 65]);
         let too_large = Some(ApiMisuse::TooLarge);
         assert_eq!(refused(&mut long, Revision::R0005, false), too_large);
-        let (_, cut) = long.compose(Revision::R0006, 64, false).unwrap();
+        let mut cut: Payload<'_> = [&[]; _];
+        let composed = long.compose(Revision::R0006, 64, false, &mut cut);
+        assert!(composed.is_ok());
         assert!(cut.concat().len() <= 64);
     }
 }

@@ -450,8 +450,7 @@ impl ResponseWriter {
             }
         }
         let revision = out.server.revision();
-        let (draft, slices) = failure.compose(revision, out.frame_size(), has_begun)?;
-        *payload = slices;
+        let draft = failure.compose(revision, out.frame_size(), has_begun, payload)?;
         self.phase = Phase::Ended;
         Ok(Some(draft))
     }

@@ -1,61 +1,54 @@
-//! Storage in fixed memory: heapless maps and one shared run of bytes.
+//! Storage in fixed memory: slots of requests and one shared run of bytes.
 //!
 //! No slot is ever moved: a request that ends leaves its slot behind, empty, and the next one takes
 //! it over. Moving would bring `memmove` into a small program, which is larger than all of this.
-
-use core::sync::atomic::{AtomicU16, Ordering};
-
-use heapless::LinearMap;
-use heapless::linear_map::LinearMapView;
+//! Plain slots, and not heapless's map, because of that: its slots are kept together (250 bytes).
 
 use super::{Arena, ArenaFull, Entry, Key, Phase, Table, TableFull};
 use crate::bytes::{copy, shift_down, shift_up};
 use crate::wire::RequestId;
 
-/// Requests by ID.
-type Slots = LinearMapView<Owner, Entry>;
-
-/// Whose a slot is. It can be set through the map's shared key, for the slot that is taken over; an
-/// atomic and not a cell, so that a store is [`Sync`].
-#[derive(Debug, Default)]
-struct Owner(AtomicU16);
-
-impl Owner {
-    fn get(&self) -> RequestId {
-        RequestId::new(self.0.load(Ordering::Relaxed))
-    }
-
-    fn set(&self, id: RequestId) {
-        self.0.store(id.value(), Ordering::Relaxed);
-    }
+/// A request, if the entry is not vacant.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    entry: Entry,
+    id: RequestId,
 }
 
-impl PartialEq for Owner {
-    fn eq(&self, other: &Self) -> bool {
-        self.get() == other.get()
-    }
+impl Slot {
+    const VACANT: Self = Self {
+        entry: Entry::VACANT,
+        id: RequestId::new(0),
+    };
 }
-
-impl Eq for Owner {}
 
 /// A table of at most `REQUESTS` requests, and of as many refused ones beside them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FixedTable<const REQUESTS: usize> {
-    requests: LinearMap<Owner, Entry, REQUESTS>,
-    refused: LinearMap<Owner, Entry, REQUESTS>,
+    /// Requests, and refused ones.
+    slots: [[Slot; REQUESTS]; 2],
 }
 
 #[cfg(feature = "defmt")]
 impl<const REQUESTS: usize> defmt::Format for FixedTable<REQUESTS> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        let taken = |slots: &Slots| slots.values().filter(|entry| !entry.is_vacant()).count();
+        let [requests, refused] = self.slots.each_ref().map(|slots| {
+            let taken = slots.iter().filter(|slot| !slot.entry.is_vacant());
+            taken.count()
+        });
         defmt::write!(
             f,
             "FixedTable({=usize} and {=usize} refused of {=usize})",
-            taken(&self.requests),
-            taken(&self.refused),
+            requests,
+            refused,
             REQUESTS
         );
+    }
+}
+
+impl<const REQUESTS: usize> Default for FixedTable<REQUESTS> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -63,8 +56,7 @@ impl<const REQUESTS: usize> FixedTable<REQUESTS> {
     /// An empty table.
     pub const fn new() -> Self {
         Self {
-            requests: LinearMap::new(),
-            refused: LinearMap::new(),
+            slots: [[Slot::VACANT; REQUESTS]; 2],
         }
     }
 
@@ -72,74 +64,82 @@ impl<const REQUESTS: usize> FixedTable<REQUESTS> {
     pub const SIZE: usize = core::mem::size_of::<Self>();
 }
 
-/// The request's entry, if it has one.
-fn find_mut(slots: &mut Slots, id: RequestId) -> Option<&mut Entry> {
-    slots
-        .iter_mut()
-        .find(|(key, entry)| key.get() == id && !entry.is_vacant())
-        .map(|(_, entry)| entry)
+/// The place of the request's slot; one behind the slots if it has none. A number, so that finding
+/// an entry to be read and one to be changed are one piece of code.
+#[inline(never)]
+fn place_of(slots: &[Slot], id: RequestId) -> usize {
+    let mut place = 0usize;
+    for slot in slots {
+        if slot.id == id && !slot.entry.is_vacant() {
+            break;
+        }
+        place = place.wrapping_add(1);
+    }
+    place
+}
+
+fn find_mut(slots: &mut [Slot], id: RequestId) -> Option<&mut Entry> {
+    let place = place_of(slots, id);
+    slots.get_mut(place).map(|slot| &mut slot.entry)
+}
+
+fn remove(slots: &mut [Slot], id: RequestId) {
+    if let Some(entry) = find_mut(slots, id) {
+        entry.phase = Phase::Vacant;
+    }
+}
+
+/// Puts an entry into a vacant slot of `slots`, and takes what the request had before out of these
+/// and the `other` ones.
+fn insert(
+    slots: &mut [Slot],
+    other: &mut [Slot],
+    id: RequestId,
+    entry: &Entry,
+) -> Result<(), TableFull> {
+    // Where this does anything, there is room.
+    remove(slots, id);
+    let slot = slots.iter_mut().find(|slot| slot.entry.is_vacant());
+    *slot.ok_or(TableFull)? = Slot { entry: *entry, id };
+    remove(other, id);
+    Ok(())
 }
 
 impl<const REQUESTS: usize> Table for FixedTable<REQUESTS> {
     fn find(&self, id: RequestId) -> Option<&Entry> {
-        self.requests
-            .iter()
-            .chain(self.refused.iter())
-            .find(|(key, entry)| key.get() == id && !entry.is_vacant())
-            .map(|(_, entry)| entry)
+        let slots = self.slots.as_flattened();
+        slots.get(place_of(slots, id)).map(|slot| &slot.entry)
     }
 
     fn find_mut(&mut self, id: RequestId) -> Option<&mut Entry> {
-        find_mut(&mut self.requests, id).or_else(|| find_mut(&mut self.refused, id))
+        find_mut(self.slots.as_flattened_mut(), id)
     }
 
     fn insert(&mut self, id: RequestId, entry: Entry) -> Result<(), TableFull> {
-        let (slots, other): (&mut Slots, &mut Slots) = if entry.is_refused() {
-            (&mut self.refused, &mut self.requests)
+        let [requests, refused] = &mut self.slots;
+        let (slots, other) = if entry.is_refused() {
+            (refused, requests)
         } else {
-            (&mut self.requests, &mut self.refused)
+            (requests, refused)
         };
-        insert(slots, id, &entry)?;
-        remove(other, id);
-        Ok(())
+        insert(slots, other, id, &entry)
     }
 
     fn remove(&mut self, id: RequestId) {
-        remove(&mut self.requests, id);
-        remove(&mut self.refused, id);
+        remove(self.slots.as_flattened_mut(), id);
     }
 
     fn next_after(&self, order: Option<u32>) -> Option<(RequestId, Entry)> {
-        self.requests
+        self.slots
+            .as_flattened()
             .iter()
-            .chain(self.refused.iter())
-            .filter(|(_, e)| !e.is_vacant() && order.is_none_or(|o| e.order() > o))
-            .min_by_key(|(_, e)| e.order())
-            .map(|(id, e)| (id.get(), *e))
+            .filter(|s| !s.entry.is_vacant() && order.is_none_or(|o| s.entry.order() > o))
+            .min_by_key(|s| s.entry.order())
+            .map(|s| (s.id, s.entry))
     }
 
     fn capacity(&self) -> usize {
         REQUESTS
-    }
-}
-
-/// Puts an entry in the request's own slot, a vacant one, or a new one.
-fn insert(slots: &mut Slots, id: RequestId, entry: &Entry) -> Result<(), TableFull> {
-    remove(slots, id);
-    if let Some((key, slot)) = slots.iter_mut().find(|(_, slot)| slot.is_vacant()) {
-        key.set(id);
-        *slot = *entry;
-        return Ok(());
-    }
-    match slots.insert(Owner(AtomicU16::new(id.value())), *entry) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(TableFull),
-    }
-}
-
-fn remove(slots: &mut Slots, id: RequestId) {
-    if let Some(entry) = find_mut(slots, id) {
-        entry.phase = Phase::Vacant;
     }
 }
 
@@ -320,10 +320,8 @@ impl<const REQUESTS: usize, const BYTES: usize> FixedStore<REQUESTS, BYTES> {
     /// Forgets everything, for a connection that begins anew. In less code than a new store.
     pub fn clear(&mut self) {
         let Self { table, arena } = self;
-        for slots in [&mut table.requests, &mut table.refused] {
-            for (_, entry) in slots.iter_mut() {
-                entry.phase = Phase::Vacant;
-            }
+        for slot in table.slots.as_flattened_mut() {
+            slot.entry.phase = Phase::Vacant;
         }
         for chunk in &mut arena.chunks {
             *chunk = Chunk::FREE;

@@ -67,9 +67,6 @@ impl Entry {
 }
 
 /// What phase a request is in, on either end.
-///
-/// A word: with a byte, an entry in an `Option` is copied in pieces that are not aligned.
-#[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(crate) enum Phase {

@@ -12,6 +12,16 @@ pub const HEADER_LEN: usize = 8;
 /// The largest length that the header's 24-bit field can hold: 16,777,215.
 pub const MAX_LENGTH: u32 = 0x00ff_ffff;
 
+/// The payload size nearest to `size` that frames can be filled to: at least a byte, or nothing
+/// would ever be sent, and at most what the header's field can hold.
+pub(crate) const fn payload_limit(size: u32) -> u32 {
+    match size {
+        0 => 1,
+        MAX_LENGTH.. => MAX_LENGTH,
+        size => size,
+    }
+}
+
 /// A frame header, laid over eight bytes as they stand on the wire.
 ///
 /// Every bit survives parsing and emitting, known or not. All integers are little-endian.

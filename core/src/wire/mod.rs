@@ -17,11 +17,13 @@ mod id;
 mod kind;
 mod reader;
 
+pub(crate) use emit::payload_len;
 pub use emit::{MAX_SLICES, OutFrame};
 pub use flags::{
     CommandDataFlags, CommandRequestFlags, ErrorFlags, FlagNames, ResponseFlags, SettingsFlags,
     StreamFlags, TypeFlags,
 };
+pub(crate) use header::payload_limit;
 pub use header::{FrameHeader, HEADER_LEN, HeaderDisplay, MAX_LENGTH};
 pub use id::{RequestId, StreamId};
 pub use kind::FrameKind;

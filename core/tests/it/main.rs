@@ -17,6 +17,7 @@ mod bad_client;
 mod bad_server;
 #[cfg(feature = "embedded-io-v0_7")]
 mod blocking;
+mod frame_size;
 mod oracle;
 mod pair;
 mod reader;

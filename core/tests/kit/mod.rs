@@ -115,6 +115,7 @@ pub fn rejected(id: u16, reason: &'static str, limit: u32) -> Result<Seen, Proto
 
 /// A server, its store and an output stream.
 pub struct Srv<const N: usize = 8, const B: usize = 4096> {
+    pub config: ServerConfig,
     pub server: Server,
     pub store: Box<FixedStore<N, B>>,
     pub stream: OutputStream,
@@ -127,6 +128,7 @@ impl<const N: usize, const B: usize> Srv<N, B> {
         let mut server = Server::new(revision, config);
         let stream = server.open_stream(&[]).unwrap();
         Self {
+            config,
             server,
             store: Box::new(FixedStore::new()),
             stream,

@@ -7,7 +7,7 @@ use hgrpc::Revision;
 use hgrpc::cbor::{Args, RedirectTargets};
 use hgrpc::wire::RequestId;
 
-use super::pipe::{Receiver, Sender, Stop};
+use super::pipe::{Receiver, Stop};
 use super::{Failure, Gone};
 use crate::host::DATA_CUT;
 use crate::host::arguments;
@@ -153,29 +153,6 @@ pub(super) enum DataError {
     Cut,
     /// The handler was too slow.
     Stalled,
-    /// The handler wants no more of it.
-    GivenUp,
-}
-
-/// Gives data up while another thread waits for it; see [`Data::give_up`].
-#[derive(Debug)]
-pub struct GiveUp(Option<Sender<DataError>>);
-
-impl GiveUp {
-    /// A read of the data that waits fails, and so does every later one once what has come was
-    /// read; what still comes is swallowed.
-    pub fn give_up(&self) {
-        if let Some(sender) = &self.0 {
-            sender.end(Err(DataError::GivenUp));
-        }
-    }
-}
-
-impl Data {
-    /// What gives the data up from another thread than the one that reads it.
-    pub fn give_up(&self) -> GiveUp {
-        GiveUp(self.0.as_ref().map(Receiver::ender))
-    }
 }
 
 impl Read for Data {
@@ -198,10 +175,6 @@ impl BufRead for Data {
             Err(Stop::Ended(DataError::Stalled)) => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 "the request's data was not read in time and was given up",
-            )),
-            Err(Stop::Ended(DataError::GivenUp)) => Err(io::Error::new(
-                io::ErrorKind::BrokenPipe,
-                "the request's data was given up",
             )),
             Err(Stop::Ended(DataError::Cut) | Stop::TimedOut) => {
                 Err(io::Error::new(io::ErrorKind::UnexpectedEof, DATA_CUT))

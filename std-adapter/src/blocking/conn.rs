@@ -5,7 +5,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 
 use hgrpc::cbor::ContentEncoding;
-use hgrpc::server::{Output, OutputStream, Rejection, Responder, ResponseWriter, Server};
+use hgrpc::server::{
+    Output, OutputStream, Rejection, Responder, ResponseWriter, Server, ServerConfig,
+};
 use hgrpc::{ApiMisuse, Revision};
 
 use super::outgoing::Outgoing;
@@ -67,7 +69,7 @@ pub(super) type Frames<'a> = Output<'a, GrowableTable, Revision>;
 
 impl Reactor {
     pub(super) fn new(config: &Config) -> Result<Self, ApiMisuse> {
-        let mut server = Server::new(config.revision, config.server());
+        let mut server = Server::new(config.revision, config.server(ServerConfig::STREAMING));
         Ok(Self {
             // Everybody decodes `identity`, so this need not wait for the peer's settings.
             shared: server.open_stream(&[ContentEncoding::Identity])?,

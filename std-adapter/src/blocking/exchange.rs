@@ -1,16 +1,15 @@
 //! What the threads of one client connection share: the reactor and the calls under way.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use hgrpc::Revision;
 use hgrpc::cbor::Atoms;
-use hgrpc::wire::RequestId;
 
 use super::outgoing::Outgoing;
 use super::pipe::Sender;
-use super::{CallError, ConnectionError, Limits, Lost, Progress};
+use super::{CallError, ConnectionError, Limits, Progress};
+use crate::host::CallHead;
 use crate::host::calls::Calls;
 use crate::host::sync::lock;
 
@@ -30,12 +29,8 @@ pub(super) type OnProgress = Box<dyn FnMut(&Progress<'_>) + Send>;
 
 /// One call, as the reading thread sees it.
 pub(super) struct CallState {
-    pub(super) command: Vec<u8>,
-    id: OnceLock<RequestId>,
+    pub(super) head: CallHead,
     pub(super) body: Sender<CallError>,
-    /// An encoded status map that names another place (0006).
-    pub(super) redirect: OnceLock<Vec<u8>>,
-    pub(super) received: AtomicU64,
     pub(super) on_text: Mutex<Option<OnText>>,
     pub(super) on_progress: Mutex<Option<OnProgress>>,
 }
@@ -48,40 +43,17 @@ impl CallState {
         on_progress: Option<OnProgress>,
     ) -> Self {
         Self {
-            command,
-            id: OnceLock::new(),
+            head: CallHead::new(command),
             body,
-            redirect: OnceLock::new(),
-            received: AtomicU64::new(0),
             on_text: Mutex::new(on_text),
             on_progress: Mutex::new(on_progress),
         }
-    }
-
-    pub(super) fn id(&self) -> Option<RequestId> {
-        self.id.get().copied()
-    }
-
-    pub(super) fn set_id(&self, id: RequestId) {
-        let _ = self.id.set(id);
-    }
-
-    /// What the connection's end means to this call.
-    pub(super) fn lost(&self, error: &ConnectionError) -> CallError {
-        CallError::Connection(Lost {
-            command: String::from_utf8_lossy(&self.command).into_owned(),
-            received: self.received.load(Ordering::Relaxed),
-            error: error.clone(),
-        })
     }
 }
 
 impl fmt::Debug for CallState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallState")
-            .field("command", &String::from_utf8_lossy(&self.command))
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        self.head.fmt(f)
     }
 }
 
@@ -89,7 +61,7 @@ impl Shared {
     /// Gives a call up: what still comes of it is swallowed.
     pub(super) fn cancel(&self, call: &Arc<CallState>) {
         let state = &mut *lock(&self.state);
-        let Some(id) = call.id() else {
+        let Some(id) = call.head.id() else {
             return;
         };
         // Another call may have its ID by now.
@@ -102,7 +74,7 @@ impl Shared {
     pub(super) fn end(&self, error: &ConnectionError) {
         let calls = lock(&self.state).end(error);
         for call in calls.values() {
-            call.body.end(Err(call.lost(error)));
+            call.body.end(Err(call.head.lost(error)));
         }
     }
 }

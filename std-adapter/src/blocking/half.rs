@@ -11,7 +11,7 @@ use hgrpc::{ApiMisuse, ProtocolError, Revision};
 
 use super::conn::{Conn, Reactor};
 use super::outgoing::Outgoing;
-use super::pipe::pipe;
+use super::pipe::filled;
 use super::{Call, Config, ConnectionError, Data, Gone, Reply};
 use crate::host::config::Meter;
 use crate::store::{GrowableArena, GrowableTable};
@@ -51,13 +51,9 @@ pub(crate) enum Stop<E> {
 
 impl Receiving {
     pub(crate) fn new(config: Config) -> Self {
-        let mut core = ServerConfig::DEFAULT;
-        core.limits = config.limits.core();
-        core.send_frame_size = config.limits.send_frame_size;
-        core.always_side_frames = config.always_side_frames;
         let budgets = config.limits.budgets();
         Self {
-            server: Server::new(config.revision, core),
+            server: Server::new(config.revision, config.server(ServerConfig::DEFAULT)),
             table: GrowableTable::new(budgets),
             arena: GrowableArena::new(budgets),
             frames: FrameReader::new(config.limits.frame_size),
@@ -136,7 +132,6 @@ impl Answering {
         let meter = Arc::new(Meter::new(config.observer.clone()));
         let out = Outgoing::new(Box::new(write), None, meter);
         let revision = config.revision;
-        let buffer = config.limits.buffer;
         let reactor = Reactor::half_duplex(server, table, &config)
             .map_err(|_: ApiMisuse| ConnectionError::Shutdown)?;
         let conn = Arc::new(Conn::with_gone(reactor, out, config, gone));
@@ -151,7 +146,7 @@ impl Answering {
                         name: queued.name,
                         args: queued.args,
                         redirect: queued.redirect,
-                        data: queued.data.map(|bytes| whole(&bytes, buffer)),
+                        data: queued.data.map(|bytes| Data(Some(filled(bytes)))),
                         request_id,
                         revision,
                         gone: conn.gone.clone(),
@@ -166,13 +161,4 @@ impl Answering {
         }
         Ok(())
     }
-}
-
-/// Data that has come as a whole.
-fn whole(bytes: &[u8], buffer: usize) -> Data {
-    let (sender, receiver) = pipe(buffer.max(bytes.len()).max(1));
-    // There is room for all of it.
-    let _ = sender.push(bytes, None);
-    sender.end(Ok(()));
-    Data(Some(receiver))
 }

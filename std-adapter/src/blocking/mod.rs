@@ -99,7 +99,7 @@ pub use crate::host::{
     Failure, Limits, Lost, Observer, ServerFailure, Traffic,
 };
 pub use byte_string::ByteStringWriter;
-pub use call::{Call, Data, GiveUp};
+pub use call::{Call, Data};
 pub use client::Client;
 pub use gone::{Gone, OnGone};
 #[cfg(feature = "http-server")]

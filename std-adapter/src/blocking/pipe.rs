@@ -96,6 +96,15 @@ pub(super) fn pipe<E: Clone>(capacity: usize) -> (Sender<E>, Receiver<E>) {
     (Sender(shared), receiver)
 }
 
+/// A pipe that has ended, with these bytes in it.
+#[cfg(feature = "http-server")]
+pub(super) fn filled<E: Clone>(bytes: Vec<u8>) -> Receiver<E> {
+    let (sender, mut receiver) = pipe(0);
+    sender.end(Ok(()));
+    receiver.chunk = bytes;
+    receiver
+}
+
 impl<E: Clone> Sender<E> {
     /// Hands bytes over; waits for room, at most for `stall` at a time.
     pub(super) fn push(&self, mut bytes: &[u8], stall: Option<Duration>) -> Pushed {
@@ -225,11 +234,6 @@ impl<E: Clone> Receiver<E> {
             }
             state = wait(&self.shared.readable, state, deadline).ok_or(Stop::TimedOut)?;
         }
-    }
-
-    /// What ends the pipe from another thread, so that a wait of this one returns.
-    pub(super) fn ender(&self) -> Sender<E> {
-        Sender(Arc::clone(&self.shared))
     }
 
     /// Whether the writing end has ended the pipe.

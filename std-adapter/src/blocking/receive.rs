@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use hgrpc::cbor::{Atoms, Progress};
 use hgrpc::wire::{FrameReader, Part, StreamId};
@@ -12,7 +11,8 @@ use super::pipe::Pushed;
 use super::{AnswerError, CallError, ConnectionError};
 use crate::buffer::{Filled, ReceiveBuffer};
 use crate::encoding::StreamDecoders;
-use crate::host::calls::{Event, other_protocol};
+use crate::host::calls::Event;
+use crate::host::mistaken;
 use crate::host::streams::Streams;
 use crate::host::sync::lock;
 
@@ -50,7 +50,7 @@ impl Receiver<'_> {
             }
             let mut input = buffer.bytes();
             if std::mem::take(&mut is_first)
-                && let Some(protocol) = other_protocol(input)
+                && let Some(protocol) = mistaken::answering(input)
             {
                 return Err(ConnectionError::NotHgrpc(protocol));
             }
@@ -128,7 +128,7 @@ impl Receiver<'_> {
             }
             Event::Failed(call, error) => call.body.end(Err(error)),
             Event::Redirect(call, status, is_end) => {
-                let _ = call.redirect.set(status);
+                call.head.set_redirect(status);
                 call.body.open();
                 if is_end {
                     call.body.end(Ok(()));
@@ -155,8 +155,7 @@ impl Receiver<'_> {
         if bytes.is_empty() {
             return;
         }
-        let count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        call.received.fetch_add(count, Ordering::Relaxed);
+        call.head.count(bytes.len());
         if call.body.push(bytes, self.shared.limits.stall) == Pushed::Stalled {
             call.body.end(Err(CallError::Answer(AnswerError::Stalled)));
             self.give_up(call);
@@ -165,7 +164,7 @@ impl Receiver<'_> {
 
     /// Swallows what still comes of a call.
     fn give_up(&self, call: &CallState) {
-        if let Some(id) = call.id() {
+        if let Some(id) = call.head.id() {
             lock(&self.shared.state).give_up(id);
         }
     }

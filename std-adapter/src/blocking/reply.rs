@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
 
-use hgrpc::cbor::{CborReader, CborWriter, Head, Location, MAJOR_BYTES, Pieces, STATUS_OK, Value};
+use hgrpc::cbor::{CborReader, Head, Location, MAJOR_BYTES, Pieces, STATUS_OK, Value};
 use hgrpc::server::{Body, Push};
 use hgrpc::{ApiMisuse, Revision};
 
@@ -13,6 +13,7 @@ use super::conn::{Coded, Conn};
 use super::outgoing::BATCH;
 use super::{ByteStringWriter, ConnectionError, Failure, Side};
 use crate::host::refusal::Composed;
+use crate::host::values::{self, invalid};
 
 /// The response to one call.
 ///
@@ -98,18 +99,7 @@ impl Reply {
     /// # Errors
     /// Something that minicbor does not encode as one value; the connection has ended.
     pub fn value<T: minicbor::Encode<()> + ?Sized>(&mut self, value: &T) -> io::Result<()> {
-        let mut buffer = vec![0; 256];
-        let len = loop {
-            let mut writer = CborWriter::new(&mut buffer);
-            match writer.value(value) {
-                Ok(()) => break writer.position(),
-                Err(ApiMisuse::TooLarge) if buffer.len() < 1 << 30 => {
-                    buffer = vec![0; buffer.len() * 4];
-                }
-                Err(error) => return Err(invalid(error)),
-            }
-        };
-        self.cbor(&buffer[..len])
+        self.cbor(&values::encode(value).map_err(invalid)?)
     }
 
     /// Adds CBOR values that are encoded already, one behind another.
@@ -117,10 +107,7 @@ impl Reply {
     /// # Errors
     /// The bytes are something else; the connection has ended.
     pub fn cbor(&mut self, values: &[u8]) -> io::Result<()> {
-        let mut reader = CborReader::new(values);
-        while !reader.is_empty() {
-            reader.next_value().map_err(invalid)?;
-        }
+        values::check(values)?;
         self.check_complete()?;
         self.is_cbor |= !self.has_begun && self.joined.is_empty();
         self.end_string()?;
@@ -534,10 +521,6 @@ impl Reply {
             turn.write(&[frame]).inspect_err(|error| conn.fail(error))?;
         }
     }
-}
-
-fn invalid<E: std::error::Error + Send + Sync + 'static>(error: E) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, error)
 }
 
 impl Write for Reply {

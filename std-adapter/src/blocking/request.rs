@@ -213,11 +213,11 @@ impl Prepared {
         request.redirect = self.redirect.as_deref();
         let state = &mut *lock(&shared.state);
         if let Some(error) = &state.ended {
-            return Err(call.lost(error));
+            return Err(call.head.lost(error));
         }
         // Calls go out at once, so there is nothing to flush.
         let (core, _) = state.client.call(&mut state.table, request)?;
-        call.set_id(core.request_id());
+        call.head.set_id(core.request_id());
         state.open.insert(core.request_id(), Arc::clone(call));
         Ok(core)
     }
@@ -239,7 +239,8 @@ fn send_frames(
             let Some(frame) = frame else {
                 return Ok(());
             };
-            turn.write(&[frame]).map_err(|error| call.lost(&error))?;
+            turn.write(&[frame])
+                .map_err(|error| call.head.lost(&error))?;
             if turn.is_wanted() {
                 break;
             }
@@ -334,7 +335,8 @@ fn send_data(
                     }
                 }
             }
-            turn.write(&frames).map_err(|error| call.lost(&error))?;
+            turn.write(&frames)
+                .map_err(|error| call.head.lost(&error))?;
             if has_ended || core.is_ended() {
                 return Ok(false);
             }

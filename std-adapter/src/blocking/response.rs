@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::time::Instant;
 
-use hgrpc::cbor::{Location, Status, ValueScanner};
+use hgrpc::cbor::{Location, ValueScanner};
 use hgrpc::wire::RequestId;
 
 use super::client::Handle;
@@ -66,13 +66,7 @@ impl Response {
     /// See [`CallError`].
     pub fn redirect(&self) -> Result<Option<Location<'_>>, CallError> {
         self.wait()?;
-        let Some(status) = self.call.redirect.get() else {
-            return Ok(None);
-        };
-        match Status::decode(status) {
-            Ok((Status::Redirect(location), _)) => Ok(Some(location)),
-            _ => Err(CallError::Answer(AnswerError::Redirected)),
-        }
+        self.call.head.location()
     }
 
     /// Reads all that the command wrote, if it is at most `limit` bytes.
@@ -146,7 +140,7 @@ impl Response {
     /// The request's ID on its connection.
     pub fn request_id(&self) -> RequestId {
         // A response exists only once its request was sent.
-        self.call.id().unwrap_or_default()
+        self.call.head.id().unwrap_or_default()
     }
 
     /// Gives the call up: what still comes of it is swallowed. The same as dropping it. The server
@@ -155,7 +149,7 @@ impl Response {
 
     /// The next bytes of the body; empty at the end.
     fn raw(&mut self) -> Result<&[u8], CallError> {
-        if self.call.redirect.get().is_some() {
+        if self.call.head.is_redirected() {
             return Err(CallError::Answer(AnswerError::Redirected));
         }
         match self.body.fill(self.deadline) {

@@ -1,7 +1,10 @@
 //! The server's end of one connection.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::io::{self, Read};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use hgrpc::server::{Command, ServerAction};
 use hgrpc::wire::{FrameReader, RequestId};
@@ -14,7 +17,11 @@ use super::workers::Workers;
 use super::{Call, Config, ConnectionError, Data, Failure, Reply, Router, Traffic, Transport};
 use crate::buffer::{Filled, ReceiveBuffer};
 use crate::host::config::Meter;
+use crate::host::mistaken;
 use crate::store::GrowableArena;
+
+/// How long a peer that broke the protocol may take to read its answers and to close the connection.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves one connection until it ends: runs the router's commands, each in a thread of its own,
 /// and answers as they are done.
@@ -62,8 +69,33 @@ pub fn serve(
     }
     incoming.workers.wait();
     conn.wait_answered();
+    if let Err(ConnectionError::Protocol(_)) = &result {
+        linger(&mut *read, &conn.out);
+    }
     conn.out.close(ConnectionError::Shutdown);
     result.map(|()| meter.traffic())
+}
+
+/// Reads on, for nothing, until the peer has read its answers and closes too. A socket that is closed
+/// with bytes unread takes answers with it that the peer has not read.
+fn linger(read: &mut dyn Read, out: &Outgoing) {
+    if !out.ends_reading() {
+        return;
+    }
+    out.finish();
+    let (done, is_done) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let limit = thread::Builder::new().spawn_scoped(scope, move || {
+            if is_done.recv_timeout(LINGER) == Err(mpsc::RecvTimeoutError::Timeout) {
+                out.close(ConnectionError::Shutdown);
+            }
+        });
+        if limit.is_ok() {
+            // However it ends.
+            let _ = io::copy(read, &mut io::sink());
+        }
+        drop(done);
+    });
 }
 
 /// The reading side; owned by the thread that serves.
@@ -76,11 +108,8 @@ struct Incoming<'a> {
     router: &'a Router,
 }
 
-/// How protocols that are mistaken for hgrpc begin.
-const HTTP: [&[u8]; 5] = [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"OPTIONS "];
-
 impl Incoming<'_> {
-    fn read(&mut self, read: &mut dyn std::io::Read, meter: &Meter) -> Result<(), ConnectionError> {
+    fn read(&mut self, read: &mut dyn Read, meter: &Meter) -> Result<(), ConnectionError> {
         let mut buffer = ReceiveBuffer::default();
         let mut arena = GrowableArena::new(self.conn.config.limits.budgets());
         let mut is_first = true;
@@ -91,8 +120,10 @@ impl Incoming<'_> {
                 Err(error) => return Err(ConnectionError::reading(error)),
             }
             let mut input = buffer.bytes();
-            if std::mem::take(&mut is_first) && HTTP.iter().any(|start| input.starts_with(start)) {
-                return Err(ConnectionError::NotHgrpc("HTTP"));
+            if std::mem::take(&mut is_first)
+                && let Some(protocol) = mistaken::asking(input)
+            {
+                return Err(ConnectionError::NotHgrpc(protocol));
             }
             let len = input.len();
             while let Some(part) = self

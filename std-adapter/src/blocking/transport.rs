@@ -1,7 +1,7 @@
 //! The two halves of whatever carries the bytes.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 /// Something to read from and something to write to.
@@ -37,6 +37,10 @@ impl Transport {
         // Not worth an error: it is slower without.
         let _ = stream.set_nodelay(true);
         let (write, close) = (stream.try_clone()?, stream.try_clone()?);
+        let write = Half {
+            write,
+            end: |stream| stream.shutdown(Shutdown::Write),
+        };
         Ok(Self::new(stream, write).on_close(move || drop(close.shutdown(Shutdown::Both))))
     }
 
@@ -47,6 +51,10 @@ impl Transport {
     #[cfg(unix)]
     pub fn unix(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
         let (write, close) = (stream.try_clone()?, stream.try_clone()?);
+        let write = Half {
+            write,
+            end: |stream| stream.shutdown(Shutdown::Write),
+        };
         Ok(Self::new(stream, write).on_close(move || drop(close.shutdown(Shutdown::Both))))
     }
 
@@ -56,6 +64,34 @@ impl Transport {
     pub fn on_close(mut self, close: impl Fn() + Send + Sync + 'static) -> Self {
         self.close = Some(Box::new(close));
         self
+    }
+}
+
+/// The half of a socket that is written to. Dropped, it tells the peer that no more comes, though
+/// the socket has other handles.
+struct Half<W> {
+    write: W,
+    end: fn(&W) -> io::Result<()>,
+}
+
+impl<W: Write> Write for Half<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write.write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.write.flush()
+    }
+}
+
+impl<W> Drop for Half<W> {
+    fn drop(&mut self) {
+        // It fails only where the peer has ended the connection.
+        let _ = (self.end)(&self.write);
     }
 }
 

@@ -126,9 +126,9 @@ impl<C: Clone> Calls<C> {
                         }
                         Event::Failed(call, failure)
                     }
-                    Some(Status::Redirect(location)) => {
+                    Some(Status::Redirect(redirect)) => {
                         let mut buffer = vec![0; bytes.len() + 4096];
-                        match location.encode_status(&mut buffer) {
+                        match redirect.location().encode_status(&mut buffer) {
                             Ok(len) => buffer.truncate(len),
                             Err(_) => buffer.clear(),
                         }
@@ -225,21 +225,6 @@ fn core_config(config: &Config) -> ClientConfig {
     });
     core.decoders = decoders;
     core
-}
-
-/// The protocol that begins like this. As frames, all of these are far over the largest default, so
-/// that no hgrpc server is taken for another.
-pub(crate) fn other_protocol(bytes: &[u8]) -> Option<&'static str> {
-    Some(match bytes {
-        [b'H', b'T', b'T', b'P', b'/', ..] => "HTTP",
-        [b'S', b'S', b'H', b'-', ..] => "SSH",
-        // An alert of any version, which is two bytes long.
-        [0x15, 3, 1..=4, 0, 2, ..] => "TLS",
-        [b'2', b'2', b'0', b' ' | b'-', ..] => "SMTP or FTP",
-        [b'+', b'O', b'K', ..] => "POP3",
-        [b'-', b'E', b'R', b'R', ..] => "Redis",
-        _ => return None,
-    })
 }
 
 pub(crate) fn command_failure(error: &CommandError<'_>) -> CommandFailure {

@@ -60,9 +60,8 @@ impl Config {
 }
 
 impl Config {
-    /// What a server's reactor is told.
-    pub(crate) fn server(&self) -> ServerConfig {
-        let mut config = ServerConfig::STREAMING;
+    /// What a server's reactor is told, beside what is so for its kind of connection.
+    pub(crate) fn server(&self, mut config: ServerConfig) -> ServerConfig {
         config.limits = self.limits.core();
         config.send_frame_size = self.limits.send_frame_size;
         config.always_side_frames = self.always_side_frames;

@@ -5,18 +5,24 @@ use std::time::Duration;
 use crate::encoding::DecodeLimits;
 use crate::store::Budgets;
 
-/// The limits of one connection, on either end.
+/// The limits of one connection, on either end, with threads or with tasks.
 ///
-/// What one connection holds at most, in bytes:
+/// # Memory
+/// What a connection with threads ([`blocking`](crate::blocking)) holds at most, in bytes, whatever
+/// its peer does:
 ///
 /// ```text
 ///   256 Ki                                   receive buffer, at its largest
 /// + gathered                                 requests and messages that come in several frames
 /// + calls × (buffer + 128 Ki)                per call: its data and its response on their way
+/// + calls × request_size                     server: the names and arguments of calls that run
 /// + compressed_streams × about 5 Mi          server, while responses are compressed
 /// + decoding.memory                          client, while responses are compressed
 /// ```
-/// A call takes its part only while it runs, and only as much as flows.
+/// and its threads' stacks. A call takes its part only while it runs, and only as much as flows.
+///
+/// Connections with tasks have their own sums: a client's stands at `tokio::Client`, a server's, of
+/// all its connections together, at `tokio::ServerLimits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -26,9 +32,11 @@ pub struct Limits {
     /// Largest payload of a frame that is sent, in bytes; at least 256, so that every error's
     /// message fits one. Default 32,768, what all peers send.
     pub send_frame_size: u32,
-    /// Most calls at once on one connection; for a server also its threads. Default 128: enough
-    /// to keep any line busy, few enough to be threads. One more is refused
-    /// ([`TooManyRequests`](hgrpc::RefusalReason::TooManyRequests)).
+    /// Most calls at once on one connection. Default 128: enough to keep any line busy, few enough
+    /// to be threads, which they are on a server with threads; one with tasks has a task for each.
+    /// A server refuses one more ([`TooManyRequests`](hgrpc::RefusalReason::TooManyRequests)). A
+    /// client with threads fails it
+    /// ([`RequestIdsExhausted`](hgrpc::ApiMisuse::RequestIdsExhausted)), one with tasks has it wait.
     pub calls: usize,
     /// Most bytes of one request's name and arguments. Default 1 MiB: what is large belongs into
     /// the request's data, which has no limit since it streams.

@@ -1,10 +1,9 @@
 //! A request's arguments, as a call puts them together.
 
-use hgrpc::cbor::{ArgsWriter, CborWriter, Value};
+use hgrpc::cbor::{ArgsWriter, Head, MAJOR_BYTES, Value};
 use hgrpc::{ApiMisuse, KeyOrder};
 
-/// Most bytes that are tried for one value.
-const MOST: usize = 1 << 30;
+use super::values;
 
 /// Arguments, each encoded.
 #[derive(Debug, Default)]
@@ -20,35 +19,25 @@ impl Arguments {
 
     /// Adds a byte string.
     pub(crate) fn bytes(&mut self, key: &[u8], value: &[u8]) {
-        let mut buffer = vec![0; value.len() + 9];
-        let mut writer = CborWriter::new(&mut buffer);
-        let result = writer.bytes(value);
-        let len = writer.position();
-        self.add(key, buffer, len, result);
+        let len = u64::try_from(value.len()).unwrap_or(u64::MAX);
+        let head = Head::new(MAJOR_BYTES, len);
+        self.add(key, [head.as_slice(), value].concat());
     }
 
     /// Adds what minicbor encodes.
     pub(crate) fn value<T: minicbor::Encode<()> + ?Sized>(&mut self, key: &[u8], value: &T) {
-        let mut buffer = vec![0; 256];
-        loop {
-            let mut writer = CborWriter::new(&mut buffer);
-            let result = writer.value(value);
-            let len = writer.position();
-            if result != Err(ApiMisuse::TooLarge) || buffer.len() >= MOST {
-                return self.add(key, buffer, len, result);
-            }
-            buffer = vec![0; buffer.len() * 4];
+        match values::encode(value) {
+            Ok(value) => self.add(key, value),
+            Err(misuse) => self.misuse = self.misuse.or(Some(misuse)),
         }
     }
 
     /// Adds an encoded value.
     pub(crate) fn cbor(&mut self, key: &[u8], value: &[u8]) {
-        self.add(key, value.to_vec(), value.len(), Ok(()));
+        self.add(key, value.to_vec());
     }
 
-    fn add(&mut self, key: &[u8], mut value: Vec<u8>, len: usize, result: Result<(), ApiMisuse>) {
-        value.truncate(len);
-        self.misuse = self.misuse.or(result.err());
+    fn add(&mut self, key: &[u8], value: Vec<u8>) {
         self.args.push((key.to_vec(), value));
     }
 

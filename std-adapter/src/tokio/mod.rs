@@ -31,6 +31,19 @@
 //! # }
 //! ```
 //!
+//! All of it runs on a tokio runtime of either flavour with its timers enabled
+//! (`enable_all`); what carries the bytes is anything that is
+//! [`AsyncRead`](::tokio::io::AsyncRead) and [`AsyncWrite`](::tokio::io::AsyncWrite).
+//!
+//! # The client
+//! | for | see |
+//! | --- | --- |
+//! | one connection | [`Client`] |
+//! | one that is made again when it has ended | [`ReconnectingClient`] |
+//! | a call's arguments, data, time, and what comes beside its response | [`Request`] |
+//! | what the command wrote: bytes, text, values | [`Response`] |
+//! | what can go wrong | [`CallError`] |
+//!
 //! # The server
 //! | for | see |
 //! | --- | --- |

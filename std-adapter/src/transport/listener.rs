@@ -247,7 +247,7 @@ impl Listener {
 }
 
 /// What was accepted, unless it is gone already.
-pub(super) fn there<T>(accepted: io::Result<T>) -> io::Result<Option<T>> {
+pub(crate) fn there<T>(accepted: io::Result<T>) -> io::Result<Option<T>> {
     match accepted {
         Err(error) => match error.kind() {
             ErrorKind::WouldBlock

@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -112,6 +112,7 @@ pub(crate) fn unix_server(path: &Path) -> String {
 /// The commands; `cut` closes the connection at once.
 fn router(cut: impl Fn() + Send + Sync + 'static) -> Router {
     let cut = Mutex::new(cut);
+    let meeting = (Mutex::new(0), Condvar::new());
     Router::new()
         .command("echo", |call, reply| {
             let msg: hgrpc::cbor::Value<'_> = call
@@ -182,6 +183,21 @@ fn router(cut: impl Fn() + Send + Sync + 'static) -> Router {
             let ms: u64 = call.arg("ms")?;
             call.gone().wait_timeout(Duration::from_millis(ms));
             reply.value(&ms)?;
+            Ok(())
+        })
+        .command("meet", move |call, reply| {
+            // Until there are two.
+            let (count, changed) = &meeting;
+            let mut count = count.lock().unwrap();
+            *count += 1;
+            changed.notify_all();
+            let (count, _) = changed
+                .wait_timeout_while(count, Duration::from_secs(20), |count| *count < 2)
+                .unwrap();
+            if *count < 2 {
+                return Err(Failure::command("nobody came"));
+            }
+            reply.value(&call.arg::<u64>("as")?)?;
             Ok(())
         })
         .command("never", |call, _| {

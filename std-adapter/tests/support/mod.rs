@@ -1,6 +1,8 @@
 //! In-memory connections for tests, and bytes to send over them.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub(crate) mod commands;
+
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -25,16 +25,21 @@ fn router() -> Router {
         })
 }
 
-fn calls_the_host(board: &str) {
-    if !is_possible() {
-        return;
-    }
-    let mut emulator = Emulator::start(&format!("{board}-client"));
+/// Serves a device until it ends.
+pub(crate) fn serve_device(emulator: &mut Emulator) {
     let address: Address = emulator.linked().parse().unwrap();
     let connection = address.connect(Some(PATIENCE)).unwrap();
     // It ends with the device.
     let _ = serve(Transport::from(connection), &router(), &Config::default());
     assert_eq!(emulator.wait(), Some(0));
+}
+
+fn calls_the_host(board: &str) {
+    if !is_possible() {
+        return;
+    }
+    let mut emulator = Emulator::start(&format!("{board}-client"));
+    serve_device(&mut emulator);
     let output = String::from_utf8(emulator.output()).unwrap();
     let lines: Vec<&str> = output.lines().collect();
     assert_eq!(

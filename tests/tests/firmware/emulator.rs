@@ -97,9 +97,7 @@ impl Emulator {
         };
         let monitor = folder.path().join("monitor");
         let listener = UnixListener::bind(&monitor).unwrap();
-        let machine = program
-            .trim_end_matches("-client")
-            .trim_end_matches("-readme");
+        let machine = program.trim_end_matches("-client");
         let child = Command::new("qemu-system-arm")
             .args(["-machine", machine])
             .args(["-display", "none", "-serial", &serial])

@@ -1,10 +1,12 @@
 //! What the firmware logs with defmt: every action, error and refusal, by name.
 
 use std::fs;
+use std::path::Path;
 
 use defmt_decoder::{DecodeError, Table};
 
 use crate::board::{Pattern, ask, call, connect, stat};
+use crate::client::serve_device;
 use crate::emulator::{Emulator, Line, build, is_possible};
 use crate::host;
 
@@ -20,6 +22,24 @@ fn decode(elf: &[u8], log: &[u8]) -> Vec<String> {
             Err(DecodeError::UnexpectedEof) => return lines,
             Err(DecodeError::Malformed) => panic!("malformed after {lines:#?}"),
         }
+    }
+}
+
+/// What a program has logged.
+struct Log(Vec<String>);
+
+impl Log {
+    fn of(elf: &Path, emulator: &Emulator) -> Self {
+        Self(decode(&fs::read(elf).unwrap(), &emulator.output()))
+    }
+
+    /// One of the lines has all of these parts.
+    fn expect(&self, parts: &[&str]) {
+        let is_found = self
+            .0
+            .iter()
+            .any(|line| parts.iter().all(|part| line.contains(part)));
+        assert!(is_found, "{parts:?} is not in {:#?}", self.0);
     }
 }
 
@@ -46,20 +66,30 @@ fn actions_errors_and_refusals_are_logged() {
     // Whatever was said is written by then.
     stat(&connect(&emulator), "starts");
 
-    let lines = decode(&fs::read(elf).unwrap(), &emulator.output());
-    let expect = |parts: &[&str]| {
-        let is_found = lines
-            .iter()
-            .any(|line| parts.iter().all(|part| line.contains(part)));
-        assert!(is_found, "{parts:?} is not in {lines:#?}");
-    };
-    expect(&["INFO", "connected"]);
-    expect(&["INFO", "WantFrame"]);
-    expect(&["INFO", "RunCommand", "data_follows: false"]);
-    expect(&["INFO", "RunCommand", "data_follows: true"]);
-    expect(&["INFO", "CommandData", "is_last: true"]);
-    expect(&["INFO", "RejectRequest"]);
-    expect(&["WARN", "refused: RequestTooLarge"]);
-    expect(&["WARN", "the connection is over", "Link(LinkLost)"]);
-    expect(&["WARN", "the connection is over", "Peer(StreamParity)"]);
+    let log = Log::of(&elf, &emulator);
+    log.expect(&["INFO", "connected"]);
+    log.expect(&["INFO", "WantFrame"]);
+    log.expect(&["INFO", "RunCommand", "data_follows: false"]);
+    log.expect(&["INFO", "RunCommand", "data_follows: true"]);
+    log.expect(&["INFO", "CommandData", "is_last: true"]);
+    log.expect(&["INFO", "RejectRequest"]);
+    log.expect(&["WARN", "refused: RequestTooLarge"]);
+    log.expect(&["WARN", "the connection is over", "Link(LinkLost)"]);
+    log.expect(&["WARN", "the connection is over", "Peer(StreamParity)"]);
+}
+
+#[test]
+fn a_client_logs_its_actions() {
+    if !is_possible() {
+        return;
+    }
+    let program = "lm3s6965evb-client";
+    let elf = build(program, &["--defmt"]);
+    let mut emulator = Emulator::run(program, &elf, Line::Tcp);
+    serve_device(&mut emulator);
+    let log = Log::of(&elf, &emulator);
+    log.expect(&["INFO", "SetDecoder", "encoding: Identity"]);
+    log.expect(&["INFO", "ResponseData", "status: Some(Ok)", "eos: false"]);
+    log.expect(&["INFO", "ResponseData", "status: None", "eos: true"]);
+    log.expect(&["hello lm3s6965evb"]);
 }

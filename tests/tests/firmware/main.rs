@@ -7,6 +7,7 @@ mod emulator;
 mod host;
 mod large;
 mod log;
+mod readme;
 mod refusals;
 mod resets;
 mod tool;

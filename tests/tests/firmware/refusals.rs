@@ -90,6 +90,11 @@ fn the_mps2_an386_refuses_what_is_too_much() {
 }
 
 #[test]
+fn the_mps2_an500_refuses_what_is_too_much() {
+    refuses_what_is_too_much("mps2-an500");
+}
+
+#[test]
 fn the_microbit_refuses_what_is_too_much() {
     refuses_what_is_too_much("microbit");
 }
@@ -152,4 +157,9 @@ fn the_mps2_an386_survives_garbage() {
 #[test]
 fn the_microbit_survives_garbage() {
     survives_garbage("microbit");
+}
+
+#[test]
+fn the_mps2_an500_survives_garbage() {
+    survives_garbage("mps2-an500");
 }

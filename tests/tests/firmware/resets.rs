@@ -88,6 +88,11 @@ fn the_mps2_an386_recovers_from_resets() {
 }
 
 #[test]
+fn the_mps2_an500_recovers_from_resets() {
+    recovers_from_resets("mps2-an500");
+}
+
+#[test]
 fn the_microbit_recovers_from_resets() {
     recovers_from_resets("microbit");
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::emulator::{Emulator, is_possible};
+use crate::emulator::{Emulator, Line, is_possible};
+use crate::readme;
 
 /// The tool; built by whoever tests the whole workspace, and otherwise now.
 fn tool() -> PathBuf {
@@ -26,20 +27,22 @@ fn tool() -> PathBuf {
 
 #[test]
 fn the_tool_calls_a_board() {
-    switch_the_led_of("lm3s6965evb");
+    if is_possible() {
+        switch_the_led_of(&Emulator::start("lm3s6965evb"));
+    }
 }
 
 /// The program that README.md has a new user write.
 #[test]
 fn the_tool_calls_the_device_of_the_readme() {
-    switch_the_led_of("lm3s6965evb-readme");
+    if is_possible() {
+        let folder = tempfile::tempdir().unwrap();
+        let elf = readme::build(folder.path());
+        switch_the_led_of(&Emulator::run("lm3s6965evb", &elf, Line::Tcp));
+    }
 }
 
-fn switch_the_led_of(program: &str) {
-    if !is_possible() {
-        return;
-    }
-    let emulator = Emulator::start(program);
+fn switch_the_led_of(emulator: &Emulator) {
     // One process after another, each with a connection of its own.
     for (argument, expected) in [("on:=true", "true\n"), ("on:=false", "false\n")] {
         let output = Command::new(tool())

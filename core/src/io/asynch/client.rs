@@ -62,7 +62,7 @@ impl<
             multiple_sends: true,
             buffer_sends: false,
             decoders: EncodingSet::IDENTITY,
-            send_frame_size: super::super::at_most::<OUT>(config.send_frame_size),
+            send_frame_size: Sender::<W, OUT>::at_most(config.send_frame_size),
             ..config
         };
         Self {
@@ -228,8 +228,7 @@ impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Calls<W, RE
         bytes: &mut &[u8],
         is_last: bool,
     ) -> Result<bool, SendError<W::Error>> {
-        let size = self.client.config().send_frame_size.max(1);
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let size = self.client.frame_size();
         while call.wants_data() && (is_last || !bytes.is_empty()) {
             self.sender.ready().await?;
             let (piece, rest) = bytes.split_at_checked(size).unwrap_or((bytes, &[]));

@@ -4,7 +4,7 @@ use embedded_io_async::{Error as _, ErrorKind, Write};
 
 use super::SendError;
 use crate::ApiMisuse;
-use crate::wire::{FrameHeader, HEADER_LEN, OutFrame};
+use crate::wire::{FrameHeader, HEADER_LEN, MAX_LENGTH, OutFrame};
 
 /// Takes frames whole into a buffer of `N` bytes, and writes them from there.
 ///
@@ -28,6 +28,10 @@ pub struct Sender<W, const N: usize> {
     is_dirty: bool,
 }
 
+/// [`MAX_LENGTH`] as a count of bytes in memory. What is less has three bytes.
+const LONGEST: usize = 0x00ff_ffff;
+const _: () = assert!(MAX_LENGTH == 0x00ff_ffff);
+
 impl<W, const N: usize> Sender<W, N> {
     /// Most payload bytes of a frame that fits.
     pub const PAYLOAD: usize = N.saturating_sub(HEADER_LEN);
@@ -42,6 +46,18 @@ impl<W, const N: usize> Sender<W, N> {
             end: 0,
             is_dirty: false,
         }
+    }
+
+    /// The payload size of frames that fit, at most `size`.
+    pub(super) const fn at_most(size: u32) -> u32 {
+        const { assert!(N >= 64, "the output buffer must hold refusals") }
+        let room = if Self::PAYLOAD < LONGEST {
+            let [a, b, c, ..] = Self::PAYLOAD.to_le_bytes();
+            u32::from_le_bytes([a, b, c, 0])
+        } else {
+            MAX_LENGTH
+        };
+        if size < room { size } else { room }
     }
 
     /// The write half itself. Bytes written to it directly are between frames only after a
@@ -121,5 +137,29 @@ impl<W: Write, const N: usize> Sender<W, N> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits<const N: usize>() -> [u32; 4] {
+        [0, 100, MAX_LENGTH, u32::MAX].map(Sender::<(), N>::at_most)
+    }
+
+    #[test]
+    fn frames_fit_the_buffer_and_their_header() {
+        const MOST: usize = HEADER_LEN + LONGEST;
+        assert_eq!(limits::<64>(), [0, 56, 56, 56]);
+        assert_eq!(limits::<108>(), [0, 100, 100, 100]);
+        assert_eq!(
+            limits::<{ MOST - 1 }>(),
+            [0, 100, MAX_LENGTH - 1, MAX_LENGTH - 1]
+        );
+        assert_eq!(limits::<MOST>(), [0, 100, MAX_LENGTH, MAX_LENGTH]);
+        assert_eq!(limits::<{ MOST + 1 }>(), [0, 100, MAX_LENGTH, MAX_LENGTH]);
+        assert_eq!(limits::<{ MOST + 64 }>(), [0, 100, MAX_LENGTH, MAX_LENGTH]);
+        assert_eq!(limits::<{ 8 * MOST }>(), [0, 100, MAX_LENGTH, MAX_LENGTH]);
     }
 }

@@ -2,6 +2,7 @@
 
 use embedded_io_async::{Read, ReadReady, Write};
 
+use super::super::output;
 use super::{NextError, Receiver, SendError, Sender};
 use crate::cbor::{Atom, Progress};
 use crate::server::{
@@ -115,7 +116,7 @@ impl<
     /// whatever it says.
     pub const fn new(input: R, output: W, protocol: P, config: ServerConfig) -> Self {
         let config = ServerConfig {
-            send_frame_size: super::super::at_most::<OUT>(config.send_frame_size),
+            send_frame_size: Sender::<W, OUT>::at_most(config.send_frame_size),
             ..config
         };
         Self {
@@ -248,35 +249,9 @@ impl<W, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, REQUEST
     }
 
     fn parts(&mut self) -> Result<Parts<'_, W, REQUESTS, OUT, P>, ApiMisuse> {
-        if self.stream.is_none() {
-            self.stream = Some(self.server.open_stream(&[])?);
-        }
-        let stream = self.stream.as_mut().ok_or(ApiMisuse::StreamsExhausted)?;
-        Ok((
-            self.server.output(&mut self.table, stream),
-            &mut self.sender,
-        ))
+        let out = output(&mut self.server, &mut self.table, &mut self.stream)?;
+        Ok((out, &mut self.sender))
     }
-
-    /// Takes the next frame of something; `false`: there is none.
-    fn put<F>(&mut self, make: F) -> Result<bool, ApiMisuse>
-    where
-        F: for<'o> FnOnce(
-            &mut Output<'o, FixedTable<REQUESTS>, P>,
-            &mut Sender<W, OUT>,
-        ) -> Result<bool, ApiMisuse>,
-    {
-        let (mut out, sender) = self.parts()?;
-        make(&mut out, sender)
-    }
-}
-
-/// Takes a frame, if there is one.
-fn taken<W, const N: usize>(
-    sender: &mut Sender<W, N>,
-    frame: Option<OutFrame<'_>>,
-) -> Result<bool, ApiMisuse> {
-    frame.map_or(Ok(false), |frame| sender.put(&frame).map(|()| true))
 }
 
 impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, REQUESTS, OUT, P> {
@@ -290,7 +265,11 @@ impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, 
     pub async fn send<A: Frames>(&mut self, answer: &mut A) -> Result<(), SendError<W::Error>> {
         while !answer.is_ended() {
             self.sender.ready().await?;
-            self.put(|out, sender| taken(sender, answer.next_frame(out)?))?;
+            let (mut out, sender) = self.parts()?;
+            let Some(frame) = answer.next_frame(&mut out)? else {
+                break;
+            };
+            sender.put(&frame)?;
         }
         Ok(())
     }
@@ -333,13 +312,10 @@ impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, 
     ) -> Result<(), SendError<W::Error>> {
         loop {
             self.sender.ready().await?;
-            let is_going_on =
-                self.put(|out, sender| match writer.push(out, &mut [], piece)? {
-                    Push::Taken => Ok(false),
-                    Push::Frame(frame) => taken(sender, Some(frame)),
-                })?;
-            if !is_going_on {
-                return Ok(());
+            let (mut out, sender) = self.parts()?;
+            match writer.push(&mut out, &mut [], piece)? {
+                Push::Taken => return Ok(()),
+                Push::Frame(frame) => sender.put(&frame)?,
             }
         }
     }
@@ -353,8 +329,10 @@ impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, 
     pub async fn finish(&mut self, writer: &mut ResponseWriter) -> Result<(), SendError<W::Error>> {
         loop {
             self.sender.ready().await?;
-            if !self.put(|out, sender| taken(sender, writer.finish(out, &[])?))? {
-                return Ok(());
+            let (mut out, sender) = self.parts()?;
+            match writer.finish(&mut out, &[])? {
+                None => return Ok(()),
+                Some(frame) => sender.put(&frame)?,
             }
         }
     }
@@ -372,8 +350,10 @@ impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, 
     ) -> Result<(), SendError<W::Error>> {
         loop {
             self.sender.ready().await?;
-            if !self.put(|out, sender| taken(sender, writer.fail(out, &[], &[], failure)?))? {
-                return Ok(());
+            let (mut out, sender) = self.parts()?;
+            match writer.fail(&mut out, &[], &[], failure)? {
+                None => return Ok(()),
+                Some(frame) => sender.put(&frame)?,
             }
         }
     }
@@ -413,14 +393,10 @@ impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, 
     where
         F: for<'b> FnOnce(&Server<P>, &'b mut [u8]) -> Result<SideFrame<'b>, ApiMisuse>,
     {
-        if self.stream.is_none() {
-            self.stream = Some(self.server.open_stream(&[])?);
-        }
-        let stream = self.stream.as_mut().ok_or(ApiMisuse::StreamsExhausted)?;
-        let (server, table) = (&mut self.server, &mut self.table);
+        let (server, table, stream) = (&mut self.server, &mut self.table, &mut self.stream);
         self.sender.put_with(|room| {
             let mut side = make(server, room)?;
-            let frame = side.next_frame(&mut server.output(table, stream))?;
+            let frame = side.next_frame(&mut output(server, table, stream)?)?;
             Ok(frame.map(|frame| *frame.header()))
         })
     }

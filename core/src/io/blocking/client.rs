@@ -212,8 +212,7 @@ impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Calls<W, RE
         mut bytes: &[u8],
         is_last: bool,
     ) -> Result<bool, SendError<W::Error>> {
-        let size = self.client.config().send_frame_size.max(1);
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let size = self.client.frame_size();
         let mut out: ClientOutput<'_, _, _> = self.client.output(&mut self.table);
         while call.wants_data() {
             let (piece, rest) = bytes.split_at_checked(size).unwrap_or((bytes, &[]));

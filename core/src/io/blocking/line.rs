@@ -17,7 +17,7 @@ use crate::link::{Link, LinkConfig, LinkError};
 /// ```
 /// It takes packets of up to `N` bytes, and sends such; `IN` bytes are read at once. Text between
 /// packets goes to `console`. The bundles should join as much as a packet holds (their `OUT` at
-/// `N` − 12 or more): each write makes a packet.
+/// [`Link::PAYLOAD`] or more): each write makes a packet.
 ///
 /// There is no clock in it. A read half that fails with [`ErrorKind::TimedOut`] when nothing has come
 /// for a while makes a [tick](Link::tick) of that; one that waits for ever leaves ticking to the peer.

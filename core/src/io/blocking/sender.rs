@@ -4,6 +4,7 @@ use embedded_io::{Error as _, ErrorKind, Write};
 
 use super::SendError;
 use crate::ApiMisuse;
+use crate::bytes::copy;
 use crate::wire::{FrameHeader, OutFrame};
 
 /// Writes frames, small ones joined in a buffer of `N` bytes; 0: every piece is a write.
@@ -61,9 +62,7 @@ impl<W, const N: usize> Sender<W, N> {
     fn join(&mut self, bytes: &[u8]) -> usize {
         let free = self.buffer.get_mut(self.end..).unwrap_or(&mut []);
         let len = free.len().min(bytes.len());
-        free.iter_mut()
-            .zip(bytes)
-            .for_each(|(to, from)| *to = *from);
+        copy(free, bytes);
         self.end = self.end.saturating_add(len);
         len
     }

@@ -2,6 +2,7 @@
 
 use embedded_io::{Read, ReadReady, Write};
 
+use super::super::output;
 use super::{NextError, Receiver, SendError, Sender};
 use crate::cbor::{Atom, Progress};
 use crate::server::{
@@ -317,17 +318,4 @@ impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Replies<W, 
     pub fn flush(&mut self) -> Result<(), SendError<W::Error>> {
         self.sender.flush_all()
     }
-}
-
-/// Where the frames of answers are made; the stream is opened at its first use.
-fn output<'o, const REQUESTS: usize, P: Protocol>(
-    server: &'o mut Server<P>,
-    table: &'o mut FixedTable<REQUESTS>,
-    stream: &'o mut Option<OutputStream>,
-) -> Result<Output<'o, FixedTable<REQUESTS>, P>, ApiMisuse> {
-    if stream.is_none() {
-        *stream = Some(server.open_stream(&[])?);
-    }
-    let stream = stream.as_mut().ok_or(ApiMisuse::StreamsExhausted)?;
-    Ok(server.output(table, stream))
 }

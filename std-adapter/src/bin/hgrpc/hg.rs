@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   hg/server.rs     the server at a URL, and what is wrong with it
+//!   hg/bar.rs        how far a fetch is
 //!   hg/output.rs     lines for people, or JSON
 //!   hg/list.rs       heads, known, branches, bookmarks
 //!   hg/log.rs        changesets
@@ -11,6 +12,7 @@
 //!   hg/serve.rs      serve
 //! ```
 
+mod bar;
 mod call;
 mod files;
 mod list;

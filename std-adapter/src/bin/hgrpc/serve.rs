@@ -167,7 +167,6 @@ fn settings(args: &Args, address: &Address) -> Settings {
     Settings {
         revision: args.revision,
         limits: limits(args, timeout),
-        timeout,
         grace: args.grace,
         is_verbose: args.verbose,
     }

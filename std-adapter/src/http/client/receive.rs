@@ -149,8 +149,9 @@ impl Exchange {
                 Some(Status::Error(error)) => {
                     Event::Failed(request_id, Error::Command(command_failure(&error)))
                 }
-                Some(Status::Redirect(location)) => {
-                    Event::Redirect(request_id, Box::new(Redirect::new(&location)), eos)
+                Some(Status::Redirect(redirect)) => {
+                    let redirect = Redirect::new(&redirect.location());
+                    Event::Redirect(request_id, Box::new(redirect), eos)
                 }
                 status => Event::Data {
                     request_id,

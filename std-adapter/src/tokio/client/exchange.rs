@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use hgrpc::Revision;
@@ -14,12 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::side::SideSender;
 use super::writer::Job;
+use crate::host::CallHead;
 use crate::host::calls::Calls;
 use crate::host::config::Meter;
 use crate::host::sync::lock;
 use crate::tokio::outgoing::Outgoing;
 use crate::tokio::pipe::Sender;
-use crate::tokio::{CallError, Config, ConnectionError, Limits, Lost};
+use crate::tokio::{CallError, Config, ConnectionError, Limits};
 
 /// What a client, its driver and its calls share.
 pub(super) struct Shared {
@@ -56,12 +57,8 @@ impl State {
 
 /// One call, as the driver sees it.
 pub(super) struct CallState {
-    command: Vec<u8>,
-    id: OnceLock<RequestId>,
+    pub(super) head: CallHead,
     pub(super) body: Sender<CallError>,
-    /// An encoded status map that names another place (0006).
-    pub(super) redirect: OnceLock<Vec<u8>>,
-    pub(super) received: AtomicU64,
     pub(super) side: Option<Arc<SideSender>>,
     /// What makes frames of the data that is still to be sent.
     pub(super) data: Mutex<Option<hgrpc::client::Call<'static>>>,
@@ -77,24 +74,13 @@ impl CallState {
         side: Option<Arc<SideSender>>,
     ) -> Self {
         Self {
-            command,
-            id: OnceLock::new(),
+            head: CallHead::new(command),
             body,
-            redirect: OnceLock::new(),
-            received: AtomicU64::new(0),
             side,
             data: Mutex::new(None),
             stop: Notify::new(),
             is_given_up: AtomicBool::new(false),
         }
-    }
-
-    pub(super) fn id(&self) -> Option<RequestId> {
-        self.id.get().copied()
-    }
-
-    pub(super) fn set_id(&self, id: RequestId) {
-        let _ = self.id.set(id);
     }
 
     pub(super) fn is_given_up(&self) -> bool {
@@ -114,23 +100,11 @@ impl CallState {
         }
         self.stop.notify_one();
     }
-
-    /// What the connection's end means to this call.
-    pub(super) fn lost(&self, error: &ConnectionError) -> CallError {
-        CallError::Connection(Lost {
-            command: String::from_utf8_lossy(&self.command).into_owned(),
-            received: self.received.load(Ordering::Relaxed),
-            error: error.clone(),
-        })
-    }
 }
 
 impl fmt::Debug for CallState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallState")
-            .field("command", &String::from_utf8_lossy(&self.command))
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        self.head.fmt(f)
     }
 }
 
@@ -167,7 +141,7 @@ impl Shared {
         call.end_beside();
         // The lock comes first: who gives the call its ID under it looks at the flag after that.
         let state = &mut *lock(&self.state);
-        let Some(id) = call.id() else {
+        let Some(id) = call.head.id() else {
             return;
         };
         // Another call may have its ID by now.
@@ -191,7 +165,7 @@ impl Shared {
         };
         self.room.close();
         for call in calls.values() {
-            call.end(Err(call.lost(error)));
+            call.end(Err(call.head.lost(error)));
         }
     }
 
@@ -211,7 +185,7 @@ impl Shared {
         };
         self.room.close();
         for (_, call) in calls {
-            call.end(Err(call.lost(&error)));
+            call.end(Err(call.head.lost(&error)));
         }
     }
 

@@ -30,7 +30,9 @@ pub use upload::Upload;
 /// The client's end of one connection. Clone it to call from many tasks at once.
 ///
 /// The connection is closed when all clones, and all responses of theirs, are dropped; what they
-/// have sent still goes out.
+/// have sent still goes out. When it ends otherwise, every call that is open and every later one
+/// fails with [`CallError::Connection`](super::CallError::Connection); [`ended`](Self::ended) says
+/// why. It is not made again: see [`ReconnectingClient`].
 ///
 /// # What it holds
 /// At most, in bytes, whatever the server sends:
@@ -87,7 +89,7 @@ impl Drop for Handle {
 
 impl Client {
     /// A client over this connection, and its driver: a future that has to be polled for anything
-    /// to happen, and that is done when the connection has ended.
+    /// to happen, on a runtime with its timers, and that is done when the connection has ended.
     pub fn new<T>(io: T, config: &Config) -> (Self, Driver)
     where
         T: AsyncRead + AsyncWrite + Send + 'static,
@@ -112,7 +114,7 @@ impl Client {
     /// A client over this connection, whose driver is a task of this runtime.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime. The driver panics on one without timers.
     pub fn spawn<T>(io: T, config: &Config) -> Self
     where
         T: AsyncRead + AsyncWrite + Send + 'static,
@@ -122,7 +124,7 @@ impl Client {
         client
     }
 
-    /// A call of this command, to be given arguments and sent.
+    /// A call of this command, to be given arguments and sent. Until then it costs nothing.
     pub fn call(&self, command: impl AsRef<[u8]>) -> Request<'_> {
         Request::new(self, command.as_ref().to_vec())
     }

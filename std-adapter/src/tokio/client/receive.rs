@@ -1,7 +1,6 @@
 //! What reads a client connection.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use hgrpc::wire::{FrameReader, Part, StreamId};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -10,7 +9,8 @@ use super::exchange::{CallState, Shared};
 use super::side::SideEvent;
 use crate::buffer::ReceiveBuffer;
 use crate::encoding::StreamDecoders;
-use crate::host::calls::{Event, other_protocol};
+use crate::host::calls::Event;
+use crate::host::mistaken;
 use crate::host::streams::Streams;
 use crate::host::sync::lock;
 use crate::tokio::pipe::Pushed;
@@ -51,7 +51,7 @@ impl Receiver<'_> {
             }
             let mut input = buffer.bytes();
             if std::mem::take(&mut is_first)
-                && let Some(protocol) = other_protocol(input)
+                && let Some(protocol) = mistaken::answering(input)
             {
                 return Err(ConnectionError::NotHgrpc(protocol));
             }
@@ -130,7 +130,7 @@ impl Receiver<'_> {
             }
             Event::Failed(call, error) => call.end(Err(error)),
             Event::Redirect(call, status, is_end) => {
-                let _ = call.redirect.set(status);
+                call.head.set_redirect(status);
                 call.body.open();
                 if is_end {
                     call.end(Ok(()));
@@ -148,8 +148,7 @@ async fn deliver(shared: &Shared, call: &Arc<CallState>, bytes: &[u8]) {
     if bytes.is_empty() {
         return;
     }
-    let count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    call.received.fetch_add(count, Ordering::Relaxed);
+    call.head.count(bytes.len());
     match call.body.push(&mut &*bytes, shared.limits.stall).await {
         Pushed::Taken | Pushed::Closed => {}
         Pushed::Stalled | Pushed::OverBudget => {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -28,8 +29,9 @@ pub struct Backoff {
     pub first: Duration,
     /// The longest wait. Default: 30 s.
     pub longest: Duration,
-    /// After so many attempts in a row that failed, the calls that wait fail. Default: 10, which is
-    /// about a minute and a half. `None`: they wait for as long as their own time allows.
+    /// After so many attempts in a row that failed, all calls that wait fail; the next one begins to
+    /// count anew. Default: 10, which is about a minute and a half. `None`: they wait for as long as
+    /// their own time allows.
     pub attempts: Option<u32>,
 }
 
@@ -71,6 +73,11 @@ type Connect = dyn Fn() -> BoxFuture<'static, io::Result<Client>> + Send + Sync;
 /// ends fails with [`CallError::Connection`], since whether the server has run it cannot be known;
 /// call again what may be run twice.
 ///
+/// # Errors of connecting
+/// They are those of the closure, which is called by whoever calls first; the others wait for it.
+/// After [`Backoff::attempts`] that failed, all of them fail with [`ConnectionError::Connect`], in a
+/// [`CallError::Connection`].
+///
 /// ```no_run
 /// use std::time::Duration;
 ///
@@ -97,6 +104,8 @@ struct Inner {
     connect: Box<Connect>,
     /// Who holds it connects; the others wait for that.
     state: Mutex<State>,
+    /// How often connecting was given up.
+    given_up: AtomicU64,
 }
 
 #[derive(Default)]
@@ -106,25 +115,43 @@ struct State {
     failed: u32,
     /// When the next attempt may be made.
     next: Option<Instant>,
+    /// Why connecting was given up last.
+    error: Option<(io::ErrorKind, String)>,
 }
 
 impl State {
     /// An attempt has failed; its error, if it was one too many.
-    fn failed(&mut self, backoff: &Backoff, error: io::Error) -> io::Result<()> {
+    fn failed(&mut self, inner: &Inner, error: io::Error) -> io::Result<()> {
         self.failed = self.failed.saturating_add(1);
-        let wait = backoff.wait(self.failed, random());
+        let wait = inner.backoff.wait(self.failed, random());
         self.next = Some(Instant::now() + wait);
         debug!(%error, failed = self.failed, ?wait, "no connection");
-        if backoff.attempts.is_some_and(|most| self.failed >= most) {
+        if inner
+            .backoff
+            .attempts
+            .is_some_and(|most| self.failed >= most)
+        {
             self.failed = 0;
+            self.error = Some((error.kind(), error.to_string()));
+            inner.given_up.fetch_add(1, Ordering::Release);
             return Err(error);
         }
         Ok(())
     }
+
+    /// The error of whoever has given up connecting, for those who waited for that.
+    fn same_error(&self) -> io::Error {
+        match &self.error {
+            Some((kind, message)) => io::Error::new(*kind, message.clone()),
+            None => io::ErrorKind::NotConnected.into(),
+        }
+    }
 }
 
 impl ReconnectingClient {
-    /// A client that gets its connections from `connect`, which is given this configuration.
+    /// A client that gets its connections from `connect`, which is given this configuration. It is
+    /// not called before the first call. A connection is closed when this client, all its clones and
+    /// responses are dropped.
     pub fn new<C, F>(config: &Config, backoff: Backoff, connect: C) -> Self
     where
         C: Fn(Config) -> F + Send + Sync + 'static,
@@ -136,6 +163,7 @@ impl ReconnectingClient {
             backoff,
             connect: Box::new(move || Box::pin(connect(given.clone()))),
             state: Mutex::default(),
+            given_up: AtomicU64::new(0),
         }))
     }
 
@@ -154,7 +182,11 @@ impl ReconnectingClient {
     /// # Errors
     /// Connecting has failed so often that [`Backoff::attempts`] gives up.
     pub async fn client(&self) -> io::Result<Client> {
-        let mut state = self.0.state.lock().await;
+        let inner = &*self.0;
+        let given_up = || inner.given_up.load(Ordering::Acquire);
+        let before = given_up();
+        let mut state = inner.state.lock().await;
+        let has_given_up = given_up() != before;
         loop {
             if let Some(client) = &state.client {
                 let Some(ended) = client.ended() else {
@@ -164,17 +196,20 @@ impl ReconnectingClient {
                 state.client = None;
                 if said_nothing {
                     // As good as none: a server that closes at once is not to be asked in a loop.
-                    state.failed(&self.0.backoff, ended.into())?;
+                    state.failed(inner, ended.into())?;
                 } else {
                     *state = State::default();
                 }
             }
+            if has_given_up {
+                return Err(state.same_error());
+            }
             if let Some(next) = state.next {
                 sleep_until(next).await;
             }
-            match (self.0.connect)().await {
+            match (inner.connect)().await {
                 Ok(client) => state.client = Some(client),
-                Err(error) => state.failed(&self.0.backoff, error)?,
+                Err(error) => state.failed(inner, error)?,
             }
         }
     }

@@ -136,7 +136,10 @@ impl<'c> Request<'c> {
     /// Dropping the future gives the call up: it is not sent at all if it was not yet.
     ///
     /// # Errors
-    /// The call is wrong, its time is up, or the connection has ended.
+    /// - [`CallError::Misuse`]: the call is wrong, such as an argument that is no CBOR value, two of
+    ///   one name, or a redirect before 0006. Nothing was sent.
+    /// - [`CallError::TimedOut`]: its [time](Self::timeout) is up.
+    /// - [`CallError::Connection`]: the connection has ended.
     pub async fn send(self) -> Result<Response, CallError> {
         match self.target {
             Target::Client(client) => {
@@ -235,7 +238,7 @@ impl Outgoing {
         let command = self.prepared.command.clone();
         let call = Arc::new(CallState::new(command, body, self.side.clone()));
         let lost = |error: ConnectionError| NotSent {
-            error: call.lost(&error),
+            error: call.head.lost(&error),
             is_retryable: true,
         };
         let Ok(place) = Arc::clone(&shared.room).acquire_owned().await else {
@@ -263,7 +266,7 @@ impl Outgoing {
             Ok(Begun::Sent) => return Ok(sending),
             Ok(Begun::Unsent(error)) => error,
             // The connection has ended before its turn came.
-            Err(_) => call.lost(&shared.why_ended()),
+            Err(_) => call.head.lost(&shared.why_ended()),
         };
         // There is nothing to give up.
         sending.rest = None;

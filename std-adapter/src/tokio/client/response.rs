@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use futures_core::Stream;
-use hgrpc::cbor::{Location, Status, ValueScanner};
+use hgrpc::cbor::{Location, ValueScanner};
 use hgrpc::wire::RequestId;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -94,13 +94,7 @@ impl Response {
     /// See [`CallError`].
     pub async fn redirect(&mut self) -> Result<Option<Location<'_>>, CallError> {
         self.wait().await?;
-        let Some(status) = self.call.redirect.get() else {
-            return Ok(None);
-        };
-        match Status::decode(status) {
-            Ok((Status::Redirect(location), _)) => Ok(Some(location)),
-            _ => Err(CallError::Answer(AnswerError::Redirected)),
-        }
+        self.call.head.location()
     }
 
     /// Reads all that the command wrote, if it is at most `limit` bytes. Dropping the future gives
@@ -181,7 +175,7 @@ impl Response {
     /// The request's ID on its connection.
     pub fn request_id(&self) -> RequestId {
         // A response exists only once its request was sent.
-        self.call.id().unwrap_or_default()
+        self.call.head.id().unwrap_or_default()
     }
 
     /// Gives the call up: what still comes of it is swallowed. The same as dropping it. The server
@@ -197,7 +191,7 @@ impl Response {
 
     /// Has bytes of the body in `chunk`; none at the end.
     fn poll_raw(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
-        if self.call.redirect.get().is_some() {
+        if self.call.head.is_redirected() {
             return Poll::Ready(Err(CallError::Answer(AnswerError::Redirected)));
         }
         let Some(body) = self.body.as_ref().filter(|_| self.chunk.is_empty()) else {

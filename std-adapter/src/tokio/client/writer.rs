@@ -118,12 +118,12 @@ impl Frames {
         let state = &mut *lock(&self.0.state);
         let calls = &mut state.calls;
         if let Some(error) = &calls.ended {
-            return Err(call.lost(error));
+            return Err(call.head.lost(error));
         }
         // Calls go out at once, so there is nothing to flush.
         let (mut core, _) = calls.client.call(&mut calls.table, request)?;
         let id = core.request_id();
-        call.set_id(id);
+        call.head.set_id(id);
         calls.open.insert(id, Arc::clone(call));
         state.places.insert(id, place);
         while let Some(frame) = core.next_frame(&mut calls.client.output(&mut calls.table)) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use hgrpc::cbor::ContentEncoding;
-use hgrpc::server::{Output, OutputStream, Responder, ResponseWriter, Server};
+use hgrpc::server::{Output, OutputStream, Responder, ResponseWriter, Server, ServerConfig};
 use hgrpc::wire::RequestId;
 use hgrpc::{ApiMisuse, Revision};
 use tokio::sync::Notify;
@@ -81,7 +81,7 @@ pub(super) type Frames<'a> = Output<'a, GrowableTable, Revision>;
 
 impl Reactor {
     fn new(config: &Config) -> Result<Self, ApiMisuse> {
-        let mut server = Server::new(config.revision, config.server());
+        let mut server = Server::new(config.revision, config.server(ServerConfig::STREAMING));
         Ok(Self {
             // Everybody decodes `identity`, so this need not wait for the peer's settings.
             stream: server.open_stream(&[ContentEncoding::Identity])?,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
 
 use super::{FromParts, Parts, Reply};
-use crate::host::Failure;
+use crate::host::{Failure, values};
 
 /// What a handler returns: bytes, text, a [`Cbor`] value, nothing; or a [`Result`] of one of these
 /// and anything that a [`Failure`] can be made of.
@@ -60,7 +60,7 @@ pub struct Cbor<T>(pub T);
 
 impl<T: minicbor::Encode<()> + Send> IntoReply for Cbor<T> {
     async fn into_reply(self, reply: Option<&mut Reply>) -> Result<(), Failure> {
-        let encoded = super::reply::encode(&self.0)?;
+        let encoded = values::encode(&self.0)?;
         drop(self);
         own(reply)?.cbor(&encoded).await?;
         Ok(())

@@ -24,14 +24,11 @@ use super::reply::{Home, unanswered};
 use super::stats::{add, count};
 use super::{Call, Data, Parts, Refusal};
 use crate::buffer::ReceiveBuffer;
-use crate::host::{ConnectionError, ConnectionLimit, Direction, Failure};
+use crate::host::{ConnectionError, ConnectionLimit, Direction, Failure, mistaken};
 use crate::store::GrowableArena;
 
 /// Most bytes that are read at once.
 const READ: usize = 32 * 1024;
-
-/// How protocols that are mistaken for hgrpc begin.
-const HTTP: [&[u8]; 5] = [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"OPTIONS "];
 
 pub(super) struct Incoming {
     conn: Arc<Conn>,
@@ -85,8 +82,10 @@ impl Incoming {
             add(&self.conn.shared.counters.bytes_in, len);
             let mut input = buffer.bytes();
             let len = input.len();
-            if std::mem::take(&mut is_first) && HTTP.iter().any(|start| input.starts_with(start)) {
-                return Err(ConnectionError::NotHgrpc("HTTP"));
+            if std::mem::take(&mut is_first)
+                && let Some(protocol) = mistaken::asking(input)
+            {
+                return Err(ConnectionError::NotHgrpc(protocol));
             }
             let mut has_ended = false;
             while let Some(part) = self

@@ -24,11 +24,26 @@ use crate::host::Limits;
 ///                                  only where a server is told to compress
 /// ```
 /// and what handlers hold themselves. A connection on which nothing happens holds none of its
-/// buffers. [`Stats::most_bytes`](super::Stats) shows what the second and third line came to.
+/// buffers. [`Stats::most_bytes`](super::Stats::most_bytes) shows what `own_bytes` and
+/// `shared_bytes` came to.
 ///
 /// # Over a limit
-/// A request is refused with an error response that names the limit; a connection is closed. Both
-/// are counted by kind ([`Stats`](super::Stats)) and reported through `tracing`.
+/// A request is refused with an error response that names the limit ([`Refusal`](super::Refusal));
+/// a connection is closed ([`ConnectionLimit`](crate::tokio::ConnectionLimit)). Both are counted by
+/// kind ([`Stats`](super::Stats)) and reported through `tracing`. Bytes that are not free yet are
+/// waited for, for as long as [`stall`](Limits::stall) says: the connection that wants them is not
+/// read meanwhile. Then the request that they are for is refused; for data it is, of all on its
+/// connection, the one that holds most. A connection whose incomplete requests find no room is
+/// closed.
+///
+/// # Time
+/// A limit of time that is `None` is none. All are looked at together, every quarter of the shortest
+/// and at least once a second, so that a peer may take that much longer. While this end does not
+/// read, since a handler is slow or bytes are not free, the peer's time stands still.
+///
+/// # Peers
+/// Connections are of one peer if they come from one IPv4 address, from one IPv6 network of 64 bits,
+/// or over a Unix socket from one user; those of which nothing is known count together.
 ///
 /// ```
 /// use std::time::Duration;
@@ -65,12 +80,16 @@ pub struct ServerLimits {
     /// Most requests that run at once, of all connections. Default 8,192. One more is refused.
     pub requests: usize,
     /// Bytes that each connection may hold without counting as shared. Default 64 KiB: two frames,
-    /// so that a modest peer never waits for a greedy one.
+    /// so that a modest peer never waits for a greedy one. Over it they are taken of
+    /// [`shared_bytes`](Self::shared_bytes).
     pub own_bytes: usize,
     /// Most bytes that one connection may hold, own and shared. Default 8 MiB: at full buffers
-    /// about 30 uploads. At least [`own_bytes`](Self::own_bytes) and twice the request size.
+    /// about 30 uploads. At least [`own_bytes`](Self::own_bytes) and twice the request size. Over it
+    /// see [above](Self#over-a-limit).
     pub connection_bytes: usize,
-    /// Most bytes that all connections together may hold beyond their own. Default 256 MiB.
+    /// Most bytes that all connections together may hold beyond their own. Default 256 MiB. At least
+    /// [`own_bytes`](Self::own_bytes) and twice the request size. Over it see
+    /// [above](Self#over-a-limit).
     pub shared_bytes: usize,
     /// Most bytes of a request's data that are collected for a handler that wants all of it.
     /// Default 1 MiB. Over it the request is refused; data that streams has no limit.
@@ -81,8 +100,8 @@ pub struct ServerLimits {
     /// Most answers to refused requests that wait for a peer to read them. Default 1,024. Over it
     /// the connection is closed.
     pub refusals: usize,
-    /// How long a new connection may take for its first frame. Default 10 s: a port scanner says
-    /// nothing.
+    /// How long a new connection may take for its first frame, all of it. Default 10 s: a port
+    /// scanner says nothing.
     pub first_frame: Option<Duration>,
     /// Least bytes per second of a frame that has begun to come, after
     /// [`slow_frame`](Self::slow_frame). Default 128: slower than any line that is worth a frame.
@@ -130,7 +149,8 @@ impl ServerLimits {
         idle: Some(Duration::from_secs(900)),
     };
 
-    /// What the documented formula comes to, in bytes, compression left out.
+    /// What the formula [above](Self#memory) comes to, in bytes, compression left out. It does not
+    /// overflow.
     pub fn most_bytes(&self) -> usize {
         let frame = usize::try_from(self.per_connection.send_frame_size).unwrap_or(usize::MAX);
         let writing = frame.saturating_add(64 << 10).saturating_mul(2);

@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::thread;
 
-use hgrpc::ApiMisuse;
-use hgrpc::cbor::{CborReader, CborWriter, Progress};
+use hgrpc::cbor::Progress;
 use tokio::io::AsyncWrite;
 
 use super::Side;
@@ -17,7 +16,7 @@ use super::compose::Composer;
 use super::conn::Conn;
 use super::stats::count;
 use crate::host::sync::lock;
-use crate::host::{ConnectionError, Failure};
+use crate::host::{ConnectionError, Failure, values};
 
 /// The response to one call.
 ///
@@ -137,7 +136,7 @@ impl Reply {
     /// # Errors
     /// Something that minicbor does not encode as one value; the connection has ended.
     pub async fn value<T: minicbor::Encode<()> + ?Sized>(&mut self, value: &T) -> io::Result<()> {
-        let encoded = encode(value)?;
+        let encoded = values::encode(value).map_err(values::invalid)?;
         self.cbor(&encoded).await
     }
 
@@ -146,10 +145,7 @@ impl Reply {
     /// # Errors
     /// The bytes are something else; the connection has ended.
     pub async fn cbor(&mut self, values: &[u8]) -> io::Result<()> {
-        let mut reader = CborReader::new(values);
-        while !reader.is_empty() {
-            reader.next_value().map_err(invalid)?;
-        }
+        values::check(values)?;
         let composer = self.composer()?;
         poll_fn(|cx| composer.poll_sent(cx)).await?;
         composer.add_values(values)?;
@@ -175,29 +171,6 @@ impl Reply {
             composer.fail(&failure.into());
         }
     }
-}
-
-/// The encoding of a value.
-pub(super) fn encode<T: minicbor::Encode<()> + ?Sized>(value: &T) -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0; 256];
-    loop {
-        let mut writer = CborWriter::new(&mut buffer);
-        match writer.value(value) {
-            Ok(()) => {
-                let len = writer.position();
-                buffer.truncate(len);
-                return Ok(buffer);
-            }
-            Err(ApiMisuse::TooLarge) if buffer.len() < 1 << 30 => {
-                buffer = vec![0; buffer.len() * 4];
-            }
-            Err(error) => return Err(invalid(error)),
-        }
-    }
-}
-
-pub(super) fn invalid<E: std::error::Error + Send + Sync + 'static>(error: E) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, error)
 }
 
 impl AsyncWrite for Reply {

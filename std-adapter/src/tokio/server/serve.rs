@@ -29,13 +29,19 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(1)]
 /// with bytes unread takes answers with it that the peer has not read.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Serves this listener's connections with the default limits, until the program ends; see
-/// [`Server`] for all else.
+/// Serves this listener's connections with the default limits and revision 0006, until the program
+/// ends; see [`Server`] for all else.
+///
+/// # Panics
+/// Outside of a tokio runtime with its timers.
 pub async fn serve<L: Listener>(listener: L, router: Router) {
     Server::new(router).serve(listener).await;
 }
 
 /// A server for any number of listeners and connections. Cheap to clone; all clones are the same.
+///
+/// One server speaks one revision; two revisions need two servers, on two addresses. Its limits
+/// ([`ServerLimits`]) are counted over all that it serves.
 ///
 /// ```
 /// use hgrpc_std::tokio::{Call, Failure, Router, Server};
@@ -94,7 +100,8 @@ impl ServerBuilder {
         self
     }
 
-    /// What peers may make the server hold, and for how long.
+    /// What peers may make the server hold, and for how long. Numbers that are out of range, such as
+    /// a frame size below 256, are put right.
     #[must_use]
     pub fn limits(mut self, limits: ServerLimits) -> Self {
         self.limits = limits;
@@ -115,7 +122,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Told of each frame of each connection; must not block.
+    /// Told of each frame of each connection, before it is handled or written; must not block: it is
+    /// called by the connection's own task.
     #[must_use]
     pub fn observer<F>(mut self, observer: F) -> Self
     where
@@ -196,7 +204,11 @@ impl Server {
     /// returns when the last connection has ended.
     ///
     /// A connection over a limit is closed at once, and counted. What cannot be accepted, as for
-    /// want of file descriptors, is tried again after a pause.
+    /// want of file descriptors, is tried again after a pause of 5 ms, which doubles up to a second.
+    /// Dropping the future stops accepting; connections go on.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with its timers.
     pub async fn serve<L: Listener>(self, mut listener: L) {
         let [mut pause, longest] = PAUSES;
         loop {
@@ -234,8 +246,15 @@ impl Server {
     /// closes its sending half still gets its answers. Who keeps the peer knows it again in
     /// [`Call::peer`], by [`Arc::ptr_eq`].
     ///
+    /// A peer that breaks the protocol still gets the answers to what it asked before, and has a
+    /// second to read them.
+    ///
     /// # Errors
-    /// The connection broke, the peer broke the protocol, or a limit was passed.
+    /// The connection broke, the peer broke the protocol, or a limit was passed: see
+    /// [`ConnectionError`]. [`ConnectionError::Shutdown`]: the server has been shut down.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with its timers.
     pub async fn serve_connection<Io>(
         &self,
         io: Io,
@@ -256,8 +275,12 @@ impl Server {
         })
     }
 
-    /// Shuts down: no new connection, no new request; what runs may end until the deadline, then it
-    /// is cut. Says what was.
+    /// Shuts down: no new connection, no new request; what runs may end within this time, then it is
+    /// cut. Says what was.
+    ///
+    /// A request that comes meanwhile is refused ([`Refusal::ShuttingDown`](super::Refusal)); a
+    /// connection ends as soon as nothing runs on it. It may be called again, as with a shorter time:
+    /// what comes first counts. A server that was shut down serves no more.
     pub async fn shutdown(&self, deadline: Duration) -> Shutdown {
         let shared = &self.0;
         shared.stopping.cancel();

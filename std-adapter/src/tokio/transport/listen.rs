@@ -1,6 +1,6 @@
 //! Listening.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, UnixListener};
@@ -10,7 +10,7 @@ use super::connect::{tcp_connection, unix_connection};
 use super::{Connection, threads};
 use crate::tokio::Peer;
 use crate::transport::failure::message;
-use crate::transport::listener::Plain;
+use crate::transport::listener::{Plain, there};
 use crate::transport::unix::SocketFile;
 use crate::transport::{self, Address, ListenerHandle, Options};
 
@@ -96,30 +96,26 @@ impl Listener {
     /// pause. A connection that is gone before it was accepted is not one.
     pub async fn accept(&self) -> io::Result<Option<Connection>> {
         loop {
-            let result = match &self.source {
-                Source::Tcp(listener) => listener.accept().await.map(|(stream, peer)| {
+            let connection = match &self.source {
+                Source::Tcp(listener) => there(listener.accept().await).map(|accepted| {
+                    let (stream, peer) = accepted?;
                     // Its options cannot be set any more if the client is gone.
                     tcp_connection(stream, format!("tcp://{peer}")).ok()
                 }),
-                Source::Unix(listener, _) => listener
-                    .accept()
-                    .await
-                    .map(|(stream, _)| Some(unix_connection(stream, self.address.to_string()))),
+                Source::Unix(listener, _) => there(listener.accept().await).map(|accepted| {
+                    let (stream, _) = accepted?;
+                    Some(unix_connection(stream, self.address.to_string()))
+                }),
                 Source::Other(listener, _) => {
                     let listener = Arc::clone(listener);
                     let connection = spawn_blocking(move || listener.accept()).await??;
                     return connection.map(threads::connection).transpose();
                 }
             };
-            match result {
-                Ok(Some(connection)) => return Ok(Some(connection)),
-                Ok(None) => {}
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted
-                    | ErrorKind::ConnectionAborted
-                    | ErrorKind::ConnectionReset => {}
-                    kind => return Err(message(&self.address, kind, format_args!("{error}"))),
-                },
+            let cannot =
+                |error: io::Error| message(&self.address, error.kind(), format_args!("{error}"));
+            if let Some(connection) = connection.map_err(cannot)? {
+                return Ok(Some(connection));
             }
         }
     }

@@ -14,7 +14,7 @@ use cortex_m::asm::wfi;
 use cortex_m::interrupt;
 use embedded_io::{Error, ErrorKind, ErrorType, Read, ReadReady, Write};
 use hgrpc::io::blocking::{LineReader, LineWriter, LinkedLine};
-use hgrpc::link::PACKET_OVERHEAD;
+use hgrpc::link::Link;
 
 use crate::ring::Ring;
 use crate::uart::Uart;
@@ -26,7 +26,7 @@ pub const RING: usize = 256;
 pub const PACKET: usize = 128;
 
 /// Bytes of output that are joined: what a packet holds.
-pub const OUT: usize = PACKET - PACKET_OVERHEAD;
+pub const OUT: usize = Link::<PACKET>::PAYLOAD;
 
 /// A serial line with the link over it. What comes between packets goes to a function.
 pub type Line<U> = LinkedLine<SerialReader<U>, SerialWriter<U>, fn(&[u8]), PACKET>;

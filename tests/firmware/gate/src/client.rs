@@ -14,6 +14,8 @@ pub struct ClientEnd<P: Protocol> {
     reader: FrameReader,
     waits_for: Option<RequestId>,
     level: u8,
+    /// What a call's arguments are written to: kept, because zeros for each call are `memset`.
+    memory: [u8; 32],
 }
 
 impl<P: Protocol> ClientEnd<P> {
@@ -24,6 +26,7 @@ impl<P: Protocol> ClientEnd<P> {
             reader: FrameReader::new(Limits::DEFAULT.max_frame_size),
             waits_for: None,
             level: 0,
+            memory: [0; 32],
         }
     }
 
@@ -51,7 +54,7 @@ impl<P: Protocol> ClientEnd<P> {
                         Ok(action) => {
                             #[cfg(feature = "defmt")]
                             defmt::info!("client: {}", action);
-                            self.act(action);
+                            self.act(&action);
                         }
                         #[allow(unused_variables, reason = "without `defmt`")]
                         Err(error) => {
@@ -68,8 +71,7 @@ impl<P: Protocol> ClientEnd<P> {
 
     fn call(&mut self, port: &mut Port, store: &mut Store) -> Result<(), ApiMisuse> {
         let (table, _) = store.split();
-        let mut memory = [0; 32];
-        let mut args = ArgsWriter::new(&mut memory, self.client.revision().key_order());
+        let mut args = ArgsWriter::new(&mut self.memory, self.client.revision().key_order());
         args.bool(b"on", true)?;
         args.u64(b"level", self.level.into())?;
         let request = Request::new(b"led", args.finish()?);
@@ -84,14 +86,14 @@ impl<P: Protocol> ClientEnd<P> {
         Ok(())
     }
 
-    fn act(&mut self, action: ClientAction<'_>) {
+    fn act(&mut self, action: &ClientAction<'_>) {
         match action {
             ClientAction::ResponseData {
                 data, eos, status, ..
             } => {
                 self.level = data.first().copied().unwrap_or(self.level);
                 core::hint::black_box(status);
-                if eos {
+                if *eos {
                     self.waits_for = None;
                 }
             }

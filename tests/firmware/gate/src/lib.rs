@@ -2,8 +2,8 @@
 //! drive them, the panic handler, the planted panics.
 //!
 //! Read `src/bin/baseline.rs` first, then `src/bin/wire.rs` and `src/server.rs`; `../size` builds
-//! and measures them. The unsafe code of the programs stands in `port.rs`, `panic.rs` and
-//! `measure.rs` and nowhere else.
+//! and measures them. The unsafe code of the programs stands in `port.rs`, `panic.rs`,
+//! `measure.rs` and `start.rs`, and nowhere else.
 #![no_std]
 
 mod client;
@@ -11,6 +11,7 @@ mod measure;
 mod panic;
 mod port;
 mod server;
+mod start;
 
 pub use client::ClientEnd;
 pub use measure::{exit, measure_begin, measure_end};

@@ -16,13 +16,18 @@ pub extern "C" fn measure_end() {
     black_box(2);
 }
 
-/// Ends the emulator: semihosting's `SYS_EXIT`, or a loop where there is none.
-pub fn exit() -> ! {
+/// Ends the emulator with an exit code: semihosting's `SYS_EXIT_EXTENDED`, or a loop where there is
+/// none.
+pub fn exit(code: u8) -> ! {
+    // `ADP_Stopped_ApplicationExit`, and what the program says with it.
+    let reason = black_box([0x20026, u32::from(code)]);
     #[cfg(target_arch = "arm")]
-    // SAFETY: a call to the debugger; `ADP_Stopped_ApplicationExit` ends the emulator with success.
+    // SAFETY: a call to the debugger, which reads two words and ends the emulator.
     unsafe {
-        core::arch::asm!("bkpt 0xab", in("r0") 0x18, in("r1") 0x20026);
+        core::arch::asm!("bkpt 0xab", in("r0") 0x20, in("r1") &raw const reason);
     }
+    #[cfg(not(target_arch = "arm"))]
+    let _ = reason;
     loop {
         core::hint::spin_loop();
     }

@@ -71,7 +71,8 @@ impl Port {
 
     /// Writes a frame.
     pub fn write_frame(&mut self, frame: &hgrpc::wire::OutFrame<'_>) {
-        for slice in frame.as_slices() {
+        self.write(frame.header().emit());
+        for slice in frame.payload() {
             self.write(slice);
         }
     }

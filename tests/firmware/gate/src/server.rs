@@ -2,7 +2,7 @@
 
 use hgrpc::server::{Body, Command, Failure, OutputStream, Server, ServerAction, ServerConfig};
 use hgrpc::wire::FrameReader;
-use hgrpc::{ApiMisuse, Limits, Protocol};
+use hgrpc::{Limits, Protocol};
 
 use crate::{BUFFER, Port, Store, plant};
 
@@ -48,6 +48,10 @@ impl<P: Protocol> ServerEnd<P> {
 
     /// Handles what has come. `false`: the connection is over.
     pub fn step(&mut self, port: &mut Port, store: &mut Store, buffer: &mut [u8; BUFFER]) -> bool {
+        // All responses go on one stream.
+        if self.stream.is_none() {
+            self.stream = self.server.open_stream(&[]).ok();
+        }
         let count = port.read(buffer);
         let mut input = buffer.get(..count).unwrap_or_default();
         plant(input);
@@ -67,7 +71,7 @@ impl<P: Protocol> ServerEnd<P> {
                     };
                     #[cfg(feature = "defmt")]
                     defmt::info!("server: {}", action);
-                    if self.act(port, action, table).is_err() {
+                    if self.act(port, action, table).is_none() {
                         return false;
                     }
                 }
@@ -81,28 +85,25 @@ impl<P: Protocol> ServerEnd<P> {
         port: &mut Port,
         action: ServerAction<'_>,
         table: &mut impl hgrpc::store::Table,
-    ) -> Result<(), ApiMisuse> {
+    ) -> Option<()> {
         match action {
             ServerAction::RunCommand(command) => self.run(port, command, table),
             ServerAction::RejectRequest(rejection) => {
                 let mut answer = self.server.reject(rejection);
-                let stream = stream(&mut self.server, &mut self.stream)?;
-                let mut output = self.server.output(table, stream);
-                loop {
-                    // By reference: whatever is taken apart by value is copied.
-                    match answer.next_frame(&mut output) {
-                        Ok(Some(ref frame)) => port.write_frame(frame),
-                        Ok(None) => return Ok(()),
-                        Err(error) => return Err(error),
-                    }
+                let mut output = self.server.output(table, self.stream.as_mut()?);
+                // One frame. By reference: whatever is taken apart by value is copied.
+                match answer.next_frame(&mut output) {
+                    Ok(Some(ref frame)) => port.write_frame(frame),
+                    _ => return None,
                 }
+                Some(())
             }
             // A sink for data.
             ServerAction::CommandData { bytes, .. } => {
                 core::hint::black_box(bytes);
-                Ok(())
+                Some(())
             }
-            _ => Ok(()),
+            _ => Some(()),
         }
     }
 
@@ -111,7 +112,7 @@ impl<P: Protocol> ServerEnd<P> {
         port: &mut Port,
         command: Command<'_>,
         table: &mut impl hgrpc::store::Table,
-    ) -> Result<(), ApiMisuse> {
+    ) -> Option<()> {
         let name = command.name.as_slice().unwrap_or_default();
         let body = match name {
             b"echo" => match Echo::from_args(&command.args) {
@@ -127,26 +128,16 @@ impl<P: Protocol> ServerEnd<P> {
             },
             _ => Body::Failure(Failure::command(b"no such command")),
         };
-        let mut answer = self.server.respond(table, command.responder, body)?;
-        let stream = stream(&mut self.server, &mut self.stream)?;
-        let mut output = self.server.output(table, stream);
+        let Ok(mut answer) = self.server.respond(table, command.responder, body) else {
+            return None;
+        };
+        let mut output = self.server.output(table, self.stream.as_mut()?);
         loop {
             match answer.next_frame(&mut output, &mut []) {
                 Ok(Some(ref frame)) => port.write_frame(frame),
-                Ok(None) => return Ok(()),
-                Err(error) => return Err(error),
+                Ok(None) => return Some(()),
+                Err(_) => return None,
             }
         }
     }
-}
-
-/// The stream that all responses go on; it is opened with the first.
-fn stream<'s, P: Protocol>(
-    server: &mut Server<P>,
-    slot: &'s mut Option<OutputStream>,
-) -> Result<&'s mut OutputStream, ApiMisuse> {
-    if slot.is_none() {
-        *slot = Some(server.open_stream(&[])?);
-    }
-    slot.as_mut().ok_or(ApiMisuse::StreamsExhausted)
 }

@@ -140,7 +140,7 @@ fn denial(recorded: &Response) -> Option<Denial> {
 fn write(mut reply: Reply, answer: &Answer) -> std::io::Result<()> {
     if let Ok((status, len)) = Status::decode(&answer.content) {
         match status {
-            Status::Redirect(location) => return reply.redirect(&location),
+            Status::Redirect(redirect) => return reply.redirect(&redirect.location()),
             Status::Error(error) => {
                 let bytes = |string: hgrpc::cbor::ByteString<'_>| -> Vec<u8> {
                     string.chunks().flatten().copied().collect()

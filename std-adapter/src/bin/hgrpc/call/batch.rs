@@ -5,7 +5,6 @@
 //! waits in memory, or in a temporary file if it is large, so that no call waits for another.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Stdout, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
@@ -44,8 +43,6 @@ impl Lines {
     /// It is not there, or is not to be read.
     pub(super) fn open(path: &Path, address: &Address) -> Result<Self, Failure> {
         let name = path.display();
-        let failed =
-            |error: io::Error| Failure::BadInput(format!("--batch: cannot open {name}: {error}"));
         let source: Box<dyn BufRead + Send> = if data::is_stdin(path) {
             if *address == Address::Stdio {
                 let message = "--batch -: standard input is the connection to stdio:";
@@ -53,11 +50,7 @@ impl Lines {
             }
             Box::new(BufReader::new(io::stdin()))
         } else {
-            let file = File::open(path).map_err(failed)?;
-            if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-                return Err(failed(io::ErrorKind::IsADirectory.into()));
-            }
-            Box::new(BufReader::new(file))
+            Box::new(BufReader::new(data::open("--batch", path)?))
         };
         Ok(Self {
             source,

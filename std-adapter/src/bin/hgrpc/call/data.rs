@@ -17,6 +17,22 @@ pub(super) fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
 }
 
+/// Opens the file that an option names.
+///
+/// # Errors
+/// It is not there, or is not to be read.
+pub(super) fn open(option: &str, path: &Path) -> Result<File, Failure> {
+    let failed = |error: io::Error| {
+        Failure::BadInput(format!("{option}: cannot open {}: {error}", path.display()))
+    };
+    let file = File::open(path).map_err(failed)?;
+    // It could be opened, but not read.
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    Ok(file)
+}
+
 /// Data that is to be sent.
 pub(super) struct Data {
     source: Box<dyn Read + Send>,
@@ -42,15 +58,7 @@ impl Data {
         let source: Box<dyn Read + Send> = if is_stdin(path) {
             Box::new(io::stdin())
         } else {
-            let failed = |error: io::Error| {
-                Failure::BadInput(format!("--data: cannot open {}: {error}", path.display()))
-            };
-            let file = File::open(path).map_err(failed)?;
-            // It could be opened, but not read.
-            if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-                return Err(failed(io::ErrorKind::IsADirectory.into()));
-            }
-            Box::new(file)
+            Box::new(open("--data", path)?)
         };
         Ok(Self {
             source,

@@ -1,10 +1,11 @@
 //! A connection for calls, and what ends it early: signals, and time that is up.
 //!
 //! ```text
-//!   main thread   makes the call and prints its result; for a batch, a thread for each call that
-//!                 is under way: printing may block
-//!   runtime       2 threads: the connection's driver, and what comes beside results
-//!   data          a thread that reads the file, or standard input
+//!   main thread   makes the call and prints its result; for a batch it waits for `--jobs` threads
+//!                 that do: printing may block
+//!   runtime       2 threads: the connection's driver, and what comes beside results; more while
+//!                 data is read from a file or standard input, which may block too
+//!   signals       a thread waits for them; another sleeps until the time is up, if there is a limit
 //! ```
 
 use std::io;

@@ -2,10 +2,11 @@
 
 use std::io::Write;
 
-use hgrpc_std::mercurial::client::{ChangesetFields, Error, RevisionFields};
+use hgrpc_std::mercurial::client::{ChangesetFields, Error, Form, RevisionFields};
 use hgrpc_std::mercurial::{Changeset, Client, Contents, FileKind, Manifest, Node, Specifier};
 use hgrpc_std::value::Value;
 
+use super::bar;
 use super::output::{Style, node, text};
 use super::server::{Server, failure, lookup};
 use crate::exit::Failure;
@@ -83,13 +84,18 @@ impl Cat {
             let message = "the server did not send the file's revision";
             return Err(Failure::Connection(message.to_owned()));
         };
-        let mut contents = Contents::new(io::output());
+        let bar = bar::unless_printed(bar::bytes(), true);
+        if let Form::Text(len) = incoming.info.form {
+            bar.set_length(len);
+        }
+        let mut contents = Contents::new(bar.wrap_write(io::output()));
         let written = incoming.write_to(|_| Ok(None), &mut contents);
         written.map_err(|error| match error {
             Error::Storage(error) => Failure::output(error),
             error => failure(error),
         })?;
         let finished = contents.finish().and_then(|mut out| out.flush());
+        bar.finish_and_clear();
         finished.map_err(Failure::output)
     }
 }

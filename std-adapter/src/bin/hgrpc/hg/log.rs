@@ -6,6 +6,7 @@ use hgrpc_std::mercurial::client::{ChangesetData, ChangesetFields, Error};
 use hgrpc_std::mercurial::{Changeset, Specifier};
 use hgrpc_std::value::Value;
 
+use super::bar;
 use super::output::{Output, Style, node, text};
 use super::server::{Server, failure, lookup};
 use crate::exit::Failure;
@@ -44,8 +45,11 @@ impl Args {
             heads,
         };
         let changesets = client.changesets(&[range], ChangesetFields::ALL);
+        let changesets = changesets.map_err(failure)?;
+        let bar = bar::unless_printed(bar::counting("changesets"), self.limit.is_none());
+        bar.set_length(changesets.total());
         let mut last = VecDeque::new();
-        for data in changesets.map_err(failure)? {
+        for data in bar.wrap_iter(changesets) {
             let data = data.map_err(failure)?;
             if !data.is_selected {
                 continue;
@@ -60,6 +64,7 @@ impl Args {
                 }
             }
         }
+        bar.finish_and_clear();
         for data in &last {
             print(&mut out, data)?;
         }

@@ -6,8 +6,9 @@ use clap::ValueHint;
 use hgrpc_std::mercurial::Repository;
 use hgrpc_std::mercurial::mirror::{Fetched, Mirror, MirrorWriter, Stage};
 use hgrpc_std::value::Value;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
+use super::bar;
 use super::output::{Style, text};
 use super::server::{Server, fetch_failure, mirror_failure};
 use crate::exit::Failure;
@@ -41,21 +42,11 @@ fn count(count: usize) -> Value {
     Value::from(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
-/// A bar on the error output, if that is a terminal; 80 columns are enough for it.
-fn bar(of: &'static str) -> ProgressBar {
-    let template = "{prefix} [{bar:30}] {human_pos}/{human_len} {wide_msg}";
-    let bar = ProgressBar::new(0).with_prefix(of);
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
-}
-
 impl Args {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let client = self.server.connect()?;
         let mut writer = MirrorWriter::open(&self.dir).map_err(mirror_failure)?;
-        let bar = bar("changesets");
+        let bar = bar::counting("changesets");
         let fetched = writer.fetch(&client, &mut |stage, done| show(&bar, stage, done));
         bar.finish_and_clear();
         let fetched = fetched.map_err(fetch_failure)?;
@@ -102,7 +93,7 @@ fn show(bar: &ProgressBar, stage: Stage, done: Fetched) {
 impl Verify {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let mirror = Mirror::open(&self.dir).map_err(mirror_failure)?;
-        let bar = bar("revisions");
+        let bar = bar::counting("revisions");
         let total = mirror.revisions() + usize::try_from(mirror.len()).unwrap_or(0);
         bar.set_length(u64::try_from(total).unwrap_or(u64::MAX));
         let verified = mirror.verify(|| bar.inc(1));

@@ -5,7 +5,8 @@
 //!   response       ◀── [output] ◀── standard output │ the program,
 //!   text output    ◀──    "     ◀── error output    │ a process group of its own
 //!   progress       ◀──    "     ◀── descriptor 3    ┘
-//!   the call's task     all of these; time limits, ends the group, reaps
+//!   a task              all of these; time limits, ends the group, reaps. It outlives the call's
+//!                       own, which the connection's end drops
 //!   a thread            waits for its end: nothing else does that without reaping it
 //! ```
 
@@ -17,7 +18,6 @@ mod input;
 mod lines;
 mod output;
 mod run;
-mod slots;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -25,6 +25,7 @@ use std::io;
 use std::sync::Arc;
 
 use hgrpc_std::tokio::{Call, Data, Failure, Reply};
+use tokio::sync::Semaphore;
 use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +33,6 @@ use super::capabilities::Arg;
 use super::command::{Answer, Command};
 use super::limit::Limit;
 use guard::Guard;
-use slots::Slots;
 
 /// A program that is offered, as the command line says.
 #[derive(Debug)]
@@ -101,7 +101,8 @@ struct Common {
 /// A program that can be called.
 pub(super) struct Offered {
     program: Program,
-    slots: Slots,
+    /// One for each call that may run at once.
+    slots: Semaphore,
     common: Arc<Common>,
 }
 
@@ -123,7 +124,7 @@ impl Programs {
         });
         let offer = |program: Program| -> (String, Arc<dyn Command>) {
             let offered = Offered {
-                slots: Slots::new(program.limit.running),
+                slots: Semaphore::new(program.limit.running.min(Semaphore::MAX_PERMITS)),
                 common: Arc::clone(&common),
                 program,
             };
@@ -144,7 +145,7 @@ impl Command for Offered {
                 let Common { guard, busy } = &*self.common;
                 let _busy = busy.subscribe();
                 let Program { name, limit, .. } = &self.program;
-                let Some(_slot) = self.slots.take() else {
+                let Ok(_slot) = self.slots.try_acquire() else {
                     return Err(Failure::server(format_args!(
                         "too many calls of {name} at once, limit {}",
                         limit.running

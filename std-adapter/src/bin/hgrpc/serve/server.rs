@@ -38,7 +38,6 @@ const REFUSED_FOR: Duration = Duration::from_secs(5);
 pub(super) struct Settings {
     pub(super) revision: Revision,
     pub(super) limits: ServerLimits,
-    pub(super) timeout: Option<Duration>,
     pub(super) grace: Duration,
     pub(super) is_verbose: bool,
 }
@@ -208,11 +207,15 @@ impl Server {
 
     /// Why this end has closed a connection.
     fn closed(&self, limit: ConnectionLimit) -> String {
-        let time = Shown(self.settings.timeout.unwrap_or_default());
-        match limit {
-            ConnectionLimit::Idle => format!("closed: nothing came for {time}"),
-            ConnectionLimit::NotReading => format!("closed: it took no answer for {time}"),
-            limit => format!("closed: {limit}"),
+        let limits = &self.settings.limits;
+        match (limit, limits.idle, limits.not_reading) {
+            (ConnectionLimit::Idle, Some(time), _) => {
+                format!("closed: nothing came for {}", Shown(time))
+            }
+            (ConnectionLimit::NotReading, _, Some(time)) => {
+                format!("closed: it took no answer for {}", Shown(time))
+            }
+            _ => format!("closed: {limit}"),
         }
     }
 

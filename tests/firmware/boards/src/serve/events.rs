@@ -52,6 +52,9 @@ impl Events {
         value: u32,
         replies: &mut Replies<W>,
     ) -> Sent<W> {
+        if self.0.iter().all(Option::is_none) {
+            return Ok(());
+        }
         let mut memory = [0; 16];
         let mut event = ArgsWriter::new(&mut memory, replies.server().revision().key_order());
         event.value(what.as_bytes(), &value)?;

@@ -3,12 +3,11 @@
 #![no_std]
 #![no_main]
 
-use cortex_m_rt::entry;
 use hgrpc_gate::{Port, plant};
 
-#[entry]
-fn main() -> ! {
-    static mut BUFFER: [u8; 64] = [0; 64];
+hgrpc_gate::entry!(main, [u8; 64] = [0; 64]);
+
+fn main(buffer: &mut [u8; 64]) -> ! {
     let mut port = Port::first();
     loop {
         let mut header = [0; 8];
@@ -18,9 +17,9 @@ fn main() -> ! {
         let mut left = u32::from_le_bytes([l0, l1, l2, 0]);
         while left > 0 {
             let room = usize::try_from(left).unwrap_or(usize::MAX);
-            let buffer = match BUFFER.get_mut(..room) {
+            let buffer = match buffer.get_mut(..room) {
                 Some(part) => part,
-                None => BUFFER,
+                None => buffer,
             };
             let count = port.read(buffer);
             let bytes = buffer.get(..count).unwrap_or_default();

@@ -2,23 +2,30 @@
 #![no_std]
 #![no_main]
 
-use cortex_m_rt::entry;
 use hgrpc::Revision;
 use hgrpc_gate::{BUFFER, ClientEnd, Port, ServerEnd, Store, choose_revision};
 
-#[entry]
-fn main() -> ! {
-    static mut MEMORY: [u8; BUFFER] = [0; BUFFER];
-    static mut STORES: [Store; 2] = [const { Store::new() }; 2];
-    static mut SERVER: ServerEnd<Revision> = ServerEnd::new(Revision::R0006);
-    static mut CLIENT: ClientEnd<Revision> = ClientEnd::new(Revision::R0006);
+hgrpc_gate::entry!(
+    main,
+    [u8; BUFFER] = [0; BUFFER],
+    [Store; 2] = [const { Store::new() }; 2],
+    ServerEnd<Revision> = ServerEnd::new(Revision::R0006),
+    ClientEnd<Revision> = ClientEnd::new(Revision::R0006),
+);
+
+fn main(
+    memory: &mut [u8; BUFFER],
+    stores: &mut [Store; 2],
+    server: &mut ServerEnd<Revision>,
+    client: &mut ClientEnd<Revision>,
+) -> ! {
     let (mut up, mut down) = (Port::first(), Port::second());
-    let [first, second] = STORES;
+    let [first, second] = stores;
     loop {
         first.clear();
-        SERVER.restart(choose_revision(&mut up));
+        server.restart(choose_revision(&mut up));
         second.clear();
-        CLIENT.restart(choose_revision(&mut down));
-        while SERVER.step(&mut up, first, MEMORY) && CLIENT.step(&mut down, second, MEMORY) {}
+        client.restart(choose_revision(&mut down));
+        while server.step(&mut up, first, memory) && client.step(&mut down, second, memory) {}
     }
 }

@@ -2,19 +2,21 @@
 #![no_std]
 #![no_main]
 
-use cortex_m_rt::entry;
 use hgrpc::Revision;
 use hgrpc_gate::{BUFFER, ClientEnd, Port, Store, choose_revision};
 
-#[entry]
-fn main() -> ! {
-    static mut MEMORY: [u8; BUFFER] = [0; BUFFER];
-    static mut STORE: Store = Store::new();
-    static mut END: ClientEnd<Revision> = ClientEnd::new(Revision::R0006);
+hgrpc_gate::entry!(
+    main,
+    [u8; BUFFER] = [0; BUFFER],
+    Store = Store::new(),
+    ClientEnd<Revision> = ClientEnd::new(Revision::R0006),
+);
+
+fn main(memory: &mut [u8; BUFFER], store: &mut Store, end: &mut ClientEnd<Revision>) -> ! {
     let mut port = Port::first();
     loop {
-        STORE.clear();
-        END.restart(choose_revision(&mut port));
-        while END.step(&mut port, STORE, MEMORY) {}
+        store.clear();
+        end.restart(choose_revision(&mut port));
+        while end.step(&mut port, store, memory) {}
     }
 }

@@ -2,7 +2,6 @@
 #![no_std]
 #![no_main]
 
-use cortex_m_rt::entry;
 use hgrpc::Revision;
 use hgrpc::cbor::{Atom, Progress};
 use hgrpc::client::{CallData, ClientAction, ClientConfig, Request};
@@ -14,7 +13,8 @@ type Server = ServerConnection<Port, Port, 4, 256, 64, 64>;
 type Client = ClientConnection<Port, Port, 4, 256, 64, 64>;
 type Sent = Result<(), SendError<core::convert::Infallible>>;
 
-#[entry]
+hgrpc_gate::entry!(main);
+
 fn main() -> ! {
     let mut port = Port::first();
     let revision = choose_revision(&mut port);

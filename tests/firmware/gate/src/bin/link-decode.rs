@@ -1,13 +1,12 @@
 //! Makes packets and takes them again, for counting instructions in an emulator, see `size`: between
 //! the marks one end handles full packets of 256 bytes, with the payload of the real thing: CBOR with
-//! some zeros.
+//! some zeros. Its exit code is how many bytes of a full packet are not payload, 0 if none was full.
 #![no_std]
 #![no_main]
 
 use core::hint::black_box;
 
-use cortex_m_rt::entry;
-use hgrpc::link::{Link, LinkConfig, LinkEvent};
+use hgrpc::link::{Link, LinkConfig, LinkEvent, MAX_PACKET};
 use hgrpc_gate::{Port, exit, measure_begin, measure_end, plant};
 
 /// Packets that are decoded.
@@ -25,30 +24,38 @@ fn take(link: &mut Link, mut input: &[u8]) -> usize {
     sum
 }
 
-#[entry]
-fn main() -> ! {
-    static mut OUT: [u8; 256] = [0; 256];
-    static mut A: Link = Link::new(LinkConfig::new(1));
-    static mut B: Link = Link::new(LinkConfig::new(2));
+hgrpc_gate::entry!(
+    main,
+    [u8; 256] = [0; 256],
+    Link = Link::new(LinkConfig::new(1)),
+    Link = Link::new(LinkConfig::new(2)),
+);
+
+fn main(out: &mut [u8; 256], a: &mut Link, b: &mut Link) -> ! {
     let mut port = Port::first();
     for _ in 0..3 {
-        if let Some(packet) = A.control_packet(OUT) {
-            take(B, packet);
+        if let Some(packet) = a.control_packet(out) {
+            take(b, packet);
         }
-        if let Some(packet) = B.control_packet(OUT) {
-            take(A, packet);
+        if let Some(packet) = b.control_packet(out) {
+            take(a, packet);
         }
     }
     let payload = [*b"\0\x18\x64\xa2DnameEvalue\0\0"; 16];
     let payload = payload.as_flattened();
+    let mut overhead = 0;
     for _ in 0..COUNT {
         let mut bytes = payload;
-        if let Ok(packet) = A.packet(&mut bytes, true, OUT) {
+        if let Ok(packet) = a.packet(&mut bytes, true, out) {
             measure_begin();
-            let sum = take(B, black_box(packet));
+            let sum = take(b, black_box(packet));
             measure_end();
             port.write(&sum.to_le_bytes());
+            let other = packet.len().saturating_sub(sum);
+            if packet.len() == MAX_PACKET {
+                overhead = overhead.max(u8::try_from(other).unwrap_or(u8::MAX));
+            }
         }
     }
-    exit()
+    exit(overhead)
 }

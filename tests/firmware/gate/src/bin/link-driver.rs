@@ -2,14 +2,14 @@
 #![no_std]
 #![no_main]
 
-use cortex_m_rt::entry;
 use hgrpc::R0005;
 use hgrpc::io::blocking::{LinkedLine, ServerConnection};
 use hgrpc::link::LinkConfig;
 use hgrpc::server::{Body, ServerAction, ServerConfig};
 use hgrpc_gate::{Port, plant};
 
-#[entry]
+hgrpc_gate::entry!(main);
+
 fn main() -> ! {
     let mut console = Port::second();
     let print = |text: &[u8]| console.write(text);

@@ -3,48 +3,55 @@
 #![no_std]
 #![no_main]
 
-use cortex_m_rt::entry;
 use hgrpc::link::{Link, LinkConfig, LinkEvent};
 use hgrpc::wire::{FrameHeader, OutFrame};
 use hgrpc_gate::{Port, plant};
 
-#[entry]
-fn main() -> ! {
-    static mut BUFFER: [u8; 64] = [0; 64];
-    static mut OUT: [u8; 256] = [0; 256];
-    static mut COPY: [u8; 256] = [0; 256];
-    static mut LINK: Link<256> = Link::new(LinkConfig::new(1));
+hgrpc_gate::entry!(
+    main,
+    [u8; 64] = [0; 64],
+    [u8; 256] = [0; 256],
+    [u8; 256] = [0; 256],
+    Link<256> = Link::new(LinkConfig::new(1)),
+);
+
+fn main(
+    buffer: &mut [u8; 64],
+    out: &mut [u8; 256],
+    copy: &mut [u8; 256],
+    link: &mut Link<256>,
+) -> ! {
     let mut port = Port::first();
     let mut console = Port::second();
     loop {
-        let count = port.read(BUFFER);
-        let mut input = BUFFER.get(..count).unwrap_or_default();
+        let count = port.read(buffer);
+        let mut input = buffer.get(..count).unwrap_or_default();
         plant(input);
-        if input.is_empty() && LINK.tick().is_some() {
+        if input.is_empty() && link.tick().is_some() {
             console.write(b"!");
         }
-        while let Some(event) = LINK.handle_bytes(&mut input) {
+        while let Some(event) = link.handle_bytes(&mut input) {
             match event {
                 LinkEvent::Payload {
                     bytes,
                     is_frame_start,
                 } => {
                     let len = bytes.len();
-                    for (to, from) in COPY.iter_mut().zip(bytes) {
+                    for (to, from) in copy.iter_mut().zip(bytes) {
                         *to = *from;
                     }
-                    let mut rest = COPY.get(..len).unwrap_or_default();
+                    let mut rest = copy.get(..len).unwrap_or_default();
                     while !rest.is_empty() {
-                        match LINK.packet(&mut rest, is_frame_start, OUT) {
+                        match link.packet(&mut rest, is_frame_start, out) {
                             Ok(packet) => port.write(packet),
                             Err(_) => break,
                         }
                     }
                     // Once more, as frames.
-                    if let Some((header, payload)) = FrameHeader::split_from(COPY) {
+                    if let Some((header, payload)) = FrameHeader::split_from(copy) {
                         let frame = OutFrame::new(*header, [payload, &[], &[], &[], &[], &[]]);
                         let mut taken = 0;
-                        while let Ok(Some(packet)) = LINK.frame_packet(&frame, &mut taken, OUT) {
+                        while let Ok(Some(packet)) = link.frame_packet(&frame, &mut taken, out) {
                             port.write(packet);
                         }
                     }
@@ -55,13 +62,13 @@ fn main() -> ! {
                 _ => {}
             }
         }
-        if LINK.is_up() && LINK.peer_session().is_some() {
-            console.write(&LINK.session().to_le_bytes());
+        if link.is_up() && link.peer_session().is_some() {
+            console.write(&link.session().to_le_bytes());
             if count == 1 {
-                LINK.disconnect();
+                link.disconnect();
             }
         }
-        if let Some(packet) = LINK.control_packet(OUT) {
+        if let Some(packet) = link.control_packet(out) {
             port.write(packet);
         }
     }

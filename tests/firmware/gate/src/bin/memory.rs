@@ -5,7 +5,6 @@
 
 use core::mem::MaybeUninit;
 
-use cortex_m_rt::entry;
 use hgrpc::Revision;
 use hgrpc::client::Client;
 use hgrpc::io::blocking::{ClientConnection, ServerConnection};
@@ -50,7 +49,8 @@ measured! {
     HGRPC_OBJECT_Link_256, HGRPC_CONSTANT_Link_256: Link<256>;
 }
 
-#[entry]
+hgrpc_gate::entry!(main);
+
 fn main() -> ! {
     let mut port = Port::first();
     loop {

@@ -6,7 +6,6 @@
 
 use core::hint::black_box;
 
-use cortex_m_rt::entry;
 use hgrpc::server::{Body, OutputStream, Server, ServerAction, ServerConfig};
 use hgrpc::wire::FrameReader;
 use hgrpc::{Limits, R0005, Streaming};
@@ -18,23 +17,30 @@ const REQUEST: &[u8; 32] = b"\x18\0\0\x01\0\x01\x01\x11\xa2Dargs\xa1Bon\xf5Dname
 /// How often: the first may differ, the others may not.
 const COUNT: u32 = 4;
 
-#[entry]
-fn main() -> ! {
-    static mut STORE: Store = Store::new();
-    static mut SERVER: Server<Streaming<R0005>> =
-        Server::new(Streaming(R0005), ServerConfig::STREAMING);
-    static mut READER: FrameReader = FrameReader::new(Limits::DEFAULT.max_frame_size);
-    static mut STREAM: Option<OutputStream> = None;
+hgrpc_gate::entry!(
+    main,
+    Store = Store::new(),
+    Server<Streaming<R0005>> = Server::new(Streaming(R0005), ServerConfig::STREAMING),
+    FrameReader = FrameReader::new(Limits::DEFAULT.max_frame_size),
+    Option<OutputStream> = None,
+);
+
+fn main(
+    store: &mut Store,
+    server: &mut Server<Streaming<R0005>>,
+    reader: &mut FrameReader,
+    stream: &mut Option<OutputStream>,
+) -> ! {
     let mut port = Port::first();
-    let (table, arena) = STORE.split();
+    let (table, arena) = store.split();
     for _ in 0..COUNT {
         let mut input: &[u8] = black_box(REQUEST);
         plant(input);
         measure_begin();
-        let Ok(Some(part)) = READER.next(&mut input) else {
+        let Ok(Some(part)) = reader.next(&mut input) else {
             break;
         };
-        let action = SERVER.handle(part, table, arena);
+        let action = server.handle(part, table, arena);
         if let Ok(ServerAction::RunCommand(ref command)) = action {
             black_box((&command.name, &command.args));
         }
@@ -43,19 +49,19 @@ fn main() -> ! {
             break;
         };
         let body = Body::Bytes(b"\xf5");
-        let Ok(mut answer) = SERVER.respond(table, command.responder, body) else {
+        let Ok(mut answer) = server.respond(table, command.responder, body) else {
             break;
         };
-        if STREAM.is_none() {
-            *STREAM = SERVER.open_stream(&[]).ok();
+        if stream.is_none() {
+            *stream = server.open_stream(&[]).ok();
         }
-        let Some(stream) = STREAM.as_mut() else {
+        let Some(stream) = stream.as_mut() else {
             break;
         };
-        let mut output = SERVER.output(table, stream);
+        let mut output = server.output(table, stream);
         while let Ok(Some(ref frame)) = answer.next_frame(&mut output, &mut []) {
             port.write_frame(frame);
         }
     }
-    exit()
+    exit(0)
 }

@@ -6,7 +6,6 @@
 use core::fmt::Write;
 use core::hint::black_box;
 
-use cortex_m_rt::entry;
 use hgrpc::wire::{
     CommandRequestFlags, FrameHeader, FrameKind, FrameReader, HEADER_LEN, MAX_SLICES, OutFrame,
     StreamFlags, TypeFlags,
@@ -24,13 +23,13 @@ impl Write for Text<'_> {
     }
 }
 
-#[entry]
-fn main() -> ! {
-    static mut BUFFER: [u8; 64] = [0; 64];
+hgrpc_gate::entry!(main, [u8; 64] = [0; 64]);
+
+fn main(buffer: &mut [u8; 64]) -> ! {
     let mut port = Port::first();
     loop {
-        let count = port.read(BUFFER);
-        let input = BUFFER.get(..count).unwrap_or_default();
+        let count = port.read(buffer);
+        let input = buffer.get(..count).unwrap_or_default();
         plant(input);
         for revision in REVISIONS {
             // What cannot be written is lost; the port takes everything.

@@ -3,21 +3,23 @@
 #![no_std]
 #![no_main]
 
-use cortex_m_rt::entry;
 use hgrpc::wire::{FrameHeader, FrameReader};
 use hgrpc_gate::{Port, plant};
 
-#[entry]
-fn main() -> ! {
-    static mut BUFFER: [u8; 64] = [0; 64];
-    static mut READER: FrameReader = FrameReader::new(32 * 1024);
+hgrpc_gate::entry!(
+    main,
+    [u8; 64] = [0; 64],
+    FrameReader = FrameReader::new(32 * 1024)
+);
+
+fn main(buffer: &mut [u8; 64], reader: &mut FrameReader) -> ! {
     let mut port = Port::first();
     loop {
-        let count = port.read(BUFFER);
-        let mut input = BUFFER.get(..count).unwrap_or_default();
+        let count = port.read(buffer);
+        let mut input = buffer.get(..count).unwrap_or_default();
         plant(input);
         loop {
-            match READER.next(&mut input) {
+            match reader.next(&mut input) {
                 Ok(Some(part)) => {
                     if part.is_first {
                         let header = part.header;
@@ -34,7 +36,7 @@ fn main() -> ! {
                     port.write(part.bytes);
                 }
                 Ok(None) => break,
-                Err(_) => *READER = FrameReader::new(32 * 1024),
+                Err(_) => *reader = FrameReader::new(32 * 1024),
             }
         }
     }

@@ -1,0 +1,103 @@
+//! Maps of the protocol's own, whose keys are known (messages.md, "CBOR").
+
+use super::item::{
+    CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_NEGATIVE, MAJOR_TEXT, MAJOR_UNSIGNED,
+};
+use super::string::is_utf8;
+use super::{ByteStrings, CborReader, Value};
+
+/// What the value of a known key must be: a bit for each type that it may have, or none for any
+/// type, and what else is asked of it.
+pub(super) type Kind = u8;
+
+pub(super) const ANY: Kind = 0;
+pub(super) const UNSIGNED: Kind = 1 << MAJOR_UNSIGNED;
+pub(super) const INTEGER: Kind = UNSIGNED | 1 << MAJOR_NEGATIVE;
+pub(super) const BYTES: Kind = 1 << MAJOR_BYTES;
+pub(super) const ARRAY: Kind = 1 << MAJOR_ARRAY;
+/// A text string, or a byte string that holds UTF-8.
+pub(super) const TEXT: Kind = BYTES | 1 << MAJOR_TEXT | UTF8;
+/// An array of nothing but byte strings.
+pub(super) const BYTE_STRINGS: Kind = ARRAY | ITEMS_ARE_BYTES;
+/// The key must be there.
+pub(super) const REQUIRED: Kind = 0x20;
+const ITEMS_ARE_BYTES: Kind = 0x40;
+const UTF8: Kind = 0x80;
+const TYPES: Kind = 0x1f;
+
+/// Keys that are known, and what their values must be: one table for a map, and one function that
+/// reads by it. Code for each field of each map would be larger.
+pub(super) struct Known {
+    /// Each key as it is on the wire: a byte string of at most 23 bytes.
+    pub(super) keys: &'static [u8],
+    pub(super) kinds: &'static [Kind],
+}
+
+impl Known {
+    /// Takes a map, and puts the values of the known keys into `found`, in the table's order. Other
+    /// keys, of any type, are ignored; a known one twice is malformed.
+    ///
+    /// # Errors
+    /// Why there is no map; [`CborError::Malformed`] if a value is not what it must be.
+    #[inline(never)]
+    pub(super) fn read<'a>(
+        &self,
+        reader: &mut CborReader<'a>,
+        found: &mut [Option<Value<'a>>],
+    ) -> Result<(), CborError> {
+        let mut items = reader.map()?;
+        while reader.has_next(&mut items)? {
+            let key = reader.value().ok_or(reader.error())?;
+            let value = reader.value().ok_or(reader.error())?;
+            let mut keys = self.keys;
+            for slot in found.iter_mut() {
+                if key.is_bytes(take_key(&mut keys)) && slot.replace(value).is_some() {
+                    return Err(CborError::Malformed);
+                }
+            }
+        }
+        let mut kinds = self.kinds.iter().zip(found);
+        if kinds.all(|(kind, value)| allows(*kind, *value)) {
+            Ok(())
+        } else {
+            Err(CborError::Malformed)
+        }
+    }
+
+    /// [`read`](Self::read) of a value.
+    pub(super) fn read_value<'a>(
+        &self,
+        value: Value<'a>,
+        found: &mut [Option<Value<'a>>],
+    ) -> Option<()> {
+        self.read(&mut CborReader::new(value.as_cbor()), found).ok()
+    }
+}
+
+/// Takes a key's content off the front of keys.
+fn take_key(keys: &mut &'static [u8]) -> &'static [u8] {
+    let Some((head, rest)) = keys.split_first() else {
+        return &[];
+    };
+    let (key, rest) = rest
+        .split_at_checked(usize::from(head & 0x1f))
+        .unwrap_or_default();
+    *keys = rest;
+    key
+}
+
+/// Whether a known key may have this value.
+fn allows(kind: Kind, value: Option<Value<'_>>) -> bool {
+    let Some(value) = value else {
+        return kind & REQUIRED == 0;
+    };
+    let initial = value.as_cbor().first().copied().unwrap_or_default();
+    let types = kind & TYPES;
+    if types != 0 && types.wrapping_shr(u32::from(initial >> 5)) & 1 == 0 {
+        false
+    } else if kind & ITEMS_ARE_BYTES != 0 {
+        ByteStrings::strict(value).is_some()
+    } else {
+        kind & UTF8 == 0 || is_utf8(value)
+    }
+}
