@@ -2,8 +2,9 @@
 //! 0006, without allocation.
 //!
 //! One byte connection carries any number of commands at once. A client sends *requests* (a
-//! command's name, its arguments as CBOR, optionally data); a server answers each with a *response*,
-//! in any order, in frames that interleave; text for people and progress go beside responses.
+//! command's name, its arguments as CBOR, optionally data); a server answers each with a
+//! *response*, in any order, in frames that interleave; text for people and progress go beside
+//! responses.
 //!
 //! ```text
 //!   client                                                              server
@@ -20,8 +21,8 @@
 //!                     store: a table of requests, an arena of bytes
 //! ```
 //! - [`wire`]: headers, flags, the reader that cuts bytes into parts of frames, frames to be sent.
-//! - [`server`] and [`client`]: the reactors. They are told of frames and give one action each; they
-//!   do no I/O and know no time.
+//! - [`server`] and [`client`]: the reactors. They are told of frames and give one action each;
+//!   they do no I/O and know no time.
 //! - [`store`]: what a reactor remembers, in two borrows beside it. [`store::FixedStore`] is fixed
 //!   memory.
 //! - [`cbor`]: what is inside of frames. Read as views, written into lent memory. Typed arguments:
@@ -81,7 +82,10 @@
 //! }
 //!
 //! /// Handles what has come. `write` puts a frame on the wire.
-//! fn serve(mut input: &[u8], mut write: impl FnMut(&OutFrame<'_>)) -> Result<(), hgrpc::ProtocolError> {
+//! fn serve(
+//!     mut input: &[u8],
+//!     mut write: impl FnMut(&OutFrame<'_>),
+//! ) -> Result<(), hgrpc::ProtocolError> {
 //!     // On a device these three live as long as the connection, in a `static`.
 //!     let mut store = FixedStore::<4, 256>::new();
 //!     let mut server = Server::new(R0005, ServerConfig::STREAMING);
@@ -175,13 +179,18 @@
 //! # Contract
 //! - `no_std`, no allocation, `forbid(unsafe_code)`.
 //! - No panics: no path to one is left in a linked program, whatever a peer sends and however the
-//!   crate is called. Mistakes of the caller are [`ApiMisuse`], of the peer [`ProtocolError`]. (Only
-//!   a future of `io::asynch` that is polled after its end panics, as all of Rust's do.)
+//!   crate is called. Mistakes of the caller are [`ApiMisuse`], of the peer [`ProtocolError`].
+//!   (Only a future of `io::asynch` that is polled after its end panics, as all of Rust's do.)
 //! - Bounded: every number that a peer can make this end hold is in [`Limits`], in
 //!   [`server::ServerConfig`] or [`client::ClientConfig`], or in the store. What is over a limit
 //!   refuses one request, never its neighbours; work per call is bounded by the bytes given and the
 //!   request or message that they complete.
-//! - The same bytes give the same answers, however they are cut, on every target, with any features.
+//! - `Send`, and no locks: what is here is plain data, made by a `const fn new`, used by whoever
+//!   has it `&mut`. No method of a reactor, a reader or a store waits, so an interrupt may call it,
+//!   behind the critical section that a `static` needs anyway. The drivers, which wait, are not for
+//!   interrupts.
+//! - The same bytes give the same answers, however they are cut, on every target, with any
+//!   features.
 //!
 //! # Features
 //! | feature | adds |

@@ -9,8 +9,8 @@
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Limits {
-    /// Largest payload of one frame, in bytes on the wire (revision-0006.md, 1.1). Default 65,535, the most that a sender
-    /// may send without asking.
+    /// Largest payload of one frame, in bytes on the wire (revision-0006.md, 1.1). Default 65,535,
+    /// the most that a sender may send without asking.
     pub max_frame_size: u32,
     /// Most bytes of one request's name and arguments. Default 16 MiB; a [`FixedStore`] holds less.
     ///

@@ -6,7 +6,8 @@
 
 use crate::wire::{FlagNames, FrameKind};
 
-/// A revision of the protocol, named after the number in its media type.
+/// A revision of the protocol, named after the number in its media type (framing.md for 0003 and
+/// 0005; revision-0006.md, 2, for what 0006 has changed).
 ///
 /// Nothing on the wire names the revision: both ends must have agreed on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -166,7 +167,8 @@ impl Revision {
         !matches!(self, Self::R0003)
     }
 
-    /// Whether there are settings frames, content encodings, structured errors and redirects (0006).
+    /// Whether there are settings frames, content encodings, structured errors and redirects
+    /// (0006).
     pub const fn has_settings(self) -> bool {
         matches!(self, Self::R0006)
     }

@@ -541,7 +541,27 @@ fn futures_are_send_where_the_halves_are() {
     let mut client = Client::new(HELLO, Full, Revision::R0005, ClientConfig::FULL_DUPLEX);
     is_send(&client);
     is_send(&client.next_action());
+    // Of answers and calls, which take what only a request gives: that it compiles is the test.
+    let _ = |replies: &mut ServerHalf<'_>,
+             responder,
+             mut writer,
+             mut answer: hgrpc::server::Answer<'_>| {
+        is_send(&replies.send(&mut answer));
+        is_send(&replies.write(&mut writer, b"piece"));
+        is_send(&replies.finish(&mut writer));
+        is_send(&replies.fail(&mut writer, &mut Failure::command(b"no")));
+        is_send(&replies.text_output(&responder, &[]));
+        is_send(&replies.respond(responder, Body::Bytes(b"")));
+    };
+    let _ = |calls: &mut ClientHalf, mut call: hgrpc::client::Call<'_>, mut data: &[u8]| {
+        is_send(&calls.send(&mut call));
+        is_send(&calls.send_data(&mut call, &mut data, true));
+        is_send(&calls.call(Request::new(b"c", EncodedArgs::EMPTY)));
+    };
 }
+
+type ServerHalf<'a> = hgrpc::io::asynch::Replies<&'a mut [u8], 4, 96>;
+type ClientHalf = hgrpc::io::asynch::Calls<Full, 4, 96>;
 
 #[test]
 fn what_the_drivers_are_made_of_is_send() {

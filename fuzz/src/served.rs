@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use hgrpc_std::http::server::Server;
+use hgrpc_std::http::server::{Peer, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 
@@ -42,7 +42,7 @@ fn send(server: &Server, request: &[u8], piece: usize, is_cut: bool) -> Option<A
             let server = server.clone();
             let peer = SocketAddr::from(([192, 0, 2, 1], 1));
             let served = tokio::spawn(async move {
-                server.serve_connection(far, Some(peer)).await;
+                server.serve_connection(far, Peer::tcp(peer)).await;
             });
             for bytes in request.chunks(piece.max(1)) {
                 if near.write_all(bytes).await.is_err() {

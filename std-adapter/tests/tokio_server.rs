@@ -406,7 +406,10 @@ fn a_shutdown_lets_what_runs_end_and_says_what_it_cut() {
         Err(CallError::Connection(_))
     ));
     assert!(TcpStream::connect(served.address).is_err());
-    assert_eq!(served.server.stats().running, 0);
+    // A handler that is cut ends at its next `await`, which may be after the connection's end.
+    while served.server.stats().running > 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 trait SendLater {

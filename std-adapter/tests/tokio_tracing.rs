@@ -3,98 +3,20 @@
 #![cfg(all(unix, feature = "tokio"))]
 #![allow(missing_docs, reason = "a test")]
 
-use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+mod recorder;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use hgrpc_std::tokio::{
     Call, Client, Config, Data, Failure, Gone, Peer, Refusal, Router, Server, ServerLimits,
 };
+use recorder::Recorder;
 use tokio::net::{UnixListener, UnixStream};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
-
-/// Spans by number: what they are called, with the span around them. What happened in which.
-#[derive(Clone, Default)]
-struct Recorder(Arc<Recorded>);
-
-#[derive(Default)]
-struct Recorded {
-    next: AtomicU64,
-    spans: Mutex<HashMap<u64, String>>,
-    lines: Mutex<Vec<String>>,
-}
-
-thread_local! {
-    static ENTERED: std::cell::RefCell<Vec<u64>> = const { std::cell::RefCell::new(Vec::new()) };
-}
-
-struct Text<'a>(&'a mut String);
-
-impl Visit for Text<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        let _ = write!(self.0, " {}={value:?}", field.name());
-    }
-}
-
-impl Recorder {
-    /// A line begins and ends so.
-    fn has(&self, start: &str, end: &str) {
-        let lines = self.0.lines.lock().unwrap();
-        let mut found = lines.iter();
-        let is_found = found.any(|line| line.starts_with(start) && line.ends_with(end));
-        assert!(is_found, "{start} … {end}: {lines:#?}");
-    }
-
-    fn around(&self) -> String {
-        let around = ENTERED.with_borrow(|entered| entered.last().copied());
-        let spans = self.0.spans.lock().unwrap();
-        around
-            .and_then(|id| spans.get(&id).map(|name| format!("{name}: ")))
-            .unwrap_or_default()
-    }
-}
-
-impl Subscriber for Recorder {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("hgrpc_std")
-    }
-
-    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
-        let mut name = self.around() + attributes.metadata().name();
-        attributes.record(&mut Text(&mut name));
-        let id = self.0.next.fetch_add(1, Ordering::Relaxed) + 1;
-        self.0.lines.lock().unwrap().push(name.clone());
-        self.0.spans.lock().unwrap().insert(id, name);
-        Id::from_u64(id)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = self.around() + event.metadata().level().as_str();
-        event.record(&mut Text(&mut line));
-        self.0.lines.lock().unwrap().push(line);
-    }
-
-    fn enter(&self, id: &Id) {
-        ENTERED.with_borrow_mut(|entered| entered.push(id.into_u64()));
-    }
-
-    fn exit(&self, _: &Id) {
-        ENTERED.with_borrow_mut(|entered| entered.pop());
-    }
-}
 
 #[test]
 fn connections_and_requests_have_spans_and_unix_peers_are_known() {
-    let recorder = Recorder::default();
-    let _guard = tracing::subscriber::set_default(recorder.clone());
+    let recorder = Recorder::global();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -119,20 +41,18 @@ fn connections_and_requests_have_spans_and_unix_peers_are_known() {
         server.shutdown(Duration::from_secs(10)).await;
     });
     let uid = rustix::process::getuid().as_raw();
-    let starts = |start: &str, end: &str| recorder.has(start, end);
-    starts("connection peer=user ", "");
-    starts("connection peer=user ", "request id=1 command=who");
-    starts(
+    recorder.assert_has("connection peer=user ", "");
+    recorder.assert_has("connection peer=user ", "request id=1 command=who");
+    recorder.assert_has(
         "connection peer=user ",
         &format!("message=the command failed failure=user {uid}"),
     );
-    starts("connection peer=user ", "message=closed");
+    recorder.assert_has("connection peer=user ", "message=closed");
 }
 
 #[tokio::test(start_paused = true)]
 async fn refusals_and_panics_are_reported_with_their_request() {
-    let recorder = Recorder::default();
-    let _guard = tracing::subscriber::set_default(recorder.clone());
+    let recorder = Recorder::global();
     let router = Router::new()
         .command("stuck", |gone: Gone, data: Data| async move {
             gone.wait().await;
@@ -183,7 +103,7 @@ async fn refusals_and_panics_are_reported_with_their_request() {
             "" => String::new(),
             command => format!(" command={command:?}"),
         };
-        recorder.has(
+        recorder.assert_has(
             &format!("connection peer=tester: {span}DEBUG message=a request was refused id={id}"),
             &format!("id={id}{name} refusal={refusal}"),
         );
@@ -191,7 +111,7 @@ async fn refusals_and_panics_are_reported_with_their_request() {
     };
     refused(1, r"noth\ning", Refusal::UnknownCommand, true);
     refused(3, "secret", Refusal::Forbidden, true);
-    recorder.has(
+    recorder.assert_has(
         "connection peer=tester: request id=5 command=panic: ERROR message=the command panicked",
         "id=5 command=\"panic\"",
     );

@@ -32,8 +32,8 @@ macro_rules! from_value {
 
 from_value! {
     bool, value => value.as_bool();
-    u8, value => value.as_u16()?.try_into().ok();
-    u16, value => value.as_u16();
+    u8, value => value.as_small();
+    u16, value => value.as_small();
     u32, value => value.as_u64()?.try_into().ok();
     u64, value => value.as_u64();
     i8, value => value.as_i64()?.try_into().ok();

@@ -28,7 +28,7 @@ const TYPES: Kind = 0x1f;
 /// Keys that are known, and what their values must be: one table for a map, and one function that
 /// reads by it. Code for each field of each map would be larger.
 pub(super) struct Known {
-    /// Each key as it is on the wire: a byte string of at most 23 bytes.
+    /// The keys, as [`index_of`] wants them.
     pub(super) keys: &'static [u8],
     pub(super) kinds: &'static [Kind],
 }
@@ -49,11 +49,10 @@ impl Known {
         while reader.has_next(&mut items)? {
             let key = reader.value().ok_or(reader.error())?;
             let value = reader.value().ok_or(reader.error())?;
-            let mut keys = self.keys;
-            for slot in found.iter_mut() {
-                if key.is_bytes(take_key(&mut keys)) && slot.replace(value).is_some() {
-                    return Err(CborError::Malformed);
-                }
+            if let Some(slot) = found.get_mut(index_of(key, self.keys))
+                && slot.replace(value).is_some()
+            {
+                return Err(CborError::Malformed);
             }
         }
         let mut kinds = self.kinds.iter().zip(found);
@@ -74,16 +73,22 @@ impl Known {
     }
 }
 
-/// Takes a key's content off the front of keys.
-fn take_key(keys: &mut &'static [u8]) -> &'static [u8] {
-    let Some((head, rest)) = keys.split_first() else {
-        return &[];
-    };
-    let (key, rest) = rest
-        .split_at_checked(usize::from(head & 0x1f))
-        .unwrap_or_default();
-    *keys = rest;
-    key
+/// The place of a value among names, which stand one behind another as they are on the wire: byte
+/// strings of at most 23 bytes. If it is none of them: a place behind them.
+#[inline(never)]
+pub(super) fn index_of(value: Value<'_>, mut names: &'static [u8]) -> usize {
+    let mut index = 0usize;
+    while let Some((head, rest)) = names.split_first() {
+        let (name, rest) = rest
+            .split_at_checked(usize::from(head & 0x1f))
+            .unwrap_or_default();
+        if value.is_bytes(name) {
+            break;
+        }
+        names = rest;
+        index = index.wrapping_add(1);
+    }
+    index
 }
 
 /// Whether a known key may have this value.

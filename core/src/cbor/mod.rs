@@ -53,7 +53,7 @@ pub use item::{
 };
 pub use message::{Atom, AtomView, Atoms, AtomsIter, MessageArgs, encode_atoms};
 pub use pieces::Pieces;
-pub use progress::Progress;
+pub use progress::{Progress, ProgressView};
 pub use reader::{CborReader, Items};
 pub use request::{CommandRequest, RedirectTargets, RequestError};
 pub use settings::{ContentEncoding, EncodingSet, SenderSettings, StreamSettings};

@@ -62,19 +62,7 @@ impl<'a> Progress<'a> {
     /// # Errors
     /// If the bytes are not exactly one such map (`malformed-progress`).
     pub fn decode(bytes: &'a [u8]) -> Result<Self, CborError> {
-        let mut reader = CborReader::new(bytes);
-        let mut found = [None; 5];
-        PROGRESS.read(&mut reader, &mut found)?;
-        match found {
-            [Some(topic), Some(pos), Some(total), label, item] if reader.is_empty() => Ok(Self {
-                topic: Text::of(topic),
-                pos: pos.saturating_i64(),
-                total: total.as_u64().unwrap_or_default(),
-                label: label.map(Text::of),
-                item: item.map(Text::of),
-            }),
-            _ => Err(CborError::Malformed),
-        }
+        ProgressView::decode(bytes).map(|view| view.progress())
     }
 
     /// Writes the payload of a `progress` frame to the front of `buffer` and returns its length.
@@ -116,6 +104,59 @@ impl<'a> Progress<'a> {
     fn encode_pos(&self, writer: &mut CborWriter<'_>) -> Result<(), ApiMisuse> {
         writer.bytes(b"pos")?;
         writer.i64(self.pos)
+    }
+}
+
+/// One update that was received. The whole was checked when it was decoded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ProgressView<'a>(&'a [u8]);
+
+impl<'a> ProgressView<'a> {
+    /// [`Progress::decode`], but only what is asked for later is taken apart.
+    ///
+    /// # Errors
+    /// If the bytes are not exactly one map of an update (`malformed-progress`).
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, CborError> {
+        let mut reader = CborReader::new(bytes);
+        PROGRESS.read(&mut reader, &mut [None; 5])?;
+        if reader.is_empty() {
+            Ok(Self(bytes))
+        } else {
+            Err(CborError::Malformed)
+        }
+    }
+
+    /// The update. Work is linear in the bytes.
+    pub fn progress(&self) -> Progress<'a> {
+        let mut found = [None; 5];
+        // The map was read before.
+        let _ = PROGRESS.read(&mut CborReader::new(self.0), &mut found);
+        let [topic, pos, total, label, item] = found;
+        Progress {
+            topic: topic.map_or(Text::new(""), Text::of),
+            pos: pos.map_or(0, |pos| pos.saturating_i64()),
+            total: total.and_then(|total| total.as_u64()).unwrap_or(0),
+            label: label.map(Text::of),
+            item: item.map(Text::of),
+        }
+    }
+
+    /// The update's encoding, as it was received.
+    pub const fn as_cbor(&self) -> &'a [u8] {
+        self.0
+    }
+}
+
+impl core::fmt::Debug for ProgressView<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.progress().fmt(f)
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for ProgressView<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        self.progress().format(f);
     }
 }
 

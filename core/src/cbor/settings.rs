@@ -3,6 +3,7 @@
 //!
 //! Specification: revision-0006.md, 2.6, 4, 5.3, 6.3 and 9.2.
 
+use super::known::index_of;
 use super::strict::check_strict;
 use super::{CborWriter, Value};
 use crate::error::{ApiMisuse, ProtocolError};
@@ -43,9 +44,12 @@ impl ContentEncoding {
 
     /// The encoding that a byte string names.
     fn named_by(value: Value<'_>) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|encoding| value.is_bytes(encoding.name().as_bytes()))
+        match index_of(value, b"\x48identity\x44zlib\x48zstd-8mb") {
+            0 => Some(Self::Identity),
+            1 => Some(Self::Zlib),
+            2 => Some(Self::Zstd8Mb),
+            _ => None,
+        }
     }
 
     /// The payload of the `stream-settings` frame for a stream that uses this encoding.
@@ -164,10 +168,10 @@ impl SenderSettings {
         let mut settings = Self::default();
         // A repeated key is no error here, the last one counts (9.2).
         for (key, value) in map.entries()? {
-            if key.is_bytes(b"contentencodings") {
-                listed = Some(value);
-            } else if key.is_bytes(b"hgrpc") {
-                settings.is_hgrpc = value.as_u64().is_some_and(|n| n > 0);
+            match index_of(key, b"\x50contentencodings\x45hgrpc") {
+                0 => listed = Some(value),
+                1 => settings.is_hgrpc = value.as_u64().is_some_and(|n| n > 0),
+                _ => {}
             }
         }
         if let Some(list) = listed {

@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-use super::known::{ANY, ARRAY, BYTE_STRINGS, BYTES, Known, REQUIRED, UNSIGNED};
+use super::known::{ANY, ARRAY, BYTE_STRINGS, BYTES, Known, REQUIRED, UNSIGNED, index_of};
 use super::message::write_formatted;
 use super::{Atoms, ByteString, ByteStrings, CborError, CborReader, CborWriter, Escaped, Value};
 use crate::error::ApiMisuse;
@@ -90,23 +90,23 @@ impl StatusKind {
     }
 
     fn new([status, error, location]: [Option<Value<'_>>; 3]) -> Option<Self> {
-        let status = status?;
-        if status.is_bytes(b"ok") {
-            Some(Self::Ok)
-        } else if status.is_bytes(b"error") {
-            let mut found = [None; 2];
-            ERROR.read_value(error?, &mut found)?;
-            let [message, _] = found;
-            let message = message?;
-            if !message.is_byte_string() {
-                Atoms::from_value(message)?;
+        match index_of(status?, b"\x42ok\x45error\x48redirect") {
+            0 => Some(Self::Ok),
+            1 => {
+                let mut found = [None; 2];
+                ERROR.read_value(error?, &mut found)?;
+                let [message, _] = found;
+                let message = message?;
+                if !message.is_byte_string() {
+                    Atoms::from_value(message)?;
+                }
+                Some(Self::Error)
             }
-            Some(Self::Error)
-        } else if status.is_bytes(b"redirect") {
-            LOCATION.read_value(location?, &mut [None; 7])?;
-            Some(Self::Redirect)
-        } else {
-            None
+            2 => {
+                check_location(location?)?;
+                Some(Self::Redirect)
+            }
+            _ => None,
         }
     }
 
@@ -145,6 +145,12 @@ const LOCATION: Known = Known {
         BYTE_STRINGS,
     ],
 };
+
+/// Out of line: what it needs of the stack is not needed while an error is checked.
+#[inline(never)]
+fn check_location(location: Value<'_>) -> Option<()> {
+    LOCATION.read_value(location, &mut [None; 7])
+}
 
 /// The values of a status map, which was checked before.
 fn values_of(map: Value<'_>) -> [Option<Value<'_>>; 3] {

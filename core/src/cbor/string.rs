@@ -65,6 +65,7 @@ impl<'a> Chunks<'a> {
     }
 
     /// Whether the pieces together are UTF-8; `each`: each of them too.
+    #[inline(never)]
     fn are_utf8(mut self, each: bool) -> bool {
         let mut check = Utf8Check::default();
         self.all(|chunk| {

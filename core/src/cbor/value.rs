@@ -77,8 +77,8 @@ impl<'a> Value<'a> {
         (head.major() == MAJOR_UNSIGNED).then_some(argument_of(self.0, head))
     }
 
-    /// [`as_u64`](Self::as_u64) for numbers that fit, in less code: no arithmetic of 64 bits.
-    pub(super) fn as_u16(&self) -> Option<u16> {
+    /// [`as_u64`](Self::as_u64) for types of at most 16 bits, in less code: no arithmetic of 64 bits.
+    pub(super) fn as_small<T: TryFrom<usize>>(&self) -> Option<T> {
         let mut cursor = Cursor::new(self.0);
         if !cursor.head() || cursor.initial >> 5 != MAJOR_UNSIGNED {
             return None;

@@ -4,7 +4,7 @@
 
 use super::float::shorten_floats;
 use super::item::{
-    MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_TEXT, MAJOR_UNSIGNED,
+    BREAK, Cursor, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_TEXT, MAJOR_UNSIGNED,
 };
 use super::{Args, ByteString, CborError};
 use crate::bytes::copy;
@@ -331,6 +331,16 @@ impl RequestPieces<'static> {
     };
 }
 
+/// A well-formed map; nothing if it has no entries.
+fn unless_empty(map: &[u8]) -> &[u8] {
+    let mut cursor = Cursor::new(map);
+    if cursor.head() && cursor.argument > 0 && cursor.rest.first() != Some(&BREAK) {
+        map
+    } else {
+        &[]
+    }
+}
+
 impl<'a> RequestPieces<'a> {
     /// The request for the command `name`. `redirect` is an encoded map; it is left out if empty,
     /// and so is `args`.
@@ -348,15 +358,12 @@ impl<'a> RequestPieces<'a> {
         if !redirect.is_empty() {
             // It lies one level deep in the request.
             let mut reader = super::CborReader::inside(redirect);
-            let map = reader.next_value().map_err(|_| ApiMisuse::InvalidMessage)?;
-            let mut entries = map.entries().ok_or(ApiMisuse::InvalidMessage)?;
-            if !reader.is_empty() {
+            if !reader.value().is_some_and(|value| value.is_map()) || !reader.is_empty() {
                 return Err(ApiMisuse::InvalidMessage);
             }
-            if entries.next().is_none() {
-                redirect = &[];
-            }
+            redirect = unless_empty(redirect);
         }
+        let args = unless_empty(args.as_cbor());
         if !redirect.is_empty() && !revision.has_settings() {
             return Err(ApiMisuse::NotInThisRevision);
         }
@@ -366,16 +373,13 @@ impl<'a> RequestPieces<'a> {
             (false, true) => b"\xa2\x44args",
             (false, false) => b"\xa3\x44args",
         };
-        let mut name_head = [0; 14];
-        let mut writer = CborWriter::new(&mut name_head);
-        writer.bytes(b"name")?;
-        writer.len_head(MAJOR_BYTES, name.len())?;
-        let name_head_len = u8::try_from(writer.position()).unwrap_or(u8::MAX);
+        let Head { bytes, len } = Head::of_len(MAJOR_BYTES, name.len());
+        let [a, b, c, d, e, f, g, h, i] = bytes;
         Ok(Self {
             start,
-            args: if args.is_empty() { &[] } else { args.as_cbor() },
-            name_head,
-            name_head_len,
+            args,
+            name_head: [0x44, b'n', b'a', b'm', b'e', a, b, c, d, e, f, g, h, i],
+            name_head_len: 5u8.wrapping_add(len),
             name,
             redirect_key: if redirect.is_empty() {
                 b""

@@ -1,7 +1,7 @@
 //! What a client's owner should do (client.md, "A frame arrives"; revision-0006.md, 6.2).
 
 use crate::ProtocolError;
-use crate::cbor::{Atoms, ContentEncoding, ErrorMessage, Progress, Status};
+use crate::cbor::{Atoms, ContentEncoding, ErrorMessage, ProgressView, Status};
 use crate::server::Verdict;
 use crate::wire::{FrameKind, RequestId, StreamId};
 
@@ -59,7 +59,7 @@ pub enum ClientAction<'a> {
         /// The request.
         request_id: RequestId,
         /// The update.
-        progress: Progress<'a>,
+        progress: ProgressView<'a>,
     },
     /// A message did not fit the arena and was dropped. If it was an error response, its request
     /// has ended all the same.

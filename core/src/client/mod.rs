@@ -59,8 +59,8 @@ pub struct ClientConfig {
     /// 0006: the encodings that the owner has decoders for; others are `encoding-unusable`.
     /// Default: `identity`.
     pub decoders: EncodingSet,
-    /// What a server may make this end hold: of these, `max_frame_size` is for the reader.
-    pub limits: Limits,
+    /// Largest payload of a frame that is received, for the reader. Default: as in [`Limits`].
+    pub max_frame_size: u32,
     /// Most bytes of a status map, or of a stream's settings. Both are read again at every piece
     /// of them, so this bounds the work. Default 4,096.
     pub status_size: u32,
@@ -78,7 +78,7 @@ impl ClientConfig {
             is_hgrpc: true,
         }),
         decoders: EncodingSet::IDENTITY,
-        limits: Limits::DEFAULT,
+        max_frame_size: Limits::DEFAULT.max_frame_size,
         status_size: 4_096,
     };
 
@@ -164,6 +164,8 @@ struct CurrentFrame {
     is_begun: bool,
     /// Its stream ends with it.
     ends_stream: bool,
+    /// Its request ends with it, if it is of a request that is active.
+    ends_request: bool,
 }
 
 /// What to do after a call or a flush.
@@ -195,9 +197,10 @@ impl<P: Protocol> Client<P> {
                 request_id: RequestId::new(0),
                 stream_id: StreamId::new(0),
                 flags: TypeFlags::NONE,
-                task: receive::Task::Skip(None),
+                task: receive::Task::Skip,
                 is_begun: false,
                 ends_stream: false,
+                ends_request: false,
             },
         }
     }
@@ -212,7 +215,7 @@ impl<P: Protocol> Client<P> {
         self.pending = 0;
         self.next_id = RequestId::new(1);
         self.incoming.clear();
-        self.frame.task = receive::Task::Skip(None);
+        self.frame.task = receive::Task::Skip;
     }
 
     /// Bytes of memory that the reactor takes.

@@ -2,7 +2,7 @@
 //! The numbers of rows are those of the table in client.md.
 
 use super::{Client, ClientAction, ClientError, ClientVerdict, CurrentFrame};
-use crate::cbor::{Atoms, ErrorMessage, Progress, StatusError, StatusKind, StreamSettings};
+use crate::cbor::{Atoms, ErrorMessage, ProgressView, StatusError, StatusKind, StreamSettings};
 use crate::server::Verdict;
 use crate::store::{Arena, Key, Phase, Table};
 use crate::wire::{FrameHeader, FrameKind, Part, ResponseFlags, SettingsFlags, StreamFlags};
@@ -12,17 +12,19 @@ use crate::{Protocol, ProtocolError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) enum Task {
-    /// Nothing; at its end it is an error, if there is one. (An encoded payload must have gone
-    /// through its decoder before anything else is said of its frame.)
-    Skip(Option<ProtocolError>),
+    /// Nothing.
+    Skip,
+    /// Nothing; at its end it is an error. (An encoded payload must have gone through its decoder
+    /// before anything else is said of its frame.)
+    Refuse(ProtocolError),
     /// It is a piece of a response.
     Response,
     /// It is a message that is complete in one frame.
     Message(FrameKind),
     /// It is a piece of a stream's settings.
     Settings,
-    /// It is of a cancelled request; `true`: its response ends with it.
-    Swallow(bool),
+    /// It is of a cancelled request.
+    Swallow,
 }
 
 /// A status map that has come: what it says, its bytes, and how many of them came before.
@@ -81,9 +83,10 @@ impl<P: Protocol> Client<P> {
             request_id: header.request_id(),
             stream_id,
             flags: header.flags(),
-            task: Task::Skip(None),
+            task: Task::Skip,
             is_begun: false,
             ends_stream,
+            ends_request: false,
         };
         if stream_id.is_odd() {
             return Err(connection_error(ProtocolError::StreamParity)); // row 1
@@ -105,7 +108,7 @@ impl<P: Protocol> Client<P> {
         }
         self.frame.task = self.judge(header, table);
         let verdict = match self.frame.task {
-            Task::Skip(_) | Task::Swallow(_) => Verdict::Skip,
+            Task::Skip | Task::Refuse(_) | Task::Swallow => Verdict::Skip,
             Task::Response => Verdict::Deliver,
             Task::Message(_) | Task::Settings => Verdict::Gather,
         };
@@ -116,6 +119,7 @@ impl<P: Protocol> Client<P> {
         })
     }
 
+    #[inline(never)]
     fn judge<T: Table + ?Sized>(&mut self, header: &FrameHeader, table: &mut T) -> Task {
         let revision = self.revision();
         let kind = header.kind(revision);
@@ -125,31 +129,31 @@ impl<P: Protocol> Client<P> {
             let [more, eos] =
                 [SettingsFlags::CONTINUATION, SettingsFlags::EOS].map(|flag| flags.contains(flag));
             return match (more, eos) {
-                (true, true) => Task::Skip(Some(ProtocolError::SettingsBothFlags)),
-                (false, false) => Task::Skip(Some(ProtocolError::SettingsNoFlags)),
+                (true, true) => Task::Refuse(ProtocolError::SettingsBothFlags),
+                (false, false) => Task::Refuse(ProtocolError::SettingsNoFlags),
                 _ => Task::Settings,
             };
         }
         let is_response = kind == revision.response_kind();
-        let ends_request = kind == FrameKind::ErrorResponse
+        self.frame.ends_request = kind == FrameKind::ErrorResponse
             || (is_response && ResponseFlags::from(header.flags()).contains(ResponseFlags::EOS));
         match table.find(header.request_id()) {
-            Some(entry) if entry.is_cancelled() => Task::Swallow(ends_request),
+            Some(entry) if entry.is_cancelled() => Task::Swallow,
             Some(entry) if entry.is_awaiting() => match kind {
                 _ if is_response => Task::Response, // row 5
                 FrameKind::ErrorResponse | FrameKind::TextOutput | FrameKind::Progress => {
                     Task::Message(kind) // row 6
                 }
-                _ => Task::Skip(Some(ProtocolError::UnhandledFrameType)), // row 7
+                _ => Task::Refuse(ProtocolError::UnhandledFrameType), // row 7
             },
-            _ => Task::Skip(Some(ProtocolError::RequestNotActive)), // row 4
+            _ => Task::Refuse(ProtocolError::RequestNotActive), // row 4
         }
     }
 
     /// The decoder of the current frame's stream refused its bytes. Gives the error to report and
     /// drops the rest of the frame.
     pub fn handle_decode_error(&mut self, error: ProtocolError) -> ClientError {
-        self.frame.task = Task::Skip(None);
+        self.frame.task = Task::Skip;
         connection_error(error)
     }
 
@@ -181,17 +185,16 @@ impl<P: Protocol> Client<P> {
             arena.remove(Key::stream(self.frame.stream_id));
         }
         match self.frame.task {
-            Task::Skip(None) => Ok(ClientAction::Noop),
-            Task::Skip(Some(error)) if is_last => {
+            Task::Refuse(error) if is_last => {
                 if error != ProtocolError::UnhandledFrameType {
                     return Err(connection_error(error));
                 }
                 self.note_receiving(table);
                 Err(self.request_error(error))
             }
-            Task::Skip(Some(_)) => Ok(ClientAction::Noop),
-            Task::Swallow(ends) => {
-                if ends && is_last {
+            Task::Skip | Task::Refuse(_) => Ok(ClientAction::Noop),
+            Task::Swallow => {
+                if is_last && self.frame.ends_request {
                     self.end_request(table);
                 }
                 Ok(ClientAction::Noop)
@@ -206,12 +209,9 @@ impl<P: Protocol> Client<P> {
 
     /// The current frame's request was cancelled: what is still to come of the frame is swallowed.
     pub(super) fn swallow_frame(&mut self) {
-        let ends = match self.frame.task {
-            Task::Response => ResponseFlags::from(self.frame.flags).contains(ResponseFlags::EOS),
-            Task::Message(kind) => kind == FrameKind::ErrorResponse,
-            _ => return,
-        };
-        self.frame.task = Task::Swallow(ends);
+        if matches!(self.frame.task, Task::Response | Task::Message(_)) {
+            self.frame.task = Task::Swallow;
+        }
     }
 
     /// An error of the current frame's request.
@@ -280,7 +280,7 @@ impl<P: Protocol> Client<P> {
             }
             Ok(Some(_)) => Err(connection_error(ProtocolError::EncodingUnusable)),
             Err(error) => {
-                self.frame.task = Task::Skip(None);
+                self.frame.task = Task::Skip;
                 Err(connection_error(error))
             }
         }
@@ -299,10 +299,10 @@ impl<P: Protocol> Client<P> {
         arena: &'a mut A,
     ) -> Result<ClientAction<'a>, ClientError> {
         let request_id = self.frame.request_id;
-        self.note_receiving(table);
         let flags = ResponseFlags::from(self.frame.flags);
-        let eos = is_last && flags.contains(ResponseFlags::EOS);
+        let eos = is_last && self.frame.ends_request;
         let expect_more = !is_last || flags.contains(ResponseFlags::CONTINUATION);
+        self.note_receiving(table);
         let Some(entry) = table.find_mut(request_id) else {
             return Ok(ClientAction::Noop);
         };
@@ -322,7 +322,7 @@ impl<P: Protocol> Client<P> {
                     } else {
                         Phase::Cancelled
                     };
-                    self.frame.task = Task::Swallow(flags.contains(ResponseFlags::EOS));
+                    self.frame.task = Task::Swallow;
                     if eos {
                         self.end_request(table);
                     }
@@ -407,7 +407,8 @@ impl<P: Protocol> Client<P> {
     ) -> Result<ClientAction<'a>, ClientError> {
         let request_id = self.frame.request_id;
         self.note_receiving(table);
-        let is_error = kind == FrameKind::ErrorResponse;
+        // Of messages, only errors end their requests.
+        let is_error = self.frame.ends_request;
         if is_error && is_last {
             // A status map that was not completed ends with its request.
             arena.remove(Key::request(request_id));
@@ -419,7 +420,7 @@ impl<P: Protocol> Client<P> {
         } else {
             if arena.append(Key::MESSAGE, bytes).is_err() {
                 arena.remove(Key::MESSAGE);
-                self.frame.task = Task::Skip(None);
+                self.frame.task = Task::Skip;
                 if is_error {
                     self.end_request(table);
                 }
@@ -446,7 +447,7 @@ impl<P: Protocol> Client<P> {
             FrameKind::TextOutput => Atoms::decode(message)
                 .map(|atoms| ClientAction::TextOutput { request_id, atoms })
                 .map_err(|_| self.request_error(ProtocolError::MalformedTextOutput)),
-            _ => Progress::decode(message)
+            _ => ProgressView::decode(message)
                 .map(|progress| ClientAction::Progress {
                     request_id,
                     progress,

@@ -36,9 +36,9 @@ pub(super) struct LineState<C, const N: usize, const IN: usize> {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum LineError<R, W> {
-    /// The connection is over; [`connect`](super::blocking::LinkedLine::connect) makes the next one.
+    /// The connection is over; the line's `connect` makes the next one.
     Link(LinkError),
-    /// The read half failed; the next call goes on.
+    /// The read half failed; the next call goes on. (One that timed out has not failed.)
     Read(R),
     /// The write half failed. If a packet is cut, the peer sees a loss.
     Write(W),

@@ -48,15 +48,17 @@
 //! # let mut reader = FrameReader::new(1000);
 //! # let (mut table, mut arena) = (FixedTable::new(), FixedArena::new());
 //! # handle(b"\x0b\0\0\x01\0", &mut reader, &mut server, &mut table, &mut arena).unwrap();
-//! # handle(b"\x01\x01\x11\xa1DnameDecho", &mut reader, &mut server, &mut table, &mut arena).unwrap();
+//! # let rest = b"\x01\x01\x11\xa1DnameDecho";
+//! # handle(rest, &mut reader, &mut server, &mut table, &mut arena).unwrap();
 //! ```
 //!
 //! # What may be touched from where
-//! - **Reactors, stores, readers, links** hold no pointers or locks: they are `Send`, fit in a `static`
-//!   behind a mutex (`const fn new`), and are used by whoever has them `&mut`. None of their methods
-//!   waits, allocates or panics, and work is bounded by the bytes given: they may be called in an
-//!   interrupt, behind the critical section that a `static` needs anyway. It then lasts as long as
-//!   a part's work does. To keep interrupts short, let them put bytes into a ring only.
+//! - **Reactors, stores, readers, links** hold no pointers or locks: they are `Send`, fit in a
+//!   `static` behind a mutex (`const fn new`), and are used by whoever has them `&mut`. None of
+//!   their methods waits, allocates or panics, and work is bounded by the bytes given: they may be
+//!   called in an interrupt, behind the critical section that a `static` needs anyway. It then
+//!   lasts as long as a part's work does. To keep interrupts short, let them put bytes into a ring
+//!   only.
 //! - **Tokens** (a `Responder`, a `ResponseWriter`) are `Send`, too: a request may be answered by
 //!   another task, or from an interrupt, wherever the reactor can be had.
 //! - **What an action borrows** lies in the input or in the arena, and is gone with the next call.
@@ -66,15 +68,15 @@
 //!
 //! # Which memory must live where
 //! - A DMA controller's buffer: in memory that it reaches (on many chips not the core-coupled one),
-//!   on a core with a data cache uncached or invalidated before it is read, and with no reference to
-//!   bytes that are being written. hgrpc asks for nothing of all this: it sees a `&[u8]` of what is
-//!   written already, and of any alignment.
-//! - A ring or a pair of buffers must hold what comes while one piece is handled: at 115,200 baud 12
-//!   bytes a millisecond. What does not fit is lost, which frames alone do not notice: put a
+//!   on a core with a data cache uncached or invalidated before it is read, and with no reference
+//!   to bytes that are being written. hgrpc asks for nothing of all this: it sees a `&[u8]` of what
+//!   is written already, and of any alignment.
+//! - A ring or a pair of buffers must hold what comes while one piece is handled: at 115,200 baud
+//!   12 bytes a millisecond. What does not fit is lost, which frames alone do not notice: put a
 //!   `link` between, where that may happen.
-//! - What is given to a write half may lie anywhere: the drivers send from their own `OUT` bytes, in
-//!   the connection, and `blocking` long payloads from where they are. A HAL that sends by DMA says
-//!   which memory it reaches; flash is often not among it.
+//! - What is given to a write half may lie anywhere: the drivers send from their own `OUT` bytes,
+//!   in the connection, and `blocking` long payloads from where they are. A HAL that sends by DMA
+//!   says which memory it reaches; flash is often not among it.
 
 #[cfg(feature = "embedded-io-async-v0_7")]
 pub mod asynch;

@@ -1,8 +1,9 @@
 //! Consistent overhead byte stuffing, in place (link.md, "Packets").
 //!
 //! A packet's content is shorter than 254 bytes, so nothing moves: codes take the places of zeros.
-//! The crate `cobs` is the oracle in tests; it encodes into a second buffer, and its decoder handles
-//! bytes one by one through a state that this case does not need, and cannot give a bad packet back.
+//! The crate `cobs` is the oracle in tests; it encodes into a second buffer, and its decoder
+//! handles bytes one by one through a state that this case does not need, and cannot give a bad
+//! packet back.
 
 /// A distance that reaches just past the end.
 pub(super) const TO_THE_END: u32 = 1;

@@ -3,9 +3,9 @@
 use super::cobs;
 use super::crc::Crc;
 
-/// Most bytes of a packet on the line, its delimiters included.
+/// Most bytes of a packet on the line, its delimiters included (link.md, "Packets").
 pub const MAX_PACKET: usize = 256;
-/// Smallest limit that an end may have.
+/// Smallest limit that an end may have, in bytes: what its own packets take, and some payload.
 pub const MIN_PACKET: usize = 32;
 /// Bytes of a data packet that are not payload (link.md, "Overhead").
 pub const PACKET_OVERHEAD: usize = 12;

@@ -121,8 +121,8 @@ impl Chunk {
         (!text.is_empty()).then_some(text)
     }
 
-    /// Copies bytes until a delimiter has come (`true`), the input ends, the room does, or two bytes
-    /// are held, which say whether it is text.
+    /// Copies bytes until a delimiter has come (`true`), the input ends, the room does, or two
+    /// bytes are held, which say whether it is text.
     fn collect(&mut self, room: &mut [u8], input: &mut &[u8]) -> bool {
         let limit = if self.held < 2 { 2 } else { room.len() };
         let room = room.get_mut(self.held..limit).unwrap_or_default();

@@ -53,7 +53,8 @@ impl<const N: usize> Link<N> {
     /// written into `out`. For owners that join frames; `is_frame_start`: whether a frame begins at
     /// the first of them. With none there is a packet only if one is due, else an empty slice.
     ///
-    /// A packet that is [due](Self::control_packet) comes first, and takes nothing.
+    /// A packet that is [due](Self::control_packet) comes first, and takes nothing. Work is bounded
+    /// by the packet.
     ///
     /// # Errors
     /// [`PacketError`].

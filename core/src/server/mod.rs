@@ -160,7 +160,7 @@ pub struct Server<P: Protocol = Revision> {
     most_settings_frames: u16,
     send_frame_size: u32,
     data_mode: DataMode,
-    always_side_frames: bool,
+    side_frames: SideFrames,
     stage: Stage,
     last_output: StreamId,
     next_order: u32,
@@ -172,7 +172,17 @@ pub struct Server<P: Protocol = Revision> {
     settings_frames: u16,
     frame: CurrentFrame,
     peer_encodings: EncodingSet,
-    peer_is_hgrpc: bool,
+}
+
+/// Whether a peer of 0006 gets text output and progress. One byte, as the reactor has few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+enum SideFrames {
+    /// If its settings say that it is hgrpc.
+    IfHgrpc,
+    /// They said so.
+    IsHgrpc,
+    Always,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +210,11 @@ impl<P: Protocol> Server<P> {
             most_settings_frames: config.limits.settings_frames,
             send_frame_size: payload_limit(config.send_frame_size),
             data_mode: config.data_mode,
-            always_side_frames: config.always_side_frames,
+            side_frames: if config.always_side_frames {
+                SideFrames::Always
+            } else {
+                SideFrames::IfHgrpc
+            },
             stage: Stage::Initial,
             last_output: StreamId::new(0),
             next_order: config.first_order,
@@ -217,7 +231,6 @@ impl<P: Protocol> Server<P> {
                 reason: RefusalReason::TooManyRequests,
             },
             peer_encodings: EncodingSet::IDENTITY,
-            peer_is_hgrpc: false,
         }
     }
 
@@ -235,7 +248,9 @@ impl<P: Protocol> Server<P> {
         self.last_output = StreamId::new(0);
         self.frame.task = receive::Task::Skip;
         self.peer_encodings = EncodingSet::IDENTITY;
-        self.peer_is_hgrpc = false;
+        if self.side_frames == SideFrames::IsHgrpc {
+            self.side_frames = SideFrames::IfHgrpc;
+        }
         self.settings_frames = 0;
     }
 
@@ -283,7 +298,7 @@ impl<P: Protocol> Server<P> {
     /// Whether text output and progress may be sent: always in 0003 and 0005; in 0006 if the peer
     /// said that it is an hgrpc client, since Mercurial's fails on both (revision-0006.md, 2.5).
     pub fn peer_takes_side_frames(&self) -> bool {
-        !self.revision().has_settings() || self.peer_is_hgrpc || self.always_side_frames
+        !self.revision().has_settings() || self.side_frames != SideFrames::IfHgrpc
     }
 
     /// The streams that the peer has open, ascending.

@@ -133,8 +133,10 @@ impl<P: Protocol> Server<P> {
                 0 => 2,
                 next => next,
             });
-            if !self.outgoing.contains(id) {
-                self.outgoing.insert(id);
+            if let Some((taken, bit)) = self.outgoing.place(id)
+                && *taken & bit == 0
+            {
+                *taken |= bit;
                 self.last_output = id;
                 let encoding = self.peer_encodings.choose(preference);
                 return Ok(OutputStream {

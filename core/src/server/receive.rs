@@ -1,7 +1,7 @@
 //! What a frame does to a server (server.md, "A frame arrives"; revision-0006.md, 5.1 to 5.7).
 //! The numbers of rows are those of the table in server.md.
 
-use super::{Command, Rejection, Responder, Server, ServerAction, Stage, Verdict};
+use super::{Command, Rejection, Responder, Server, ServerAction, SideFrames, Stage, Verdict};
 use crate::cbor::{CommandRequest, MAX_NESTING, RequestError, SenderSettings};
 use crate::revision::number;
 use crate::store::{Arena, Entry, Key, Phase, Table};
@@ -166,8 +166,7 @@ impl<P: Protocol> Server<P> {
             if !is_new {
                 return Err(ProtocolError::ExpectedNewRequest);
             }
-            // A refused or draining request ends where a new one begins with its ID.
-            table.remove(id);
+            // A refused or draining request ends where a new one begins with its ID: it is replaced.
             let entry = Entry {
                 order: self.next_order,
                 phase: Phase::Receiving,
@@ -292,12 +291,13 @@ impl<P: Protocol> Server<P> {
         self.refusal_limit = limit;
         self.receiving = self.receiving.wrapping_sub(1);
         let id = self.frame.request_id;
-        table.remove(id);
         let refused = Entry {
             phase: Phase::Refused,
             ..entry
         };
-        if !is_last && table.insert(id, refused).is_err() {
+        if is_last {
+            table.remove(id);
+        } else if table.insert(id, refused).is_err() {
             return Err(ProtocolError::TooManyRefused);
         }
         Ok(())
@@ -407,12 +407,9 @@ impl<P: Protocol> Server<P> {
     ) -> Result<ServerAction<'a>, ProtocolError> {
         let id = self.frame.request_id;
         let key = Key::request(id);
-        let Some(entry) = table.find_mut(id) else {
-            return self.wait(is_last);
-        };
         let flags = CommandRequestFlags::from(self.frame.flags);
         let is_done = is_last && !flags.contains(CommandRequestFlags::MORE);
-        let collects = entry.has_data && self.collects();
+        let collects = self.collects() && table.find(id).is_some_and(|entry| entry.has_data);
         let request = if is_whole && is_done && !collects && arena.find(key).is_none() {
             // Nothing of the request was gathered: its bytes never leave the input buffer.
             bytes
@@ -421,7 +418,10 @@ impl<P: Protocol> Server<P> {
                 // Admitted by its header, so the store broke its laws.
                 return Err(self.fail(ProtocolError::MalformedRequest));
             }
-            if is_done && collects {
+            if is_done
+                && collects
+                && let Some(entry) = table.find_mut(id)
+            {
                 entry.phase = Phase::ReceivingData;
                 entry.request_len = length(arena.find(key).unwrap_or_default());
             }
@@ -526,7 +526,9 @@ impl<P: Protocol> Server<P> {
         match settings {
             Ok(settings) => {
                 self.peer_encodings = settings.encodings;
-                self.peer_is_hgrpc = settings.is_hgrpc;
+                if settings.is_hgrpc && self.side_frames == SideFrames::IfHgrpc {
+                    self.side_frames = SideFrames::IsHgrpc;
+                }
                 self.stage = Stage::Open;
                 self.wait(is_last)
             }

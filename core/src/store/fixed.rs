@@ -4,22 +4,29 @@
 //! it over. Moving would bring `memmove` into a small program, which is larger than all of this.
 //! Plain slots, and not heapless's map, because of that: its slots are kept together (250 bytes).
 
-use super::{Arena, ArenaFull, Entry, Key, Phase, Table, TableFull};
+use super::{Arena, ArenaFull, Entry, Key, Table, TableFull};
 use crate::bytes::{copy, shift_down, shift_up};
 use crate::wire::RequestId;
 
-/// A request, if the entry is not vacant.
+/// A request, if its key is not [`VACANT`].
 #[derive(Clone, Copy, Debug)]
 struct Slot {
+    key: u32,
     entry: Entry,
-    id: RequestId,
 }
+
+/// The key of a slot that stands empty; searched for like any other.
+const VACANT: u32 = 0;
 
 impl Slot {
     const VACANT: Self = Self {
+        key: VACANT,
         entry: Entry::VACANT,
-        id: RequestId::new(0),
     };
+}
+
+fn key_of(id: RequestId) -> u32 {
+    0x0001_0000 | u32::from(id.value())
 }
 
 /// A table of at most `REQUESTS` requests, and of as many refused ones beside them.
@@ -33,7 +40,7 @@ pub struct FixedTable<const REQUESTS: usize> {
 impl<const REQUESTS: usize> defmt::Format for FixedTable<REQUESTS> {
     fn format(&self, f: defmt::Formatter<'_>) {
         let [requests, refused] = self.slots.each_ref().map(|slots| {
-            let taken = slots.iter().filter(|slot| !slot.entry.is_vacant());
+            let taken = slots.iter().filter(|slot| slot.key != VACANT);
             taken.count()
         });
         defmt::write!(
@@ -64,13 +71,13 @@ impl<const REQUESTS: usize> FixedTable<REQUESTS> {
     pub const SIZE: usize = core::mem::size_of::<Self>();
 }
 
-/// The place of the request's slot; one behind the slots if it has none. A number, so that finding
-/// an entry to be read and one to be changed are one piece of code.
+/// The place of the first slot with this key; one behind the slots if there is none. A number, so
+/// that finding an entry to be read and one to be changed are one piece of code.
 #[inline(never)]
-fn place_of(slots: &[Slot], id: RequestId) -> usize {
+fn place_of(slots: &[Slot], key: u32) -> usize {
     let mut place = 0usize;
     for slot in slots {
-        if slot.id == id && !slot.entry.is_vacant() {
+        if slot.key == key {
             break;
         }
         place = place.wrapping_add(1);
@@ -78,14 +85,14 @@ fn place_of(slots: &[Slot], id: RequestId) -> usize {
     place
 }
 
-fn find_mut(slots: &mut [Slot], id: RequestId) -> Option<&mut Entry> {
-    let place = place_of(slots, id);
-    slots.get_mut(place).map(|slot| &mut slot.entry)
+fn find_mut(slots: &mut [Slot], key: u32) -> Option<&mut Slot> {
+    let place = place_of(slots, key);
+    slots.get_mut(place)
 }
 
-fn remove(slots: &mut [Slot], id: RequestId) {
-    if let Some(entry) = find_mut(slots, id) {
-        entry.phase = Phase::Vacant;
+fn remove(slots: &mut [Slot], key: u32) {
+    if let Some(slot) = find_mut(slots, key) {
+        slot.key = VACANT;
     }
 }
 
@@ -94,25 +101,28 @@ fn remove(slots: &mut [Slot], id: RequestId) {
 fn insert(
     slots: &mut [Slot],
     other: &mut [Slot],
-    id: RequestId,
+    key: u32,
     entry: &Entry,
 ) -> Result<(), TableFull> {
     // Where this does anything, there is room.
-    remove(slots, id);
-    let slot = slots.iter_mut().find(|slot| slot.entry.is_vacant());
-    *slot.ok_or(TableFull)? = Slot { entry: *entry, id };
-    remove(other, id);
+    remove(slots, key);
+    let slot = find_mut(slots, VACANT).ok_or(TableFull)?;
+    *slot = Slot { key, entry: *entry };
+    remove(other, key);
     Ok(())
 }
 
 impl<const REQUESTS: usize> Table for FixedTable<REQUESTS> {
     fn find(&self, id: RequestId) -> Option<&Entry> {
         let slots = self.slots.as_flattened();
-        slots.get(place_of(slots, id)).map(|slot| &slot.entry)
+        slots
+            .get(place_of(slots, key_of(id)))
+            .map(|slot| &slot.entry)
     }
 
     fn find_mut(&mut self, id: RequestId) -> Option<&mut Entry> {
-        find_mut(self.slots.as_flattened_mut(), id)
+        let slots = self.slots.as_flattened_mut();
+        find_mut(slots, key_of(id)).map(|slot| &mut slot.entry)
     }
 
     fn insert(&mut self, id: RequestId, entry: Entry) -> Result<(), TableFull> {
@@ -122,20 +132,22 @@ impl<const REQUESTS: usize> Table for FixedTable<REQUESTS> {
         } else {
             (requests, refused)
         };
-        insert(slots, other, id, &entry)
+        insert(slots, other, key_of(id), &entry)
     }
 
     fn remove(&mut self, id: RequestId) {
-        remove(self.slots.as_flattened_mut(), id);
+        remove(self.slots.as_flattened_mut(), key_of(id));
     }
 
     fn next_after(&self, order: Option<u32>) -> Option<(RequestId, Entry)> {
-        self.slots
-            .as_flattened()
-            .iter()
-            .filter(|s| !s.entry.is_vacant() && order.is_none_or(|o| s.entry.order() > o))
+        let slots = self.slots.as_flattened().iter();
+        slots
+            .filter(|s| s.key != VACANT && order.is_none_or(|o| s.entry.order() > o))
             .min_by_key(|s| s.entry.order())
-            .map(|s| (s.id, s.entry))
+            .map(|s| {
+                let [low, high, ..] = s.key.to_le_bytes();
+                (RequestId::new(u16::from_le_bytes([low, high])), s.entry)
+            })
     }
 
     fn capacity(&self) -> usize {
@@ -321,7 +333,7 @@ impl<const REQUESTS: usize, const BYTES: usize> FixedStore<REQUESTS, BYTES> {
     pub fn clear(&mut self) {
         let Self { table, arena } = self;
         for slot in table.slots.as_flattened_mut() {
-            slot.entry.phase = Phase::Vacant;
+            slot.key = VACANT;
         }
         for chunk in &mut arena.chunks {
             *chunk = Chunk::FREE;
@@ -336,7 +348,7 @@ impl<const REQUESTS: usize, const BYTES: usize> FixedStore<REQUESTS, BYTES> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::laws;
+    use super::super::{Phase, laws};
     use super::*;
 
     #[test]

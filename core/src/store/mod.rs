@@ -55,11 +55,6 @@ impl Entry {
         matches!(self.phase, Phase::Refused)
     }
 
-    /// Whether the slot stands empty, in stores that keep slots.
-    pub(crate) const fn is_vacant(&self) -> bool {
-        matches!(self.phase, Phase::Vacant)
-    }
-
     /// The place of the entry in the opening order.
     pub const fn order(&self) -> u32 {
         self.order
@@ -70,7 +65,7 @@ impl Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(crate) enum Phase {
-    /// Not a request: a slot of a store that stands empty.
+    /// Not a request: what stands for one that there is none of.
     Vacant,
     /// Server: request frames are still to come.
     Receiving,

@@ -85,7 +85,8 @@ impl<'a> OutFrame<'a> {
     }
 }
 
-/// Bytes of a payload. Inlined, and no loop, so that slices that are known to be empty cost nothing.
+/// Bytes of a payload. Inlined, and no loop, so that slices that are known to be empty cost
+/// nothing.
 #[inline]
 pub(crate) fn payload_len(payload: &[&[u8]; MAX_SLICES]) -> usize {
     // They lie in memory, so that their sum is a number.

@@ -110,15 +110,6 @@ impl FrameReader {
 
     /// Takes what `input` has of a header.
     fn hold(&mut self, input: &mut &[u8]) {
-        if self.held == 0
-            && let Some((header, rest)) = input.split_first_chunk()
-        {
-            // It lies whole in the buffer, as it does most often.
-            self.header = *header;
-            self.held = HEADER_HELD;
-            *input = rest;
-            return;
-        }
         while let Some(slot) = self.header.get_mut(usize::from(self.held))
             && let Some((&byte, rest)) = input.split_first()
         {

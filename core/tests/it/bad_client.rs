@@ -50,7 +50,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn frame() -> impl Strategy<Value = Frame> {
+pub fn frame() -> impl Strategy<Value = Frame> {
     let request_flags = prop_oneof![
         6 => Just(0x1u8), 4 => Just(0x9), 3 => Just(0x5), 2 => Just(0xd),
         3 => Just(0x2), 2 => Just(0x6), 2 => Just(0xa), 1 => Just(0xe), 1 => 0u8..16,

@@ -16,7 +16,7 @@ use crate::oracle::{OracleArena, OracleTable};
 use crate::script::{Frame, chunks, encoded};
 
 #[derive(Clone, Debug)]
-enum Step {
+pub enum Step {
     Frame(Frame),
     /// Takes a frame of one of the calls.
     Take(usize),
@@ -62,7 +62,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub fn step() -> impl Strategy<Value = Step> {
     let stream = prop_oneof![
         20 => Just((2u8, 1u8)), 3 => Just((2, 0)), 2 => Just((4, 3)), 1 => Just((2, 5)),
         1 => (any::<u8>(), 0u8..16),

@@ -354,7 +354,9 @@ fn talk(revision: Revision, moods: &[usize]) {
                 assert_eq!(eos, !calls.active().any(|id| id == request_id));
             }
             ClientAction::TextOutput { atoms, .. } => heard += &atoms.to_string(),
-            ClientAction::Progress { progress, .. } => heard += &progress.pos.to_string(),
+            ClientAction::Progress { progress, .. } => {
+                heard += &progress.progress().pos.to_string()
+            }
             _ => {}
         }
     }

@@ -21,4 +21,5 @@ mod frame_size;
 mod oracle;
 mod pair;
 mod reader;
+mod restart;
 mod script;

@@ -395,7 +395,9 @@ fn listen(client: &mut Client, store: &mut Store, input: &[u8], sizes: &[usize])
                 ClientAction::Progress {
                     request_id,
                     progress,
-                } => heard[at(request_id)].positions.push(progress.pos),
+                } => heard[at(request_id)]
+                    .positions
+                    .push(progress.progress().pos),
                 ClientAction::Noop | ClientAction::SetDecoder { .. } => {}
                 other => panic!("{other:?}"),
             }

@@ -219,7 +219,7 @@ pub fn output<'o, T: Table>(
 }
 
 /// Notes an action; pieces of one frame's data are one event.
-fn note(
+pub fn note(
     action: Result<ServerAction<'_>, ProtocolError>,
     events: &mut Vec<Event>,
     responders: &mut Vec<Responder>,

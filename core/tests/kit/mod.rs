@@ -452,7 +452,7 @@ pub fn got(action: &ClientAction<'_>) -> Got {
             progress,
         } => Got::Progress {
             id: request_id.value(),
-            pos: progress.pos,
+            pos: progress.progress().pos,
         },
         ClientAction::MessageTooLarge { request_id, .. } => Got::TooLarge {
             id: request_id.value(),

@@ -172,6 +172,13 @@ fn calls_over_a_line_with_losses_and_restarts() {
     // The host begins anew.
     assert_eq!(call(&mut line).unwrap(), whole);
 
+    // It gives up in the middle of a frame; the next packet is the beginning of one again.
+    let (_, mut writer) = line.connect().unwrap();
+    let half = b"\x40\0\0\x01\0\x01\x01\x11\xa2Dargs";
+    assert_eq!(writer.write(half).unwrap(), half.len());
+    writer.flush().unwrap();
+    assert_eq!(call(&mut line).unwrap(), whole);
+
     // A spoiled byte in the next call's packet.
     line.io_mut().1.spoils = true;
     assert_eq!(call(&mut line), Err(LinkError::LinkLost));
@@ -194,6 +201,6 @@ fn calls_over_a_line_with_losses_and_restarts() {
     let [begun @ .., last] = errors.as_slice() else {
         panic!("{errors:?}");
     };
-    assert_eq!(begun, [LinkError::LinkLost; 3]);
+    assert_eq!(begun, [LinkError::LinkLost; 5]);
     assert_eq!(*last, LinkError::PeerRestarted);
 }

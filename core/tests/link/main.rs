@@ -16,6 +16,7 @@ mod end;
 mod line;
 #[cfg(feature = "embedded-io-v0_7")]
 mod line_io;
+#[cfg(feature = "embedded-io-v0_7")]
 mod line_ready;
 mod noise;
 mod vectors;

@@ -113,6 +113,11 @@ pub(crate) struct Answering {
 }
 
 impl Answering {
+    /// Answers without compression, whatever the peer decodes.
+    pub(crate) fn uncompressed(&mut self) {
+        self.config.encodes.clear();
+    }
+
     /// Answers everything, each command by `handle`, one after another on one stream.
     ///
     /// # Errors

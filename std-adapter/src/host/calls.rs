@@ -157,7 +157,7 @@ impl<C: Clone> Calls<C> {
                 request_id,
                 progress,
             } => match self.open.get(&request_id) {
-                Some(call) => Event::Progress(call.clone(), encode(&progress, revision)),
+                Some(call) => Event::Progress(call.clone(), encode(&progress.progress(), revision)),
                 None => Event::Nothing,
             },
             ClientAction::MessageTooLarge {
@@ -199,11 +199,13 @@ impl<C: Clone> Calls<C> {
 /// What the core's reactor is told.
 fn core_config(config: &Config) -> ClientConfig {
     let Limits {
-        send_frame_size, ..
+        send_frame_size,
+        frame_size,
+        ..
     } = config.limits;
     let mut core = ClientConfig::FULL_DUPLEX;
     core.send_frame_size = send_frame_size;
-    core.limits = config.limits.core();
+    core.max_frame_size = frame_size;
     // Other servers' messages may be as long as a frame.
     core.status_size = 16 << 10;
     let mut encodings = [None; 3];

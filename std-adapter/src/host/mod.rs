@@ -1,15 +1,22 @@
-//! What connections with threads and connections with tasks share: errors, limits, configuration.
+//! What connections with threads, connections with tasks and HTTP share: errors, limits,
+//! configuration.
 //!
 //! The public types are named in [`blocking`](crate::blocking) and in `tokio`.
 
 pub(crate) mod arguments;
+#[cfg(any(feature = "http-server", feature = "tokio"))]
+pub(crate) mod budget;
 mod call_head;
 pub(crate) mod calls;
 pub(crate) mod config;
+#[cfg(any(feature = "http-server", feature = "tokio"))]
+pub(crate) mod counting;
 mod error;
 mod failure;
 mod limits;
 pub(crate) mod mistaken;
+#[cfg(any(feature = "http-server", feature = "tokio"))]
+pub(crate) mod peer;
 pub(crate) mod refusal;
 pub(crate) mod request;
 pub(crate) mod streams;

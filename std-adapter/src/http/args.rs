@@ -1,5 +1,7 @@
 //! Checks of a command's arguments against its descriptor (http-v2.md, 3.1).
 
+use std::collections::BTreeMap;
+
 use crate::blocking::Failure;
 use crate::http::{ArgInfo, ArgType, CommandInfo};
 use crate::value::Value;
@@ -12,23 +14,20 @@ pub(crate) fn check(info: &CommandInfo, args: &[u8]) -> Result<Value, Failure> {
         return Err(unreadable());
     };
     // Of a repeated one the first counts (revision-0006.md, 5.7).
-    let mut found: Vec<(Vec<u8>, Value)> = Vec::with_capacity(given.len());
+    let mut found: BTreeMap<Vec<u8>, Value> = BTreeMap::new();
     for (key, value) in given {
         let Value::Bytes(key) = key else {
             return Err(unreadable());
         };
-        if !found.iter().any(|(other, _)| *other == key) {
-            found.push((key, value));
-        }
+        found.entry(key).or_insert(value);
     }
     let info_of = |key: &[u8]| info.args.get(std::str::from_utf8(key).ok()?);
-    let mut unknown: Vec<String> = found
-        .iter()
-        .filter(|(key, _)| info_of(key).is_none())
-        .map(|(key, _)| String::from_utf8_lossy(key).into_owned())
+    let unknown: Vec<_> = found
+        .keys()
+        .filter(|key| info_of(key).is_none())
+        .map(|key| String::from_utf8_lossy(key))
         .collect();
     if !unknown.is_empty() {
-        unknown.sort();
         let names = unknown.join(", ");
         return Err(Failure::command(format_args!(
             "unsupported argument to command: {names}"
@@ -37,9 +36,7 @@ pub(crate) fn check(info: &CommandInfo, args: &[u8]) -> Result<Value, Failure> {
     let missing: Vec<&str> = info
         .args
         .iter()
-        .filter(|(name, arg)| {
-            arg.is_required && !found.iter().any(|(key, _)| key == name.as_bytes())
-        })
+        .filter(|(name, arg)| arg.is_required && !found.contains_key(name.as_bytes()))
         .map(|(name, _)| name.as_str())
         .collect();
     if !missing.is_empty() {
@@ -50,8 +47,7 @@ pub(crate) fn check(info: &CommandInfo, args: &[u8]) -> Result<Value, Failure> {
     }
     let mut all = Vec::with_capacity(info.args.len());
     for (name, arg) in &info.args {
-        let at = found.iter().position(|(key, _)| key == name.as_bytes());
-        let value = match at.map(|at| found.swap_remove(at).1) {
+        let value = match found.remove(name.as_bytes()) {
             Some(value) => typed(name, arg, value)?,
             None => match &arg.default {
                 Some(default) => default.clone(),

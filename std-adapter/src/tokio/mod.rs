@@ -76,7 +76,6 @@
 //! Spans `connection` (`peer`) and `request` (`id`, `command`) of [`tracing`] surround what happens on a
 //! connection and in a handler. [`Server::stats`] may be read at any time.
 
-mod budget;
 mod client;
 mod codec;
 mod outgoing;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
 
-use super::budget::{Budget, Charge};
+use crate::host::budget::{Budget, Charge};
 use crate::host::sync::lock;
 
 /// The least memory of a chunk: smaller pushes join the chunk before them where it has room.
@@ -312,8 +312,8 @@ impl<E> Drop for Receiver<E> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::budget::Pool;
     use super::*;
+    use crate::host::budget::Pool;
 
     async fn next(receiver: &Receiver<u8>) -> Result<Option<Bytes>, u8> {
         poll_fn(|cx| receiver.poll_chunk(cx)).await

@@ -4,8 +4,9 @@
 use std::io::Write;
 use std::net::Shutdown;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use hgrpc_std::http::server::ServerConfig;
+use hgrpc_std::http::server::{ConnectionLimit, Refusal, ServerConfig, Shutdown as Stopped};
 
 use crate::support::{F, Served, connect, exchange, frame, good_post, post, read_answer, request};
 
@@ -148,33 +149,48 @@ fn a_push_command_under_ro_is_refused_on_every_address() {
     );
 }
 
+/// Accepted 4: the client, who only closes its sending half, is told; each such body is counted.
 #[test]
 fn a_body_that_stops_half_way() {
     let served = Served::new(ServerConfig::default());
     let whole = good_post(&format!("{API}/ro/echo"), &request(1, true, "echo"));
+    let head = whole.len() - request(1, true, "echo").len();
+    for (number, end) in (1..).zip([head, head + 1, whole.len() - 5, whole.len() - 1]) {
+        let mut stream = connect(served.address);
+        stream.write_all(&whole[..end]).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let answer = read_answer(&mut stream);
+        assert_eq!(answer.status, 400);
+        assert!(answer.head.contains("text/plain"), "{}", answer.head);
+        assert_eq!(answer.text(), "the request was cut short\n");
+        assert_eq!(served.stats().refused_for(Refusal::CutShort), number);
+    }
+    assert_eq!(served.stats().answered_with(400), 4);
+    assert!(served.is_alive());
+}
+
+/// The same where both halves go: nobody is told, and it is counted all the same.
+#[test]
+fn a_connection_that_breaks_inside_a_body() {
+    let served = Served::new(ServerConfig::default());
+    let whole = good_post(&format!("{API}/ro/echo"), &request(1, true, "echo"));
     let mut stream = connect(served.address);
     stream.write_all(&whole[..whole.len() - 5]).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
-    // It may not be told, since its connection is broken; but it is never answered with 200.
-    let mut answer = Vec::new();
-    let _ = std::io::Read::read_to_end(&mut stream, &mut answer);
-    assert!(
-        !answer.starts_with(b"HTTP/1.1 200"),
-        "{}",
-        String::from_utf8_lossy(&answer)
-    );
+    drop(stream);
+    served.wait_for(|stats| stats.refused_for(Refusal::CutShort) == 1);
     assert!(served.is_alive());
 }
 
 #[test]
 fn a_body_that_never_comes() {
     let mut config = ServerConfig::default();
-    config.limits.read = std::time::Duration::from_millis(200);
+    config.limits.slow_body = Duration::from_millis(200);
     let served = Served::new(config);
     let whole = good_post(&format!("{API}/ro/echo"), &request(1, true, "echo"));
     let mut stream = connect(served.address);
     stream.write_all(&whole[..whole.len() - 5]).unwrap();
     assert_eq!(read_answer(&mut stream).status, 408);
+    assert_eq!(served.stats().refused_for(Refusal::Slow), 1);
     assert!(served.is_alive());
 }
 
@@ -216,12 +232,15 @@ fn limits_have_statuses() {
         &good_post(&format!("{API}/ro/echo"), &[0; 101]),
     );
     assert_eq!(answer.status, 413);
+    assert_eq!(served.stats().refused_for(Refusal::RequestTooLarge), 1);
     let mut config = ServerConfig::default();
     config.limits.running = 0;
     let served = Served::new(config);
     let body = request(1, true, "echo");
     let answer = exchange(served.address, &good_post(&format!("{API}/ro/echo"), &body));
     assert_eq!(answer.status, 503);
+    assert!(answer.head.contains("retry-after: "), "{}", answer.head);
+    assert_eq!(served.stats().refused_for(Refusal::TooManyRequests), 1);
     // One request over its limits is refused in its frames, and its neighbour goes on.
     let mut config = ServerConfig::default();
     config.limits.commands = 1;
@@ -332,7 +351,7 @@ fn running_requests_end_before_the_server_does() {
     let stopping = std::thread::spawn(move || running.stop());
     leave.send(()).unwrap();
     assert!(waiting.join().unwrap().is_ok());
-    stopping.join().unwrap();
+    assert_eq!(stopping.join().unwrap(), Stopped::default());
     assert!(Client::connect(&url, Config::default()).is_err());
 }
 
@@ -379,6 +398,82 @@ fn stopping_waits_for_commands_only_so_long() {
     let wait = good_post(&format!("{API}/ro/wait"), &request(1, true, "wait"));
     stream.write_all(&wait).unwrap();
     assert!(enters.recv().unwrap());
-    running.stop();
+    let server = running.server().clone();
+    let stopped = running.stop();
     assert!(says.recv().unwrap());
+    let [cut] = &stopped.cut[..] else {
+        panic!("one connection: {stopped:?}");
+    };
+    assert_eq!(cut.peer.address, Some(stream.local_addr().unwrap()));
+    assert_eq!(cut.request, format!("POST {API}/ro/wait"));
+    assert_eq!(server.stats().closed_for(ConnectionLimit::Deadline), 1);
+}
+
+#[test]
+fn what_was_done_is_counted() {
+    let served = Served::new(ServerConfig::default());
+    let echo = good_post(&format!("{API}/ro/echo"), &request(1, true, "echo"));
+    assert_eq!(exchange(served.address, &echo).status, 200);
+    assert_eq!(exchange(served.address, &get("/nothing")).status, 404);
+    let set = good_post(&format!("{API}/rw/set"), &request(1, true, "set"));
+    assert_eq!(exchange(served.address, &set).status, 403);
+    let panic = good_post(&format!("{API}/ro/panic"), &request(1, true, "panic"));
+    let answer = exchange(served.address, &panic);
+    assert!(answer.text().contains("the command panicked"));
+    let mut stream = connect(served.address);
+    stream.write_all(b"what is this\r\n\r\n").unwrap();
+    let _ = std::io::Read::read_to_end(&mut stream, &mut Vec::new());
+    let stats = served.wait_for(|stats| stats.connections == 0 && stats.running == 0);
+    let requests = [&echo, &get("/nothing"), &set, &panic];
+    let sent: usize = requests.iter().map(|request| request.len()).sum();
+    assert_eq!((stats.accepted, stats.requests), (5, 4));
+    assert_eq!((stats.commands, stats.panicked), (2, 1));
+    assert_eq!([200, 403, 404].map(|s| stats.answered_with(s)), [2, 1, 1]);
+    assert_eq!(stats.refused_for(Refusal::NotFound), 1);
+    assert_eq!(stats.refused_for(Refusal::Forbidden), 1);
+    assert_eq!((stats.protocol_errors, stats.broken), (1, 0));
+    assert_eq!(stats.bytes_in, sent as u64 + 16);
+    assert!(stats.bytes_out > 400, "{stats:?}");
+    assert_eq!((stats.most_running, stats.held_bytes), (1, 0));
+    assert!(stats.most_bytes > 0);
+}
+
+/// Over a byte stream of the caller's, whose peer the owner knows.
+#[cfg(unix)]
+#[test]
+fn who_is_on_a_unix_socket_is_known() {
+    use hgrpc_std::blocking::Router;
+    use hgrpc_std::http::server::{Access, Denial, Peer, Server};
+    use hgrpc_std::http::{Capabilities, CommandInfo};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let router = Router::new().command("who", |_, _| Ok(()));
+    let mut config = ServerConfig::default();
+    config.authorize = std::sync::Arc::new(|access: &Access<'_>| {
+        let credentials = access.peer().credentials;
+        let uid = credentials.map(|c| c.uid.to_string());
+        Err(Denial::forbidden(uid.unwrap_or_default()))
+    });
+    let capabilities = Capabilities::new([("who", CommandInfo::pull())]);
+    let server = Server::new(router, capabilities, config);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let answer = runtime.block_on(async {
+        let (mut near, far) = tokio::net::UnixStream::pair().unwrap();
+        let peer = Peer::unix(&far);
+        let serving = tokio::spawn(async move { server.serve_connection(far, peer).await });
+        let who = good_post(&format!("{API}/ro/who"), &request(1, true, "who"));
+        near.write_all(&who).await.unwrap();
+        let mut answer = String::new();
+        near.read_to_string(&mut answer).await.unwrap();
+        serving.await.unwrap();
+        answer
+    });
+    let uid = rustix::process::getuid().as_raw();
+    assert!(
+        answer.starts_with(&format!("HTTP/1.1 403 {uid}\r\n")),
+        "{answer}"
+    );
 }

@@ -4,10 +4,10 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hgrpc_std::blocking::{Failure, Router};
-use hgrpc_std::http::server::{Permissions, Running, Server, ServerConfig};
+use hgrpc_std::http::server::{Permissions, Running, Server, ServerConfig, Stats};
 use hgrpc_std::http::{ArgInfo, ArgType, Capabilities, Client, CommandInfo, Config};
 use hgrpc_std::value::Value;
 
@@ -54,6 +54,7 @@ impl Served {
                 reply.byte_string(10)?.write_all(b"nine byte")?;
                 Ok(())
             })
+            .command("panic", |_, _| panic!("on purpose"))
             .command("crash", |_, _| Err(Failure::server("boom")))
             .command("data", |call, reply| {
                 let data = call.read_data(1 << 20)?;
@@ -80,6 +81,7 @@ impl Served {
             ("fail", CommandInfo::pull().arg("late", flag())),
             ("short", CommandInfo::pull()),
             ("crash", CommandInfo::pull()),
+            ("panic", CommandInfo::pull()),
             ("data", CommandInfo::pull()),
             ("set", CommandInfo::push()),
         ]);
@@ -97,6 +99,23 @@ impl Served {
         let mut config = ServerConfig::default();
         config.authorize = Arc::new(Permissions::ReadWrite);
         Self::new(config)
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.running.as_ref().unwrap().server().stats()
+    }
+
+    /// What was counted once this is so.
+    pub(crate) fn wait_for(&self, is_so: impl Fn(&Stats) -> bool) -> Stats {
+        let began = Instant::now();
+        loop {
+            let stats = self.stats();
+            if is_so(&stats) {
+                return stats;
+            }
+            assert!(began.elapsed() < PATIENCE, "{stats:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     pub(crate) fn url(&self) -> String {

@@ -160,7 +160,7 @@ impl<'v, S: Store> Run<'v, S> {
         Self {
             client: Client::new(revision, config),
             store: S::new(),
-            reader: FrameReader::new(config.limits.max_frame_size),
+            reader: FrameReader::new(config.max_frame_size),
             cut,
             decoders: StreamDecoders::default(),
             queue: Box::new(CallQueue::new()),

@@ -55,8 +55,8 @@ impl<
 > ClientConnection<R, W, REQUESTS, BYTES, IN, OUT, P>
 {
     /// A client at the start of a connection. Of `config`, `multiple_sends`, `buffer_sends` and
-    /// `decoders` are those of [this type](Self), whatever they say, and `send_frame_size` is at most
-    /// `OUT` − 8.
+    /// `decoders` are those of [this type](Self), whatever they say, and `send_frame_size` is at
+    /// most `OUT` − 8.
     pub const fn new(input: R, output: W, protocol: P, config: ClientConfig) -> Self {
         let config = ClientConfig {
             multiple_sends: true,
@@ -66,7 +66,7 @@ impl<
             ..config
         };
         Self {
-            receiver: Receiver::new(input, config.limits.max_frame_size),
+            receiver: Receiver::new(input, config.max_frame_size),
             arena: FixedArena::new(),
             calls: Calls {
                 client: Client::new(protocol, config),
@@ -117,8 +117,10 @@ impl<
     P: Protocol,
 > ClientConnection<R, W, REQUESTS, BYTES, IN, OUT, P>
 {
-    /// Sends what was taken, waits for input, and gives the next action with the half that calls; as
-    /// [`blocking::ClientConnection::next_action`](crate::io::blocking::ClientConnection::next_action).
+    /// Sends what was taken, waits for input, and gives the next action with the half that calls;
+    /// as [the blocking one][blocking].
+    ///
+    /// [blocking]: crate::io::blocking::ClientConnection::next_action
     ///
     /// May be dropped at any time: it has then given no action, and the next call goes on.
     ///
@@ -213,9 +215,9 @@ impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Calls<W, RE
         Ok(call.request_id())
     }
 
-    /// Sends bytes of a call's data, in frames of at most `send_frame_size`; `is_last` with the last
-    /// ones, which may be none. `false`: the call takes no more data, because it was the last or
-    /// because the request has ended; the rest is not wanted.
+    /// Sends bytes of a call's data, in frames of at most `send_frame_size`; `is_last` with the
+    /// last ones, which may be none. `false`: the call takes no more data, because it was the last
+    /// or because the request has ended; the rest is not wanted.
     ///
     /// `bytes` is advanced past what was taken. May be dropped at any time: call it again with what
     /// is left of them to go on.

@@ -15,9 +15,9 @@ use crate::link::{Link, LinkConfig, LinkError};
 /// A raw line, such as a UART, with a [`Link`] over it, for the connections of this module; as
 /// [`blocking::LinkedLine`](crate::io::blocking::LinkedLine).
 ///
-/// There is no clock in it. A read half that fails with [`ErrorKind::TimedOut`] when nothing has come
-/// for a while makes a [tick](Link::tick) of that, and so does [`tick`](Self::tick); a device whose
-/// peer ticks needs neither.
+/// There is no clock in it. A read half that fails with [`ErrorKind::TimedOut`] when nothing has
+/// come for a while makes a [tick](Link::tick) of that, and so does [`tick`](Self::tick); a device
+/// whose peer ticks needs neither.
 ///
 /// ```
 /// use embedded_io_async::{Read, Write};
@@ -26,7 +26,11 @@ use crate::link::{Link, LinkConfig, LinkError};
 /// use hgrpc::link::LinkConfig;
 /// use hgrpc::server::ServerConfig;
 ///
-/// async fn run<R: Read, W: Write>(rx: R, tx: W, starts: u16) -> Result<(), LineError<R::Error, W::Error>> {
+/// async fn run<R: Read, W: Write>(
+///     rx: R,
+///     tx: W,
+///     starts: u16,
+/// ) -> Result<(), LineError<R::Error, W::Error>> {
 ///     let config = LinkConfig::new(u32::from(starts) << 16);
 ///     let line: LinkedLine<R, W, _, 64> = LinkedLine::new(rx, tx, |_: &[u8]| {}, config);
 ///     loop {
@@ -50,10 +54,12 @@ struct Inner<R, W, C, const N: usize, const IN: usize> {
     state: LineState<C, N, IN>,
 }
 
-/// The read half of a connection over a [`LinkedLine`].
+/// The read half of a connection over a [`LinkedLine`]: gives payload, whole and in order, or
+/// fails with [`LineError::Link`] when the connection is over, from then on. Not `Send`.
 pub struct LineReader<'l, R, W, C, const N: usize, const IN: usize>(Half<'l, R, W, C, N, IN>);
 
-/// The write half of a connection over a [`LinkedLine`].
+/// The write half of a connection over a [`LinkedLine`]: each write makes a packet, which goes out
+/// with the next write, flush or read. Fails as the [read half](LineReader) does. Not `Send`.
 pub struct LineWriter<'l, R, W, C, const N: usize, const IN: usize>(Half<'l, R, W, C, N, IN>);
 
 /// What both halves are: the line, and which connection over it they belong to.
@@ -96,13 +102,13 @@ impl<R, W, C, const N: usize, const IN: usize> LinkedLine<R, W, C, N, IN> {
         (inner.input, inner.output)
     }
 
-    /// The link.
+    /// The link, for its session numbers and whether it [is up](Link::is_up).
     pub fn link(&mut self) -> &Link<N> {
         &self.inner.get_mut().state.link
     }
 
-    /// Some time has passed; see [`Link::tick`]. `false`: a future of the line is under way; drop it
-    /// first. What is due goes out with the next one.
+    /// Some time has passed; see [`Link::tick`]. `false`: a future of the line is under way; drop
+    /// it first. What is due goes out with the next one.
     pub fn tick(&self) -> bool {
         let inner = self.inner.try_borrow_mut();
         inner.is_ok_and(|mut inner| {

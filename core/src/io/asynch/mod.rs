@@ -14,8 +14,8 @@
 //! [`Body::Objects`]: crate::server::Body::Objects
 //!
 //! # Dropped futures
-//! All progress is in the connection, or in a value of the caller's. A future of these may be dropped
-//! and asked for again, as `select` does in a loop:
+//! All progress is in the connection, or in a value of the caller's. A future of these may be
+//! dropped and asked for again, as `select` does in a loop:
 //!
 //! | future | dropped before its end | to go on |
 //! | --- | --- | --- |
@@ -26,18 +26,20 @@
 //! | [`Replies::text_output`], [`progress`](Replies::progress) | it was not sent | call it again, or leave it |
 //! | [`Replies::respond`], [`reject`](Replies::reject), [`Calls::call`] | the answer, or the call, is lost with it: it stays open | use `send` where that may happen; or [`take_over`](Replies::take_over) it |
 //!
-//! No frame is ever torn: whatever was dropped, the connection goes on. It takes halves whose `read`
-//! and `write` have done nothing when they are dropped, which embedded-io-async asks them to
+//! (A future that is polled after its end panics, as all of Rust's do. It is the only panic.)
+//!
+//! No frame is ever torn: whatever was dropped, the connection goes on. It takes halves whose
+//! `read` and `write` have done nothing when they are dropped, which embedded-io-async asks them to
 //! document; those of a UART with a buffer behind it usually have, those with DMA straight from and
 //! to the caller's memory have not.
 //!
 //! # Tasks
-//! The connections hold no pointers: they, and their futures, are `Send` if the halves
-//! and their futures are. One future at a time is what `&mut self` allows; an interrupt touches
-//! neither, but wakes whoever awaits the read half. [`Receiver`] and [`Sender`] make a loop with a task
-//! for each direction. A `LinkedLine` (feature `link`) has its state in a `RefCell`, which both halves
-//! share: it, and the connections over it, stay in one executor, and one future of it may be under way
-//! at a time.
+//! The connections hold no pointers: they, and their futures, are `Send` if the halves and their
+//! futures are. One future at a time is what `&mut self` allows; an interrupt touches neither, but
+//! wakes whoever awaits the read half. [`Receiver`] and [`Sender`] make a loop with a task for each
+//! direction. A `LinkedLine` (feature `link`) has its state in a `RefCell`, which both halves
+//! share: it, and the connections over it, stay in one executor, and one future of it may be under
+//! way at a time.
 //!
 //! # A task
 //! ```
@@ -46,7 +48,10 @@
 //! use hgrpc::io::asynch::{NextError, ServerConnection};
 //! use hgrpc::server::{Body, Failure, ServerAction, ServerConfig};
 //!
-//! async fn serve<R: Read, W: Write>(input: R, output: W) -> Result<(), NextError<R::Error, W::Error>> {
+//! async fn serve<R: Read, W: Write>(
+//!     input: R,
+//!     output: W,
+//! ) -> Result<(), NextError<R::Error, W::Error>> {
 //!     let mut connection: ServerConnection<R, W, 4, 256, 64, 128, R0005> =
 //!         ServerConnection::new(input, output, R0005, ServerConfig::STREAMING);
 //!     while let Some((action, replies)) = connection.next_action().await? {
@@ -72,7 +77,8 @@
 //! let input = b"\x0b\0\0\x01\0\x01\x01\x11\xa1DnameDecho";
 //! let mut output = [0; 20];
 //! // Memory is always ready.
-//! let polled = pin!(serve(&input[..], &mut output[..])).poll(&mut Context::from_waker(Waker::noop()));
+//! let mut context = Context::from_waker(Waker::noop());
+//! let polled = pin!(serve(&input[..], &mut output[..])).poll(&mut context);
 //! assert_eq!(polled, Poll::Ready(Ok(())));
 //! assert!(output.starts_with(b"\x0c\0\0\x01\0\x02\x01\x32\xa1FstatusBok"));
 //! ```

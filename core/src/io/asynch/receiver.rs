@@ -34,7 +34,8 @@ impl<R, const N: usize> Receiver<R, N> {
 impl<R: Read, const N: usize> Receiver<R, N> {
     /// The next part of a frame; waits for it. `None`: the input has ended, between two frames.
     ///
-    /// May be dropped at any time: what was read is kept.
+    /// May be dropped at any time: what was read is kept. Work, beside reading, is bounded by `N`
+    /// for each read.
     ///
     /// # Errors
     /// [`ReceiveError`]. After [`ReceiveError::Io`] the next call goes on; nothing is lost.

@@ -33,7 +33,7 @@ const LONGEST: usize = 0x00ff_ffff;
 const _: () = assert!(MAX_LENGTH == 0x00ff_ffff);
 
 impl<W, const N: usize> Sender<W, N> {
-    /// Most payload bytes of a frame that fits.
+    /// Most payload bytes of a frame that fits: `N` − 8.
     pub const PAYLOAD: usize = N.saturating_sub(HEADER_LEN);
 
     /// A sender at the start of a connection.
@@ -66,7 +66,8 @@ impl<W, const N: usize> Sender<W, N> {
         &mut self.io
     }
 
-    /// Takes a frame.
+    /// Takes a frame: copies it, of at most [`PAYLOAD`](Self::PAYLOAD) bytes beside its header.
+    /// [`ready`](Self::ready) makes room.
     ///
     /// # Errors
     /// [`ApiMisuse::TooLarge`]: it does not fit beside what has not been written yet; nothing
@@ -101,8 +102,8 @@ impl<W: Write, const N: usize> Sender<W, N> {
     /// May be dropped at any time: what was written is known.
     ///
     /// # Errors
-    /// [`SendError::Io`], [`SendError::WroteNothing`]; call again to go on. (Where the write half was
-    /// only interrupted it goes on by itself.)
+    /// [`SendError::Io`], [`SendError::WroteNothing`]; call again to go on. (Where the write half
+    /// was only interrupted it goes on by itself.)
     pub async fn ready(&mut self) -> Result<(), SendError<W::Error>> {
         loop {
             let bytes = self.buffer.get(self.start..self.end).unwrap_or(&[]);

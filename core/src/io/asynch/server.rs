@@ -169,8 +169,9 @@ impl<
 > ServerConnection<R, W, REQUESTS, BYTES, IN, OUT, P>
 {
     /// Sends what was taken, waits for input, and gives the next action with the half that answers
-    /// it; as
-    /// [`blocking::ServerConnection::next_action`](crate::io::blocking::ServerConnection::next_action).
+    /// it; as [the blocking one][blocking].
+    ///
+    /// [blocking]: crate::io::blocking::ServerConnection::next_action
     ///
     /// May be dropped at any time: it has then given no action, and the next call goes on.
     ///

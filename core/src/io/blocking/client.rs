@@ -16,7 +16,7 @@ use crate::{ApiMisuse, Protocol, Revision};
 /// several parts); an input buffer of `IN` bytes (at least 8) and an output buffer of `OUT`.
 ///
 /// Calls go out at once, any number of them; nothing is decoded but `identity`.
-/// See [the module](super) for how actions are taken.
+/// See [the module](super) for how actions are taken, and client.md for what a client does.
 #[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ClientConnection<
@@ -70,7 +70,7 @@ impl<
             ..config
         };
         Self {
-            receiver: Receiver::new(input, config.limits.max_frame_size),
+            receiver: Receiver::new(input, config.max_frame_size),
             arena: FixedArena::new(),
             calls: Calls {
                 client: Client::new(protocol, config),
@@ -123,7 +123,8 @@ impl<
     /// Sends what is joined, waits for input, and gives the next action with the half that calls.
     /// `None`: the input has ended.
     ///
-    /// Every part of a frame gives an action; [`ClientAction::Noop`] asks for nothing.
+    /// Every part of a frame gives an action; [`ClientAction::Noop`] asks for nothing. Work, beside
+    /// waiting, is that of one part: see [`Client::handle`].
     ///
     /// # Errors
     /// After an I/O error of the read half the next call goes on. An error of the peer's that names
@@ -200,9 +201,9 @@ impl<W: Write, const REQUESTS: usize, const OUT: usize, P: Protocol> Calls<W, RE
         Ok(call)
     }
 
-    /// Sends bytes of a call's data, in frames of at most `send_frame_size`; `is_last` with the last
-    /// ones, which may be none. `false`: the call takes no more data, because it was the last or
-    /// because the request has ended; the rest is not wanted.
+    /// Sends bytes of a call's data, in frames of at most `send_frame_size`; `is_last` with the
+    /// last ones, which may be none. `false`: the call takes no more data, because it was the last
+    /// or because the request has ended; the rest is not wanted.
     ///
     /// # Errors
     /// [`SendError`].

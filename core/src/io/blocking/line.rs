@@ -8,7 +8,8 @@ use super::super::line::LineState;
 use super::LineError;
 use crate::link::{Link, LinkConfig, LinkError};
 
-/// A raw line, such as a UART, with a [`Link`] over it, for the connections of this module.
+/// A raw line, such as a UART, with a [`Link`] over it, for the connections of this module
+/// (link.md, "States").
 ///
 /// ```text
 ///   R, W ──▶ LinkedLine ──connect──▶ LineReader, LineWriter ──▶ ServerConnection / ClientConnection
@@ -19,8 +20,9 @@ use crate::link::{Link, LinkConfig, LinkError};
 /// packets goes to `console`. The bundles should join as much as a packet holds (their `OUT` at
 /// [`Link::PAYLOAD`] or more): each write makes a packet.
 ///
-/// There is no clock in it. A read half that fails with [`ErrorKind::TimedOut`] when nothing has come
-/// for a while makes a [tick](Link::tick) of that; one that waits for ever leaves ticking to the peer.
+/// There is no clock in it. A read half that fails with [`ErrorKind::TimedOut`] when nothing has
+/// come for a while makes a [tick](Link::tick) of that; one that waits for ever leaves ticking to
+/// the peer.
 ///
 /// ```
 /// use embedded_io::{Read, Write};
@@ -29,9 +31,13 @@ use crate::link::{Link, LinkConfig, LinkError};
 /// use hgrpc::link::LinkConfig;
 /// use hgrpc::server::ServerConfig;
 ///
-/// fn run<R: Read, W: Write>(uart_rx: R, uart_tx: W, starts: u16) -> Result<(), LineError<R::Error, W::Error>> {
+/// fn run<R: Read, W: Write>(
+///     rx: R,
+///     tx: W,
+///     starts: u16,
+/// ) -> Result<(), LineError<R::Error, W::Error>> {
 ///     let config = LinkConfig::new(u32::from(starts) << 16);
-///     let line: LinkedLine<R, W, _, 64> = LinkedLine::new(uart_rx, uart_tx, |_: &[u8]| {}, config);
+///     let line: LinkedLine<R, W, _, 64> = LinkedLine::new(rx, tx, |_: &[u8]| {}, config);
 ///     loop {
 ///         // Waits for the peer. After a loss all is made anew.
 ///         let (reader, writer) = line.connect()?;
@@ -58,10 +64,12 @@ struct Inner<R, W, C, const N: usize, const IN: usize> {
     state: LineState<C, N, IN>,
 }
 
-/// The read half of a connection over a [`LinkedLine`].
+/// The read half of a connection over a [`LinkedLine`]: gives payload, whole and in order, or
+/// fails with [`LineError::Link`] when the connection is over, from then on. Not `Send`.
 pub struct LineReader<'l, R, W, C, const N: usize, const IN: usize>(Half<'l, R, W, C, N, IN>);
 
-/// The write half of a connection over a [`LinkedLine`].
+/// The write half of a connection over a [`LinkedLine`]: each write makes a packet, which goes out
+/// with the next write, flush or read. Fails as the [read half](LineReader) does. Not `Send`.
 pub struct LineWriter<'l, R, W, C, const N: usize, const IN: usize>(Half<'l, R, W, C, N, IN>);
 
 /// What both halves are: the line, and which connection over it they belong to.
@@ -104,7 +112,7 @@ impl<R, W, C, const N: usize, const IN: usize> LinkedLine<R, W, C, N, IN> {
         (inner.input, inner.output)
     }
 
-    /// The link.
+    /// The link, for its session numbers and whether it [is up](Link::is_up).
     pub fn link(&mut self) -> &Link<N> {
         &self.inner.get_mut().state.link
     }
@@ -117,7 +125,8 @@ impl<R: Read, W: Write, C: FnMut(&[u8]), const N: usize, const IN: usize>
     /// [given up](Link::disconnect); from then on its halves fail with `link-lost`.
     ///
     /// The halves of a line in a `static` are `'static`, so that a connection over them can be in
-    /// one too.
+    /// one too. (It takes a cell that is filled once: a line is `Send` if its halves and its
+    /// console are, but not `Sync`.)
     ///
     /// # Errors
     /// [`LineError`], but not [`LineError::Link`].

@@ -55,7 +55,7 @@
 //!                     replies.respond(command.responder, Body::Failure(failure))?;
 //!                 }
 //!             },
-//!             // What was answered before its data ended gets no data any more: this is the upload's.
+//!             // What was answered before its data ended gets no more of it: this is the upload's.
 //!             ServerAction::CommandData { bytes, is_last, .. } => {
 //!                 sum = bytes.iter().fold(sum, |sum, byte| sum.wrapping_add(u32::from(*byte)));
 //!                 if is_last && let Some(responder) = upload.take() {
@@ -76,6 +76,12 @@
 //! serve(&input[..], &mut output[..]).unwrap();
 //! assert_eq!(&output, b"\x0c\0\0\x01\0\x02\x01\x32\xa1FstatusBok\x06");
 //! ```
+//!
+//! # Tasks and interrupts
+//! A connection is `Send` if its halves are; one over a `LinkedLine` is not, since its halves share
+//! the line. Its methods wait in the halves, so they are not for interrupts: an interrupt fills
+//! what the read half reads from, and wakes whoever waits there.
+//! [More](super#what-may-be-touched-from-where).
 //!
 //! # Both ends blocked
 //! A bundle writes in the thread in which it reads. If both ends are in a long write and neither

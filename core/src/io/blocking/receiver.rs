@@ -6,7 +6,8 @@ use super::super::input::Input;
 use super::ReceiveError;
 use crate::wire::Part;
 
-/// Reads frames into a buffer of `N` bytes, at least 8, and yields them in parts.
+/// Reads frames into a buffer of `N` bytes, at least 8, and yields them in parts (framing.md,
+/// "Header": "Reading from a byte source").
 ///
 /// A frame that fits the buffer comes out whole: nothing of it is copied again, and its command
 /// borrows from the buffer. A larger one comes in parts as its bytes arrive; the first may have
@@ -38,6 +39,9 @@ impl<R, const N: usize> Receiver<R, N> {
 
 impl<R: Read, const N: usize> Receiver<R, N> {
     /// The next part of a frame; waits for it. `None`: the input has ended, between two frames.
+    ///
+    /// It reads only if the next part has not come yet. Work, beside reading, is bounded by `N`
+    /// for each read.
     ///
     /// # Errors
     /// [`ReceiveError`]. After [`ReceiveError::Io`] the next call goes on; nothing is lost.

@@ -69,7 +69,8 @@ impl<W, const N: usize> Sender<W, N> {
 }
 
 impl<W: Write, const N: usize> Sender<W, N> {
-    /// Sends a frame, all of it, or joins it with others.
+    /// Sends a frame, all of it, or joins it with others. Work, beside writing, is bounded by the
+    /// bytes that are joined.
     ///
     /// # Errors
     /// After [`SendError::Io`] or [`SendError::WroteNothing`] the same frame can be sent again: it

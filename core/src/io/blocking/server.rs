@@ -22,7 +22,7 @@ use crate::{ApiMisuse, Protocol, Revision};
 ///       match action { RunCommand(command) => replies.respond(command.responder, …)?, … }
 ///   }
 /// ```
-/// See [the module](super) for a whole program.
+/// See [the module](super) for a whole program, and server.md for what a server does.
 #[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ServerConnection<
@@ -132,11 +132,13 @@ impl<
     /// it. `None`: the input has ended.
     ///
     /// Every part of a frame gives an action; [`ServerAction::WantFrame`] and
-    /// [`ServerAction::Noop`] ask for nothing.
+    /// [`ServerAction::Noop`] ask for nothing. Work, beside waiting, is that of one part: see
+    /// [`Server::handle`].
     ///
     /// # Errors
-    /// After an I/O error of the read half the next call goes on. After the peer broke the protocol,
-    /// requests that were accepted may still be answered, through [`replies`](Self::replies).
+    /// After an I/O error of the read half the next call goes on. After the peer broke the
+    /// protocol, requests that were accepted may still be answered, through
+    /// [`replies`](Self::replies).
     #[expect(
         clippy::type_complexity,
         reason = "the pair of a named type and its error"

@@ -172,7 +172,7 @@ impl Exchange {
             }
             ClientAction::Progress { progress, .. } => {
                 if let Some(show) = &self.on_progress {
-                    show(&progress);
+                    show(&progress.progress());
                 }
                 Event::Nothing
             }

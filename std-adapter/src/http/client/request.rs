@@ -64,7 +64,7 @@ const GATHERED: usize = 1 << 20;
 fn core_config(config: &Config) -> ClientConfig {
     let mut core = ClientConfig::DEFAULT;
     core.takes_status = true;
-    core.limits.max_frame_size = config.limits.frame_size;
+    core.max_frame_size = config.limits.frame_size;
     // Other servers' messages may be as long as a frame.
     core.status_size = 64 << 10;
     let mut encodings = [None; 3];

@@ -2,7 +2,9 @@
 
 use std::convert::Infallible;
 use std::io::{self, IoSlice, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,26 +15,52 @@ use hyper::Response;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
+use tracing::Span;
 
+use super::visitors::{Slot, UnderWay};
 use super::{CAPABILITIES, Server};
 use crate::blocking::{Answering, Call, Failure, Gone, Reply};
-use crate::http::FRAMING_MEDIA_TYPE;
+use crate::host::budget::Charge;
+use crate::host::counting::count;
+use crate::host::sync::lock;
 use crate::http::args;
+use crate::http::{CommandInfo, FRAMING_MEDIA_TYPE};
 
 /// Pieces that wait for the connection to take them; each is a few frames.
 const QUEUED: usize = 2;
 
+/// Most bytes of arguments that are made values of whoever else does.
+const EXPANDED: usize = 4 << 10;
+
 /// A body.
 #[derive(Debug)]
-pub(super) enum Body {
+pub(super) struct Body {
+    content: Content,
+    /// Its request is under way until it is dropped.
+    _of: Option<UnderWay>,
+}
+
+#[derive(Debug)]
+enum Content {
     Whole(Full<Bytes>),
     Streamed(Streamed),
 }
 
-pub(super) fn whole(body: impl Into<Bytes>) -> Body {
-    Body::Whole(Full::new(body.into()))
+impl Body {
+    pub(super) fn whole(body: impl Into<Bytes>) -> Self {
+        Self::new(Content::Whole(Full::new(body.into())))
+    }
+
+    /// The answer to this request.
+    pub(super) fn of(mut self, request: UnderWay) -> Self {
+        self._of = Some(request);
+        self
+    }
+
+    fn new(content: Content) -> Self {
+        Self { content, _of: None }
+    }
 }
 
 /// What commands write; complete only if they say so.
@@ -86,12 +114,12 @@ impl HttpBody for Body {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        match self.get_mut() {
-            Self::Whole(body) => Pin::new(body)
+        match &mut self.get_mut().content {
+            Content::Whole(body) => Pin::new(body)
                 .poll_frame(context)
                 .map(|frame| frame.map(|result| result.map_err(BrokenOff::from))),
-            Self::Streamed(body) if body.has_ended => Poll::Ready(None),
-            Self::Streamed(body) => body.pieces.poll_recv(context).map(|piece| match piece {
+            Content::Streamed(body) if body.has_ended => Poll::Ready(None),
+            Content::Streamed(body) => body.pieces.poll_recv(context).map(|piece| match piece {
                 Some(Piece::Bytes(bytes)) => Some(Ok(Frame::data(bytes))),
                 Some(Piece::End) => {
                     body.has_ended = true;
@@ -106,16 +134,16 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(body) => body.is_end_stream(),
-            Self::Streamed(body) => body.has_ended,
+        match &self.content {
+            Content::Whole(body) => body.is_end_stream(),
+            Content::Streamed(body) => body.has_ended,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(body) => body.size_hint(),
-            Self::Streamed(_) => SizeHint::default(),
+        match &self.content {
+            Content::Whole(body) => body.size_hint(),
+            Content::Streamed(_) => SizeHint::default(),
         }
     }
 }
@@ -171,8 +199,9 @@ impl Write for BodyWriter {
 /// Runs a request's commands in a thread of their own; what they write is the body.
 pub(super) fn start(
     server: Server,
-    answering: Answering,
-    permit: OwnedSemaphorePermit,
+    mut answering: Answering,
+    held: (Option<Charge>, Slot),
+    span: Span,
 ) -> Response<Body> {
     let (sender, pieces) = channel(QUEUED);
     let gone = Gone::default();
@@ -187,22 +216,48 @@ pub(super) fn start(
         stall: server.0.config.limits.stall,
     };
     let (frames, end) = (writer(sender.clone()), writer(sender));
+    let compressed = Arc::clone(&server.0.compressed).try_acquire_owned();
+    if compressed.is_err() {
+        answering.uncompressed();
+    }
     tokio::task::spawn_blocking(move || {
-        let permit = permit;
-        let result = answering.run(frames, gone, |call, reply| server.execute(call, reply));
+        let held = (held, compressed);
+        let result = answering.run(frames, gone, |call, reply| {
+            span.in_scope(|| server.run_command(call, reply));
+        });
+        // Before the client can know, so that its next request finds the place free.
+        drop(held);
         if result.is_ok() {
             // Nobody is left to be told if that fails.
             let _ = end.send(Piece::End);
         }
-        drop(permit);
     });
-    let mut response = Response::new(Body::Streamed(body));
+    let mut response = Response::new(Body::new(Content::Streamed(body)));
     let media_type = HeaderValue::from_static(FRAMING_MEDIA_TYPE);
     response.headers_mut().insert(CONTENT_TYPE, media_type);
     response
 }
 
 impl Server {
+    /// Runs one command, which may panic: its reply says so then.
+    fn run_command(&self, call: Call, reply: Reply) {
+        let counters = &self.0.visitors.counters;
+        count(&counters.commands);
+        let name = call.name().escape_ascii().to_string();
+        if catch_unwind(AssertUnwindSafe(|| self.execute(call, reply))).is_err() {
+            count(&counters.panicked);
+            tracing::error!(command = name, "the command panicked");
+        }
+    }
+
+    /// The arguments as the command gets them, encoded.
+    fn arguments(&self, info: &CommandInfo, given: &[u8]) -> Result<Vec<u8>, Failure> {
+        // As values they may take 33 times their bytes, and more while they grow.
+        let _alone = (given.len() > EXPANDED).then(|| lock(&self.0.expanding));
+        let args = args::check(info, given)?;
+        args.encode(KeyOrder::Bytewise).map_err(Failure::server)
+    }
+
     /// Runs one command.
     fn execute(&self, mut call: Call, mut reply: Reply) {
         let inner = &self.0;
@@ -211,12 +266,7 @@ impl Server {
             let failure = Failure::unknown_command(call.name());
             return drop(reply.fail(failure));
         };
-        let checked = args::check(info, call.args().as_cbor());
-        let encoded = checked.and_then(|args| {
-            let encoded = args.encode(KeyOrder::Bytewise);
-            encoded.map_err(Failure::server)
-        });
-        match encoded {
+        match self.arguments(info, call.args().as_cbor()) {
             Ok(args) => call.set_args(args),
             Err(failure) => return drop(reply.fail(failure)),
         }

@@ -3,8 +3,8 @@
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::answer::{self, Body};
-use super::{Inner, Refusal};
+use super::answer::Body;
+use super::{Inner, Refusal, Refused};
 use crate::http::{API_NAME, CBOR_MEDIA_TYPE, V1_MEDIA_TYPE};
 
 /// The upgrade to version 2 where it is asked for, else the reply of version 1. No API is listed
@@ -46,20 +46,20 @@ fn numbered(headers: &HeaderMap, name: &str) -> Vec<u8> {
 }
 
 fn typed(media_type: &'static str, body: Vec<u8>) -> Response<Body> {
-    let mut response = Response::new(answer::whole(body));
+    let mut response = Response::new(Body::whole(body));
     let value = HeaderValue::from_static(media_type);
     response.headers_mut().insert(CONTENT_TYPE, value);
     response
 }
 
 /// What clients get that go on with version 1: in its own way to say that something is wrong.
-pub(super) fn version_1(command: &str) -> Refusal {
+pub(super) fn version_1(command: &str) -> Refused {
     let command = command.escape_debug();
     let text = format!(
         "no command {command} here: this server speaks version 2 of the protocol only (clients: \
          --config experimental.httppeer.advertise-v2=true)\n"
     );
-    Refusal::new(StatusCode::OK, text).header(
+    Refused::new(Refusal::Version1, StatusCode::OK, text).header(
         CONTENT_TYPE,
         HeaderValue::from_static("application/hg-error"),
     )

@@ -1,10 +1,11 @@
 //! Who may do what (http-v2.md, 2, row 9 and H-02).
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use base64ct::{Base64, Encoding};
 use hyper::http::request::Parts;
+
+use super::Peer;
 
 /// What a request wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,7 +20,7 @@ pub enum Permission {
 #[derive(Clone, Copy)]
 pub struct Access<'a> {
     head: &'a Parts,
-    peer: Option<SocketAddr>,
+    peer: &'a Peer,
     permission: Permission,
     command: &'a str,
 }
@@ -94,7 +95,7 @@ impl Denial {
 impl<'a> Access<'a> {
     pub(super) fn new(
         head: &'a Parts,
-        peer: Option<SocketAddr>,
+        peer: &'a Peer,
         permission: Permission,
         command: &'a str,
     ) -> Self {
@@ -144,8 +145,10 @@ impl<'a> Access<'a> {
         Some((user.to_owned(), password.to_owned()))
     }
 
-    /// The client's address; behind a proxy the proxy's.
-    pub fn peer(&self) -> Option<SocketAddr> {
+    /// Who is at the other end of the connection: its address, behind a proxy the proxy's; on a Unix
+    /// socket whose process it is, where [`Peer::unix`] was given to
+    /// [`Server::serve_connection`](super::Server::serve_connection).
+    pub fn peer(&self) -> &'a Peer {
         self.peer
     }
 }

@@ -1,6 +1,6 @@
 //! A request's body: read frame by frame, then answered (http-v2.md, 3).
 
-use std::net::SocketAddr;
+use std::time::Duration;
 
 use hgrpc::ProtocolError;
 use http_body_util::BodyExt;
@@ -8,94 +8,127 @@ use hyper::body::Incoming;
 use hyper::header::EXPECT;
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::Span;
 
 use super::answer::Body;
-use super::{Access, Asked, Permission, Refusal, Server, answer, insufficient};
+use super::limits::COPIES;
+use super::visitors::Conn;
+use super::{Access, Asked, Permission, Refusal, Refused, Server, answer, insufficient};
 use crate::blocking::{Answering, Receiving, Stop};
+use crate::host::budget::{Budget, Charge};
 use crate::http::MULTIREQUEST;
 
 /// Most bytes of a refused request that are read all the same, so that its sender gets to reading
 /// the answer.
 const DRAINED: usize = 1 << 20;
 
+/// How long the rest of a refused request is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Reads what is left of a refused request, if that is little and on its way.
-pub(super) async fn drain(head: &Parts, mut body: Incoming) {
+pub(super) async fn drain(head: &Parts, body: &mut Incoming) {
     if head.headers.contains_key(EXPECT) {
         return;
     }
-    let mut left = DRAINED;
-    while let Ok(Some(Ok(frame))) = timeout(PATIENCE, body.frame()).await {
-        let len = frame.data_ref().map_or(0, bytes::Bytes::len);
-        match left.checked_sub(len) {
-            Some(rest) => left = rest,
-            None => return,
-        }
-    }
-}
-
-/// How long the rest of a refused request is waited for.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
-
-impl Server {
-    /// Reads the body and starts to answer.
-    pub(super) async fn process(
-        self,
-        head: Parts,
-        mut body: Incoming,
-        peer: Option<SocketAddr>,
-        asked: Asked,
-    ) -> Response<Body> {
-        let Ok(permit) = self.0.running.clone().try_acquire_owned() else {
-            drain(&head, body).await;
-            let text = "too many requests are running; try again later";
-            return Refusal::text(StatusCode::SERVICE_UNAVAILABLE, text).into_response();
-        };
-        match self.read(&head, &mut body, peer, &asked).await {
-            Ok(answering) => answer::start(self, answering, permit),
-            Err(refusal) => {
-                drain(&head, body).await;
-                refusal.into_response()
+    let little = async {
+        let mut left = DRAINED;
+        while let Some(Ok(frame)) = body.frame().await {
+            let len = frame.data_ref().map_or(0, bytes::Bytes::len);
+            match left.checked_sub(len) {
+                Some(rest) => left = rest,
+                None => return,
             }
         }
+    };
+    let _ = timeout(PATIENCE, little).await;
+}
+
+impl Server {
+    /// Reads the body and starts to answer. Only then it counts as running: who sends slowly is in
+    /// nobody's way.
+    pub(super) async fn process(
+        &self,
+        head: &Parts,
+        body: &mut Incoming,
+        conn: &Conn,
+        asked: &Asked,
+        span: &Span,
+    ) -> Result<Response<Body>, Refused> {
+        let (answering, charge) = self.read(head, body, conn, asked).await?;
+        let slot = conn.run().map_err(|reason| {
+            Refused::later(reason, "too many requests are running; try again later")
+        })?;
+        let held = (charge, slot);
+        Ok(answer::start(self.clone(), answering, held, span.clone()))
     }
 
     async fn read(
         &self,
         head: &Parts,
         body: &mut Incoming,
-        peer: Option<SocketAddr>,
+        conn: &Conn,
         asked: &Asked,
-    ) -> Result<Answering, Refusal> {
+    ) -> Result<(Answering, Option<Charge>), Refused> {
         let config = &self.0.config;
-        let bad = |text: &str| Refusal::text(StatusCode::BAD_REQUEST, text);
+        let limits = &config.limits;
+        let bad = |reason, text| Refused::text(reason, StatusCode::BAD_REQUEST, text);
+        let pool = self.0.pool.clone();
+        let budget = Budget::new(pool, limits.body_bytes(), limits.own_bytes);
+        let mut charge: Option<Charge> = None;
         let mut receiving = Receiving::new(config.exchange());
+        let began = Instant::now();
+        let mut received = 0;
         loop {
-            let frame = match timeout(config.limits.read, body.frame()).await {
+            let due = began + limits.body_time(received);
+            let frame = match timeout_at(due, body.frame()).await {
                 Ok(Some(Ok(frame))) => frame,
                 Ok(None) => break,
-                Ok(Some(Err(_))) => return Err(bad("the request was cut short")),
+                Ok(Some(Err(_))) => {
+                    return Err(bad(Refusal::CutShort, "the request was cut short"));
+                }
                 Err(_) => {
+                    let status = StatusCode::REQUEST_TIMEOUT;
                     let text = "the request took too long";
-                    return Err(Refusal::text(StatusCode::REQUEST_TIMEOUT, text));
+                    return Err(Refused::text(Refusal::Slow, status, text));
                 }
             };
             let Ok(bytes) = frame.into_data() else {
                 continue;
             };
+            received += bytes.len();
+            // What is not free at once is not waited for: who holds it may be this client.
+            let take = budget.take(bytes.len().saturating_mul(COPIES));
+            let Ok(taken) = timeout(Duration::ZERO, take).await else {
+                let text = "the server holds as many bytes as it may; try again later";
+                return Err(Refused::later(Refusal::ServerBytes, text));
+            };
+            match &mut charge {
+                Some(charge) => charge.absorb(taken),
+                None => charge = Some(taken),
+            }
             receiving
                 .feed(&bytes, |name, before| {
-                    self.check_command(head, peer, asked, name, before)
+                    self.check_command(head, conn, asked, name, before)
                 })
                 .map_err(|stop| match stop {
-                    Stop::Refused(refusal) => refusal,
+                    Stop::Refused(refused) => refused,
                     Stop::Protocol(error) => self.broken(error),
                 })?;
         }
         match receiving.finish() {
-            Ok(Some(answering)) => Ok(answering),
+            Ok(Some(answering)) => {
+                // What it was gathered in is free again.
+                if let Some(charge) = &mut charge {
+                    charge.keep(received.saturating_mul(COPIES - 1));
+                }
+                Ok((answering, charge))
+            }
             // H-03.
-            Ok(None) => Err(bad("the request holds no complete command")),
+            Ok(None) => {
+                let text = "the request holds no complete command";
+                Err(bad(Refusal::Nothing, text))
+            }
             Err(error) => Err(self.broken(error)),
         }
     }
@@ -104,28 +137,30 @@ impl Server {
     fn check_command(
         &self,
         head: &Parts,
-        peer: Option<SocketAddr>,
+        conn: &Conn,
         asked: &Asked,
         name: &[u8],
         before: usize,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Refused> {
         // How the reference refuses what is well-formed but not possible.
-        let refuse = |text: String| Err(Refusal::text(StatusCode::OK, text));
+        let refuse = |reason, text: String| Err(Refused::text(reason, StatusCode::OK, text));
+        let wrong = |text: &str| refuse(Refusal::WrongCommand, text.into());
         if asked.name != MULTIREQUEST {
             if before > 0 {
-                return refuse("multiple commands cannot be issued to this URL".into());
+                return wrong("multiple commands cannot be issued to this URL");
             }
             // Permission was checked with the address.
             return if name == asked.name.as_bytes() {
                 Ok(())
             } else {
-                refuse("the command in the frame is not the one in the URL".into())
+                wrong("the command in the frame is not the one in the URL")
             };
         }
         let Some(info) = self.0.capabilities.command(name) else {
             let name = String::from_utf8_lossy(name);
             let name = name.escape_debug();
-            return refuse(format!("wire protocol command not available: {name}"));
+            let text = format!("wire protocol command not available: {name}");
+            return refuse(Refusal::UnknownCommand, text);
         };
         let name = String::from_utf8_lossy(name);
         let permission = if info.is_push() {
@@ -136,12 +171,12 @@ impl Server {
         if permission == Permission::Push && asked.permission == Permission::Pull {
             return Err(insufficient(&name));
         }
-        self.authorize(&Access::new(head, peer, permission, &name))
+        self.authorize(&Access::new(head, &conn.peer, permission, &name))
     }
 
     /// The status of a request that breaks the framing's rules: where the reference says so with
     /// 200, so does this; where it fails with 500, the request is at fault.
-    fn broken(&self, error: ProtocolError) -> Refusal {
+    fn broken(&self, error: ProtocolError) -> Refused {
         let is_bad = matches!(
             error,
             ProtocolError::FrameTooLarge
@@ -159,6 +194,6 @@ impl Server {
         } else {
             StatusCode::OK
         };
-        Refusal::text(status, error.name())
+        Refused::text(Refusal::Protocol, status, error.name())
     }
 }

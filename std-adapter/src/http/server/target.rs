@@ -4,7 +4,7 @@
 
 use hyper::{StatusCode, Uri};
 
-use super::{Permission, Refusal};
+use super::{Permission, Refusal, Refused};
 use crate::http::API_NAME;
 
 /// What an address asks for.
@@ -23,8 +23,11 @@ pub(super) enum Target {
 }
 
 impl Target {
-    pub(super) fn parse(uri: &Uri, prefix: &str) -> Result<Self, Refusal> {
-        let not_found = |text: String| Err(Refusal::text(StatusCode::NOT_FOUND, text));
+    pub(super) fn parse(uri: &Uri, prefix: &str) -> Result<Self, Refused> {
+        let not_found = |text: String| {
+            let status = StatusCode::NOT_FOUND;
+            Err(Refused::text(Refusal::NotFound, status, text))
+        };
         let prefix = prefix.trim_matches('/');
         let mut path = uri.path().trim_start_matches('/');
         if !prefix.is_empty() {

@@ -7,8 +7,8 @@ use hgrpc::Revision;
 use hgrpc::cbor::{Args, FromArgs, RedirectTargets};
 use hgrpc::wire::RequestId;
 
-use super::super::budget::Charge;
 use super::{Gone, Peer};
+use crate::host::budget::Charge;
 use crate::host::{Failure, arguments};
 
 /// A command that is being run: its name, its arguments, who asks. Cheap to clone.

@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, yield_now};
 use tokio_util::sync::CancellationToken;
 
-use super::super::budget::{Budget, Charge};
 use super::super::outgoing::{Lane, Outgoing};
 use super::super::pipe::within;
 use super::clock::Clock;
@@ -22,6 +21,7 @@ use super::reply::Home;
 use super::shared::{Shared, Slot};
 use super::{Gone, Peer, Refusal};
 use crate::encoding::{Encoder, encoder};
+use crate::host::budget::{Budget, Charge};
 use crate::host::sync::lock;
 use crate::host::{Config, ConnectionError, ConnectionLimit, Failure};
 use crate::store::GrowableTable;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use hgrpc::cbor::FromArgs;
 
-use super::super::budget::Charge;
 use super::conn::Conn;
 use super::{Call, Data, Gone, IntoReply, Peer, Refusal, Reply};
 use crate::host::Failure;
+use crate::host::budget::Charge;
 
 /// A request in parts, from which a handler's parameters are taken one after another.
 pub struct Parts {

@@ -15,7 +15,6 @@ use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 use tracing::{Instrument as _, Span};
 
-use super::super::budget::Charge;
 use super::super::pipe::{Pushed, Sender, pipe};
 use super::call::Head;
 use super::conn::{Conn, NAME};
@@ -24,9 +23,10 @@ use super::handler::Route;
 use super::jobs::Job;
 use super::reply::{Home, unanswered};
 use super::shared::{Shared, shown};
-use super::stats::{add, count};
 use super::{Call, Data, Parts, Refusal};
 use crate::buffer::ReceiveBuffer;
+use crate::host::budget::Charge;
+use crate::host::counting::{add, count};
 use crate::host::{ConnectionError, ConnectionLimit, Direction, Failure, mistaken};
 use crate::store::GrowableArena;
 

@@ -10,9 +10,9 @@ use hgrpc::wire::OutFrame;
 
 use super::super::outgoing::{Made, Maker};
 use super::conn::{Conn, Reactor};
-use super::stats::{add, count};
 use crate::encoding::Encoder;
 use crate::host::Direction;
+use crate::host::counting::{add, count};
 use crate::host::refusal::Composed;
 
 /// Something to be sent.

@@ -16,7 +16,7 @@ use super::Side;
 use super::compose::Composer;
 use super::conn::Conn;
 use super::shared::shown;
-use super::stats::count;
+use crate::host::counting::count;
 use crate::host::sync::lock;
 use crate::host::{ConnectionError, Failure, values};
 

@@ -17,9 +17,9 @@ use super::incoming::Incoming;
 use super::jobs::JobMaker;
 use super::router::Routes;
 use super::shared::{Authorize, PeerObserver, Shared};
-use super::stats::count;
 use super::{Call, Listener, Peer, Router, ServerLimits, Stats};
 use crate::encoding::ContentEncoding;
+use crate::host::counting::count;
 use crate::host::{Config, ConnectionError, ConnectionLimit, Direction, Failure};
 
 /// The first pause after a connection could not be accepted, and the longest.

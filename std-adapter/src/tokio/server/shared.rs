@@ -12,13 +12,14 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::super::budget::Pool;
 use super::clock::millis;
 use super::conn::Conn;
-use super::peer::Key;
 use super::router::Routes;
-use super::stats::{Counters, count};
+use super::stats::Counters;
 use super::{Call, Peer, Refusal, ServerLimits};
+use crate::host::budget::Pool;
+use crate::host::counting::count;
+use crate::host::peer::Key;
 use crate::host::sync::lock;
 use crate::host::{Config, ConnectionError, ConnectionLimit, Direction, Failure};
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use hgrpc::{ProtocolError, RefusalReason};
 
 use crate::host::ConnectionLimit;
+use crate::host::counting::{count, wide};
 
 /// Why one request was refused, while its neighbours went on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -211,20 +212,6 @@ pub(super) struct Counters {
     limits: [AtomicU64; ConnectionLimit::ALL.len()],
     refusals: [AtomicU64; Refusal::ALL.len()],
     broken_rules: PerRule<AtomicU64>,
-}
-
-/// Adds one.
-pub(super) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
-/// Adds so many bytes.
-pub(super) fn add(counter: &AtomicU64, bytes: usize) {
-    counter.fetch_add(wide(bytes), Ordering::Relaxed);
-}
-
-fn wide(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 impl Counters {

@@ -1,7 +1,7 @@
 //! A server as a firmware would drive it: two commands, frames read in parts.
 
 use hgrpc::server::{Body, Command, Failure, OutputStream, Server, ServerAction, ServerConfig};
-use hgrpc::wire::FrameReader;
+use hgrpc::wire::{FrameReader, Part};
 use hgrpc::{Limits, Protocol};
 
 use crate::{BUFFER, Port, Store, plant};
@@ -58,26 +58,28 @@ impl<P: Protocol> ServerEnd<P> {
         loop {
             match self.reader.next(&mut input) {
                 Ok(None) => return true,
-                Ok(Some(part)) => {
-                    let (table, arena) = store.split();
-                    let action = match self.server.handle(part, table, arena) {
-                        Ok(action) => action,
-                        #[allow(unused_variables, reason = "without `defmt`")]
-                        Err(error) => {
-                            #[cfg(feature = "defmt")]
-                            defmt::error!("server: {}", error);
-                            return false;
-                        }
-                    };
-                    #[cfg(feature = "defmt")]
-                    defmt::info!("server: {}", action);
-                    if self.act(port, action, table).is_none() {
-                        return false;
-                    }
-                }
-                Err(_) => return false,
+                Ok(Some(ref part)) if self.handle(port, store, part).is_some() => {}
+                _ => return false,
             }
         }
+    }
+
+    /// Handles a part of a frame. Not inlined: what is in no loop is less code.
+    #[inline(never)]
+    fn handle(&mut self, port: &mut Port, store: &mut Store, part: &Part<'_>) -> Option<()> {
+        let (table, arena) = store.split();
+        let action = match self.server.handle(*part, table, arena) {
+            Ok(action) => action,
+            #[allow(unused_variables, reason = "without `defmt`")]
+            Err(error) => {
+                #[cfg(feature = "defmt")]
+                defmt::error!("server: {}", error);
+                return None;
+            }
+        };
+        #[cfg(feature = "defmt")]
+        defmt::info!("server: {}", action);
+        self.act(port, action, table)
     }
 
     fn act(

@@ -4,13 +4,12 @@ use std::io::{IsTerminal, stdout};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+const COUNT: &str = "{prefix} [{bar:30}] {human_pos}/{human_len} {wide_msg}";
 const BYTES: &str = "[{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}";
 
-/// A bar of things that are counted, with a prefix and a message.
-pub(super) fn counting(unit: &str) -> ProgressBar {
-    styled(&format!(
-        "{{prefix}} [{{bar:30}}] {{human_pos}}/{{human_len}} {unit} {{wide_msg}}"
-    ))
+/// A bar of things that are counted, with a message; 80 columns are enough for it.
+pub(super) fn counting(of: &'static str) -> ProgressBar {
+    styled(COUNT).with_prefix(of)
 }
 
 /// A bar of bytes.
@@ -46,6 +45,8 @@ mod tests {
             bar.inc(3);
             assert_eq!((bar.position(), bar.length()), (3, Some(10)));
         }
-        assert!(ProgressStyle::with_template(BYTES).is_ok());
+        for template in [COUNT, BYTES] {
+            assert!(ProgressStyle::with_template(template).is_ok());
+        }
     }
 }

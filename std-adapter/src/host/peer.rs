@@ -66,7 +66,7 @@ impl Peer {
     }
 
     /// Whose connections count together.
-    pub(super) fn key(&self) -> Key {
+    pub(crate) fn key(&self) -> Key {
         match (self.address.map(|address| address.ip()), self.credentials) {
             (Some(IpAddr::V6(address)), _) if address.to_ipv4_mapped().is_none() => {
                 // One customer has a network of so many addresses.
@@ -82,7 +82,7 @@ impl Peer {
 
 /// An address without its port (of IPv6, its network of 64 bits), or a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Key {
+pub(crate) enum Key {
     Address(IpAddr),
     User(u32),
     Unknown,

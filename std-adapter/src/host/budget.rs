@@ -15,14 +15,14 @@ use tokio::sync::Semaphore;
 
 /// What all connections share.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     shared: Semaphore,
     held: AtomicUsize,
     most_held: AtomicUsize,
 }
 
 impl Pool {
-    pub(super) fn new(bytes: usize) -> Arc<Self> {
+    pub(crate) fn new(bytes: usize) -> Arc<Self> {
         Arc::new(Self {
             shared: Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)),
             held: AtomicUsize::new(0),
@@ -31,19 +31,19 @@ impl Pool {
     }
 
     /// Bytes that all connections hold now, their own parts included.
-    pub(super) fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 
     /// The most that [`held`](Self::held) ever was.
-    pub(super) fn most_held(&self) -> usize {
+    pub(crate) fn most_held(&self) -> usize {
         self.most_held.load(Ordering::Relaxed)
     }
 }
 
 /// What one connection may hold.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     pool: Arc<Pool>,
     /// All that it may hold.
     most: Semaphore,
@@ -54,7 +54,7 @@ pub(super) struct Budget {
 
 impl Budget {
     /// At most `most` bytes, of which `own` are not taken from the pool.
-    pub(super) fn new(pool: Arc<Pool>, most: usize, own: usize) -> Arc<Self> {
+    pub(crate) fn new(pool: Arc<Pool>, most: usize, own: usize) -> Arc<Self> {
         let limit = u32::try_from(most).unwrap_or(u32::MAX);
         Arc::new(Self {
             pool,
@@ -67,7 +67,7 @@ impl Budget {
     /// Waits until so many bytes may be held. More than the whole budget counts as the whole.
     ///
     /// Dropping the future takes nothing. One task of a connection takes; any gives back.
-    pub(super) async fn take(self: &Arc<Self>, bytes: usize) -> Charge {
+    pub(crate) async fn take(self: &Arc<Self>, bytes: usize) -> Charge {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.limit);
         // The semaphores are never closed.
         let most = self.most.acquire_many(bytes).await.ok();
@@ -100,7 +100,7 @@ impl Budget {
 
 /// Bytes that are held; given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Charge {
+pub(crate) struct Charge {
     budget: Arc<Budget>,
     own: u32,
     shared: u32,
@@ -108,18 +108,18 @@ pub(super) struct Charge {
 
 impl Charge {
     /// Bytes that it stands for.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         count(self.own) + count(self.shared)
     }
 
     /// Takes another charge of the same budget in.
-    pub(super) fn absorb(&mut self, mut other: Self) {
+    pub(crate) fn absorb(&mut self, mut other: Self) {
         self.own += std::mem::take(&mut other.own);
         self.shared += std::mem::take(&mut other.shared);
     }
 
     /// A part of it, for something that outlives the rest; `None` if it is less.
-    pub(super) fn split(&mut self, bytes: usize) -> Option<Self> {
+    pub(crate) fn split(&mut self, bytes: usize) -> Option<Self> {
         let bytes = u32::try_from(bytes).ok()?;
         let shared = bytes.min(self.shared);
         let own = bytes - shared;
@@ -133,7 +133,7 @@ impl Charge {
     }
 
     /// Gives back all but so many bytes; what is shared first.
-    pub(super) fn keep(&mut self, bytes: usize) {
+    pub(crate) fn keep(&mut self, bytes: usize) {
         let surplus = self.bytes().saturating_sub(bytes);
         let surplus = u32::try_from(surplus).unwrap_or(u32::MAX);
         let shared = surplus.min(self.shared);
