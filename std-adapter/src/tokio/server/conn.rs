@@ -306,7 +306,7 @@ impl Conn {
         let ended = HandlerGuard {
             conn: Arc::clone(self),
             number,
-            _slot: slot,
+            slot: Some(slot),
         };
         // Not under the lock: a runtime that shuts down drops the task here and now.
         let task = tokio::spawn(async move {
@@ -471,11 +471,13 @@ impl Conn {
 struct HandlerGuard {
     conn: Arc<Conn>,
     number: u64,
-    _slot: Arc<Slot>,
+    slot: Option<Arc<Slot>>,
 }
 
 impl Drop for HandlerGuard {
     fn drop(&mut self) {
+        // Before anybody is told: when nothing runs, no slot is taken.
+        drop(self.slot.take());
         self.conn.reactor().handlers.remove(&self.number);
         self.conn.notify();
     }
