@@ -82,7 +82,8 @@ impl Limits {
     /// The same with every number in its range.
     pub(crate) fn checked(&self) -> Self {
         Self {
-            send_frame_size: self.send_frame_size.max(256),
+            // What a header can say, at most.
+            send_frame_size: self.send_frame_size.clamp(256, hgrpc::wire::MAX_LENGTH),
             ..*self
         }
     }

@@ -5,13 +5,14 @@
 
 use core::mem::MaybeUninit;
 
-use hgrpc::Revision;
 use hgrpc::client::Client;
-use hgrpc::io::blocking::{ClientConnection, ServerConnection};
+use hgrpc::io::asynch;
+use hgrpc::io::blocking::{ClientConnection, LinkedLine, ServerConnection};
 use hgrpc::link::Link;
 use hgrpc::server::{OutputStream, Server};
 use hgrpc::store::{FixedArena, FixedStore, FixedTable};
 use hgrpc::wire::FrameReader;
+use hgrpc::{R0005, Revision, Streaming};
 use hgrpc_gate::{Port, plant};
 
 /// In a static of its own, whatever is in it.
@@ -36,6 +37,7 @@ macro_rules! measured {
 
 measured! {
     HGRPC_OBJECT_Server, HGRPC_CONSTANT_Server: Server<Revision>;
+    HGRPC_OBJECT_Server_R0005, HGRPC_CONSTANT_Server_R0005: Server<Streaming<R0005>>;
     HGRPC_OBJECT_Client, HGRPC_CONSTANT_Client: Client<Revision>;
     HGRPC_OBJECT_FrameReader, HGRPC_CONSTANT_FrameReader: FrameReader;
     HGRPC_OBJECT_OutputStream, HGRPC_CONSTANT_OutputStream: OutputStream;
@@ -47,6 +49,16 @@ measured! {
     HGRPC_OBJECT_ClientConnection_4_256_64_64, HGRPC_CONSTANT_ClientConnection_4_256_64_64:
         ClientConnection<Port, Port, 4, 256, 64, 64>;
     HGRPC_OBJECT_Link_256, HGRPC_CONSTANT_Link_256: Link<256>;
+    HGRPC_OBJECT_LinkedLine_256_64, HGRPC_CONSTANT_LinkedLine_256_64:
+        LinkedLine<Port, Port, fn(&[u8]), 256>;
+    HGRPC_OBJECT_AsynchServerConnection_4_256_64_128,
+        HGRPC_CONSTANT_AsynchServerConnection_4_256_64_128:
+        asynch::ServerConnection<Port, Port, 4, 256>;
+    HGRPC_OBJECT_AsynchClientConnection_4_256_64_128,
+        HGRPC_CONSTANT_AsynchClientConnection_4_256_64_128:
+        asynch::ClientConnection<Port, Port, 4, 256>;
+    HGRPC_OBJECT_AsynchLinkedLine_256_64, HGRPC_CONSTANT_AsynchLinkedLine_256_64:
+        asynch::LinkedLine<Port, Port, fn(&[u8]), 256>;
 }
 
 hgrpc_gate::entry!(main);
