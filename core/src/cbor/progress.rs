@@ -156,7 +156,7 @@ impl core::fmt::Debug for ProgressView<'_> {
 #[cfg(feature = "defmt")]
 impl defmt::Format for ProgressView<'_> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        self.progress().format(f);
+        defmt::write!(f, "{}", self.progress());
     }
 }
 
