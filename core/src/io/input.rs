@@ -16,6 +16,7 @@ pub(super) struct Input<const N: usize> {
     /// Where the bytes that were not taken yet start and end.
     start: usize,
     end: usize,
+    frames: u32,
 }
 
 impl<const N: usize> Input<N> {
@@ -26,7 +27,13 @@ impl<const N: usize> Input<N> {
             buffer: [0; N],
             start: 0,
             end: 0,
+            frames: 0,
         }
+    }
+
+    /// Frames that have begun.
+    pub(super) const fn frames(&self) -> u32 {
+        self.frames
     }
 
     fn held(&self) -> &[u8] {
@@ -66,6 +73,9 @@ impl<const N: usize> Input<N> {
             .next(&mut rest)
             .map_err(ReceiveError::Protocol)?;
         self.start = self.end.saturating_sub(rest.len());
+        if part.as_ref().is_some_and(|part| part.is_first) {
+            self.frames = self.frames.wrapping_add(1);
+        }
         Ok(part)
     }
 }
@@ -117,4 +127,41 @@ fn end_of<E>(reader: &FrameReader, held: &[u8]) -> Result<(), ReceiveError<E>> {
         received,
         missing,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn frames_are_counted_however_they_are_cut() {
+        let mut bytes = Vec::new();
+        for length in [0, 3, 40, 0] {
+            bytes.extend([length, 0, 0, 1, 0, 1, 1, 0x10]);
+            bytes.extend((0..length).map(|_| 7));
+        }
+        for most in 1..bytes.len() {
+            let mut input = Input::<16>::new(100);
+            let (mut rest, mut begun) = (&bytes[..], 0);
+            loop {
+                if input.has_enough() {
+                    let part = input.next::<()>().unwrap().unwrap();
+                    begun += u32::from(part.is_first);
+                    assert_eq!(input.frames(), begun);
+                    continue;
+                }
+                let room = input.room();
+                let len = room.len().min(most).min(rest.len());
+                room[..len].copy_from_slice(&rest[..len]);
+                rest = &rest[len..];
+                if !input.filled::<()>(len).unwrap() {
+                    break;
+                }
+            }
+            assert_eq!(input.frames(), 4);
+        }
+    }
 }

@@ -109,7 +109,7 @@ fn stats(client: &Client) {
     assert!(stat(client, "hgrpc-ram") < 2048);
     assert!(stat(client, "commands") > 20);
     assert!((2..=4).contains(&stat(client, "most-requests")));
-    assert!(stat(client, "parts") > stat(client, "commands"));
+    assert!(stat(client, "frames") > stat(client, "commands"));
     assert_eq!(stat(client, "refused"), 0);
     assert_eq!(stat(client, "connections"), 1);
     assert_eq!(stat(client, "connections-ended"), 0);

@@ -40,10 +40,14 @@ fn refuses_what_is_too_much(board: &str) {
 
     // Frames of 32 KiB through a buffer of 64 bytes.
     let data = Pattern::new(3 * 0x8000 + 1);
+    let seen = stat(&client, "frames");
     let frames = client.traffic().frames_out;
     let request = call(&client, "digest").data(data.clone());
     assert_eq!(ask(request).unwrap(), data.digest());
-    assert!(client.traffic().frames_out - frames <= 6);
+    let sent = client.traffic().frames_out - frames;
+    assert!(sent <= 6);
+    // The device has counted them, and the one that asked before.
+    assert_eq!(stat(&client, "frames") - seen, sent + 1);
 
     // More requests than slots: the fifth is refused, the four go on.
     let mut open = Vec::new();

@@ -88,6 +88,11 @@ impl<
         &mut self.calls
     }
 
+    /// Frames that have come, as [`Receiver::frames`](super::Receiver::frames) counts them.
+    pub const fn frames(&self) -> u32 {
+        self.receiver.frames()
+    }
+
     /// The reactor.
     pub const fn client(&self) -> &Client<P> {
         &self.calls.client

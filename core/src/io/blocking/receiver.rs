@@ -31,6 +31,11 @@ impl<R, const N: usize> Receiver<R, N> {
         }
     }
 
+    /// Frames that have come, the one that is coming with them; from 2³² on it begins anew.
+    pub const fn frames(&self) -> u32 {
+        self.input.frames()
+    }
+
     /// The read half itself. Bytes read from it directly are missing from the frames.
     pub const fn io_mut(&mut self) -> &mut R {
         &mut self.io

@@ -100,6 +100,11 @@ impl<
         &mut self.replies
     }
 
+    /// Frames that have come, as [`Receiver::frames`](super::Receiver::frames) counts them.
+    pub const fn frames(&self) -> u32 {
+        self.receiver.frames()
+    }
+
     /// The reactor.
     pub const fn server(&self) -> &Server<P> {
         &self.replies.server

@@ -139,7 +139,7 @@ impl Application {
 
     /// A connection begins: the calls of the last one are gone.
     fn begin(&mut self) {
-        self.counters.connections = self.counters.connections.wrapping_add(1);
+        self.counters.begin();
         self.echo = None;
         self.digests = Digests::new();
         self.events = Events::new();
@@ -169,11 +169,12 @@ impl Application {
             }
         }
         self.counters.saw_store(connection.held());
+        // Whoever asks for them has them without the frame that asked.
+        self.counters.saw_frames(connection.frames());
         Ok(())
     }
 
     fn act<W: Write>(&mut self, action: ServerAction<'_>, replies: &mut Replies<W>) -> Sent<W> {
-        self.counters.parts = self.counters.parts.wrapping_add(1);
         match action {
             ServerAction::RunCommand(command) => {
                 self.counters.commands = self.counters.commands.wrapping_add(1);

@@ -14,16 +14,18 @@ pub(super) struct Counters {
     /// Starts since power-on.
     pub(super) starts: u32,
     /// Connections that began, and those of them that ended in an error.
-    pub(super) connections: u32,
+    connections: u32,
     pub(super) ended: u32,
-    /// Parts of frames, commands, refused requests.
-    pub(super) parts: u32,
+    /// Frames, commands, refused requests.
+    frames: u32,
     pub(super) commands: u32,
     pub(super) refused: u32,
     /// The timer's wakes while connected.
     pub(super) ticks: u32,
     /// Bytes of hgrpc's statics.
     pub(super) hgrpc_ram: usize,
+    /// Of the frames, those of the connection that is there.
+    its_frames: u32,
     most_requests: usize,
     most_store: usize,
     most_ring: u16,
@@ -35,15 +37,29 @@ impl Counters {
             starts: 0,
             connections: 0,
             ended: 0,
-            parts: 0,
+            frames: 0,
             commands: 0,
             refused: 0,
             ticks: 0,
             hgrpc_ram: 0,
+            its_frames: 0,
             most_requests: 0,
             most_store: 0,
             most_ring: 0,
         }
+    }
+
+    /// A connection begins.
+    pub(super) fn begin(&mut self) {
+        self.connections = self.connections.wrapping_add(1);
+        self.its_frames = 0;
+    }
+
+    /// So many frames have come on this connection.
+    pub(super) fn saw_frames(&mut self, count: u32) {
+        let new = count.wrapping_sub(self.its_frames);
+        self.frames = self.frames.wrapping_add(new);
+        self.its_frames = count;
     }
 
     /// So many requests are open.
@@ -80,7 +96,7 @@ impl Counters {
             (b"starts", self.starts),
             (b"connections", self.connections),
             (b"connections-ended", self.ended),
-            (b"parts", self.parts),
+            (b"frames", self.frames),
             (b"commands", self.commands),
             (b"refused", self.refused),
             (b"ticks", self.ticks),
