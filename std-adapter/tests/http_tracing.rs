@@ -42,9 +42,9 @@ fn connections_and_requests_have_spans() {
     let path = "/api/exp-http-v2-0003/ro/panic";
     let span = "connection peer=127.0.0.1:";
     recorder.assert_has(span, &format!("request method=POST path=\"{path}\""));
-    recorder.assert_has(span, "message=the command panicked command=\"panic\"");
+    recorder.assert_has(span, "ERROR message=the command panicked command=\"panic\"");
     recorder.assert_has(span, "request method=GET path=\"/nothing\"");
-    let refused = "message=the request was refused refusal=not-found status=404";
+    let refused = "DEBUG message=the request was refused refusal=not-found status=404";
     recorder.assert_has(span, refused);
     recorder.assert_has(span, "message=closed");
 }

@@ -82,7 +82,7 @@ impl Subscriber for Recorder {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut line = self.around();
+        let mut line = self.around() + event.metadata().level().as_str();
         event.record(&mut Text(&mut line));
         self.0.lines.lock().unwrap().push(line);
     }
