@@ -589,6 +589,7 @@ impl<P: Protocol> Server<P> {
     }
 }
 
+/// Rows 15 and 15a: `continuation` wins over `eos` (revision-0006.md, 2.2, K-12).
 fn is_data_end(flags: CommandDataFlags) -> bool {
     flags.contains(CommandDataFlags::EOS) && !flags.contains(CommandDataFlags::CONTINUATION)
 }
