@@ -1,5 +1,6 @@
 //! The asynchronous driver over embedded-io-async 0.7: separate read and write halves, fixed
-//! buffers, for any executor or none.
+//! buffers, for any executor or none. Not over 0.6: its traits are other types, so each of these
+//! files would be there twice.
 //!
 //! It is [`blocking`](super::blocking) with `await`: the same types, and the same reactors; what is
 //! said there holds here. What differs:
