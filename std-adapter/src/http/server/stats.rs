@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::blocking::ConnectionLimit;
-use crate::host::counting::count;
+use crate::host::counting::Tally;
 
 /// Why a request was refused as a whole. (What fails in its frames, as a command does, is none.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -185,9 +185,9 @@ pub(super) struct Counters {
     pub(super) most_running: AtomicU64,
     pub(super) commands: AtomicU64,
     pub(super) panicked: AtomicU64,
-    limits: [AtomicU64; ConnectionLimit::ALL.len()],
-    refusals: [AtomicU64; Refusal::ALL.len()],
-    statuses: [AtomicU64; STATUSES.len()],
+    limits: Tally<{ ConnectionLimit::ALL.len() }>,
+    refusals: Tally<{ Refusal::ALL.len() }>,
+    statuses: Tally<{ STATUSES.len() }>,
 }
 
 /// One more is there now; the most there were is kept.
@@ -203,21 +203,16 @@ pub(super) fn lower(now: &AtomicU64) {
 
 impl Counters {
     pub(super) fn refused(&self, refusal: Refusal) {
-        if let Some(counter) = self.refusals.get(refusal.index()) {
-            count(counter);
-        }
+        self.refusals.count(refusal.index());
     }
 
     pub(super) fn closed(&self, limit: ConnectionLimit) {
-        if let Some(counter) = self.limits.get(limit.index()) {
-            count(counter);
-        }
+        self.limits.count(limit.index());
     }
 
     pub(super) fn answered(&self, status: u16) {
-        let mut all = STATUSES.iter().zip(&self.statuses);
-        if let Some((_, counter)) = all.find(|(known, _)| **known == status) {
-            count(counter);
+        if let Some(kind) = STATUSES.iter().position(|known| *known == status) {
+            self.statuses.count(kind);
         }
     }
 
@@ -240,9 +235,9 @@ impl Counters {
             panicked: get(&self.panicked),
             held_bytes,
             most_bytes,
-            limits: self.limits.each_ref().map(get),
-            refusals: self.refusals.each_ref().map(get),
-            statuses: self.statuses.each_ref().map(get),
+            limits: self.limits.read(),
+            refusals: self.refusals.read(),
+            statuses: self.statuses.read(),
         }
     }
 }

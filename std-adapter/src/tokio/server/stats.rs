@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use hgrpc::{ProtocolError, RefusalReason};
 
 use crate::host::ConnectionLimit;
-use crate::host::counting::{count, wide};
+use crate::host::counting::{Tally, count, wide};
 
 /// Why one request was refused, while its neighbours went on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -209,22 +209,18 @@ pub(super) struct Counters {
     pub(super) panicked: AtomicU64,
     pub(super) unanswered: AtomicU64,
     pub(super) most_waiting: AtomicUsize,
-    limits: [AtomicU64; ConnectionLimit::ALL.len()],
-    refusals: [AtomicU64; Refusal::ALL.len()],
+    limits: Tally<{ ConnectionLimit::ALL.len() }>,
+    refusals: Tally<{ Refusal::ALL.len() }>,
     broken_rules: PerRule<AtomicU64>,
 }
 
 impl Counters {
     pub(super) fn refused(&self, refusal: Refusal) {
-        if let Some(counter) = self.refusals.get(refusal.index()) {
-            count(counter);
-        }
+        self.refusals.count(refusal.index());
     }
 
     pub(super) fn closed(&self, limit: ConnectionLimit) {
-        if let Some(counter) = self.limits.get(limit.index()) {
-            count(counter);
-        }
+        self.limits.count(limit.index());
     }
 
     pub(super) fn broke(&self, error: ProtocolError) {
@@ -278,8 +274,8 @@ impl Counters {
             held_bytes: wide(held),
             most_bytes: wide(most_held),
             most_waiting: wide(self.most_waiting.load(Ordering::Relaxed)),
-            limits: self.limits.each_ref().map(get),
-            refusals: self.refusals.each_ref().map(get),
+            limits: self.limits.read(),
+            refusals: self.refusals.read(),
             broken_rules: PerRule(self.broken_rules.0.each_ref().map(get)),
         }
     }
