@@ -415,7 +415,8 @@ fn a_batch_tells_what_was_not_done() {
     assert_eq!((run.code, run.text()), (Some(3), "2: '1'\n"));
     assert_eq!(
         run.err,
-        "hgrpc: line 1: no complete answer to never within 2 s\n"
+        "hgrpc: line 1: no complete answer to never within 2 s; the server is there, but slow: \
+         --timeout gives it longer\n"
     );
 }
 

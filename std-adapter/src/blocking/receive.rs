@@ -155,7 +155,10 @@ impl Receiver<'_> {
         if bytes.is_empty() {
             return;
         }
-        call.head.count(bytes.len());
+        if call.head.count(bytes.len()) > self.shared.limits.response_size {
+            call.body.end(Err(CallError::Answer(AnswerError::TooLarge)));
+            return self.give_up(call);
+        }
         if call.body.push(bytes, self.shared.limits.stall) == Pushed::Stalled {
             call.body.end(Err(CallError::Answer(AnswerError::Stalled)));
             self.give_up(call);

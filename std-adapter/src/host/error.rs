@@ -163,6 +163,9 @@ impl fmt::Display for ConnectionError {
                 f,
                 "the connection was cut in the middle of a frame, {missing} bytes before its end"
             ),
+            Self::Read(error) | Self::Write(error) if is_path_lost(error) => {
+                write!(f, "the path to the peer is dead: {error}")
+            }
             Self::Read(error) => write!(f, "reading from the connection failed: {error}"),
             Self::Write(error) => write!(f, "writing to the connection failed: {error}"),
             Self::Link(error) => f.write_str(match error {
@@ -182,6 +185,12 @@ impl fmt::Display for ConnectionError {
 }
 
 impl ConnectionError {
+    /// Whether the path to the peer has died: nothing comes back from its machine. It may have come
+    /// to all that was sent, or to nothing of it.
+    pub fn is_path_lost(&self) -> bool {
+        matches!(self, Self::Read(error) | Self::Write(error) if is_path_lost(error))
+    }
+
     /// What a read error means: the link's, if that is what it holds.
     pub(crate) fn reading(error: io::Error) -> Self {
         link_error(&error).map_or_else(|| Self::Read(Arc::new(error)), Self::Link)
@@ -191,6 +200,15 @@ impl ConnectionError {
     pub(crate) fn writing(error: io::Error) -> Self {
         link_error(&error).map_or_else(|| Self::Write(Arc::new(error)), Self::Link)
     }
+}
+
+/// Whether this is how a system says that nothing comes back from a machine.
+fn is_path_lost(error: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    matches!(
+        error.kind(),
+        TimedOut | HostUnreachable | NetworkUnreachable | NetworkDown
+    )
 }
 
 fn link_error(error: &io::Error) -> Option<LinkError> {

@@ -51,6 +51,7 @@ mod connection;
 pub(crate) mod exec;
 pub(crate) mod failure;
 mod hint;
+pub(crate) mod keepalive;
 mod line;
 mod linked;
 pub(crate) mod listener;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::keepalive;
+
 /// Text or noise that a link found on its line.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -32,7 +34,7 @@ impl<'a> Stray<'a> {
 pub type Console = Arc<dyn Fn(&Stray<'_>) + Send + Sync>;
 
 /// How a connection is made, or waited for.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
     /// How long connecting may take in all, resolving a name included. `None`: as long as the
@@ -40,6 +42,24 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Where text and noise on a line go that has a [link](super::Address::Linked). `None`: nowhere.
     pub console: Option<Console>,
+    /// TCP: how long nothing may come back from the peer's machine, which is asked from time to time,
+    /// until the connection ends. A program that is silent, or takes nothing, does not count: the
+    /// system answers for it. Default 45 seconds. `None`: for ever.
+    ///
+    /// A [link](super::Address::Linked) has its own
+    /// [`patience`](super::LinkSettings::patience). What is on this machine ends with its process;
+    /// nothing notices that a process is stopped.
+    pub keepalive: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            timeout: None,
+            console: None,
+            keepalive: Some(keepalive::DEFAULT),
+        }
+    }
 }
 
 impl fmt::Debug for Options {
@@ -47,6 +67,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("timeout", &self.timeout)
             .field("console", &self.console.is_some())
+            .field("keepalive", &self.keepalive)
             .finish()
     }
 }

@@ -94,6 +94,10 @@ pub(crate) struct Args {
     /// never. Default: 10m, never for stdio: and serial ports.
     #[arg(long, value_name = "DURATION", value_parser = units::duration)]
     timeout: Option<Duration>,
+    /// Close a tcp: connection when nothing has come back from the client's machine for this long:
+    /// 10s, 2m; 0 is never. The machine is asked from time to time, so a client may be silent.
+    #[arg(long, value_name = "DURATION", value_parser = crate::call::keepalive, default_value = crate::call::KEEPALIVE)]
+    keepalive: Duration,
     /// How long running calls may go on when the server is ended.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = units::duration)]
     grace: Duration,
@@ -113,6 +117,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let stray = StrayLines::new(|line| log::line(line));
     let mut options = Options::default();
     options.console = Some(stray.console());
+    options.keepalive = Some(args.keepalive).filter(|keepalive| !keepalive.is_zero());
     let runtime = Builder::new_multi_thread()
         .thread_name("hgrpc")
         .enable_all()

@@ -148,7 +148,10 @@ async fn deliver(shared: &Shared, call: &Arc<CallState>, bytes: &[u8]) {
     if bytes.is_empty() {
         return;
     }
-    call.head.count(bytes.len());
+    if call.head.count(bytes.len()) > shared.limits.response_size {
+        call.end(Err(CallError::Answer(AnswerError::TooLarge)));
+        return shared.give_up(call);
+    }
     match call.body.push(&mut &*bytes, shared.limits.stall).await {
         Pushed::Taken | Pushed::Closed => {}
         Pushed::Stalled | Pushed::OverBudget => {

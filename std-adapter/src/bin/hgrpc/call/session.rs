@@ -19,7 +19,7 @@ use hgrpc::Revision;
 use hgrpc_std::tokio::transport::{Left, Program};
 use hgrpc_std::tokio::{Client, Config};
 use hgrpc_std::transport::{Address, Options};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::timeout;
@@ -29,6 +29,8 @@ use crate::units::Shown;
 
 /// How long the peer may take to close its side when this one has: a program, to end.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long a peer that has sent nothing is waited for, to say whether it is slow or no server.
+const ASK: Duration = Duration::from_millis(500);
 /// How long the run may take to end in order, before it is ended at once.
 const AT_MOST: Duration = Duration::from_secs(3);
 
@@ -45,6 +47,12 @@ pub(super) enum Cause {
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) revision: Revision,
+    /// Limits, for messages about them.
+    pub(super) keepalive: Duration,
+    pub(super) max_filesize: u64,
+    pub(super) max_decode_ratio: u32,
+    /// The peer speaks the link, which is hgrpc's own.
+    pub(super) is_linked: bool,
     runtime: Handle,
     _background: Background,
     watch: Arc<Watch>,
@@ -152,6 +160,10 @@ impl Session {
         Ok(Self {
             client,
             revision: config.revision,
+            keepalive: options.keepalive.unwrap_or_default(),
+            max_filesize: config.limits.response_size,
+            max_decode_ratio: config.limits.decoding.ratio,
+            is_linked: matches!(address, Address::Linked { .. }),
             runtime: runtime.handle().clone(),
             _background: Background(Some(runtime)),
             watch,
@@ -179,11 +191,18 @@ impl Session {
     /// Ends the connection at this instant, which is the end of that time.
     pub(super) fn end_at(&self, deadline: Instant, time: Duration) {
         let watch = Arc::clone(&self.watch);
+        let (runtime, client) = (self.runtime.clone(), self.client.clone());
         // Without the thread, it takes longer.
         let _ = thread::Builder::new().spawn(move || {
             thread::sleep(deadline.saturating_duration_since(Instant::now()));
+            runtime.block_on(ask(&client, ASK.min(time)));
             watch.end(Cause::Time(time));
         });
+    }
+
+    /// Finds out whether a peer that has sent nothing is an hgrpc server, for the message about it.
+    pub(super) fn ask(&self) {
+        self.block_on(ask(&self.client, ASK));
     }
 
     /// Removes a file if the process has to be ended at once.
@@ -215,9 +234,22 @@ impl Session {
     }
 }
 
-/// Ends the connection on Ctrl-C and `SIGTERM`. Not on `SIGHUP`, which `nohup` has ignored.
+/// Asks a peer that has sent nothing for what any server answers at once, be it with an error, while
+/// it works on something else.
+async fn ask(client: &Client, limit: Duration) {
+    if client.traffic().bytes_in == 0 {
+        let asking = async { client.call("capabilities").send().await?.wait().await };
+        // That something came is counted.
+        let _ = timeout(limit, asking).await;
+    }
+}
+
+/// Ends the connection on Ctrl-C, `SIGTERM`, and `SIGHUP`, unless that is ignored.
 fn watch_signals(watch: &Arc<Watch>) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    if !ignores_hangup() {
+        signals.handle().add_signal(SIGHUP)?;
+    }
     let watch = Arc::clone(watch);
     thread::Builder::new()
         .name("signals".into())
@@ -227,4 +259,13 @@ fn watch_signals(watch: &Arc<Watch>) -> io::Result<()> {
             }
         })
         .map(drop)
+}
+
+/// Whether `SIGHUP` is ignored, as `nohup` has it: in proc_pid_status(5), the lowest bit of `SigIgn`.
+/// Where that is not known it counts as ignored.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_none_or(|mask| mask & 1 != 0)
 }
