@@ -5,7 +5,7 @@ use std::hint::black_box;
 use postcard_rpc::header::{VarHeader, VarKeyKind, VarSeqKind};
 use postcard_rpc::host_client::HostClient;
 use postcard_rpc::host_client::test_channels::new_from_channels;
-use postcard_rpc::postcard_schema::Schema;
+use postcard_schema::Schema;
 use postcard_rpc::server::impls::test_channels::{ChannelWireRx, ChannelWireSpawn, ChannelWireTx, dispatch_impl::*};
 use postcard_rpc::standard_icd::WireError;
 use postcard_rpc::{TopicDirection, define_dispatch, endpoints, topics};
@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 #[derive(Debug, Serialize, Deserialize, Schema)]
-pub(crate) struct Request {
+pub struct Request {
     value: [u8; 8],
 }
 
 #[derive(Debug, Serialize, Deserialize, Schema)]
-pub(crate) struct Answer {
+pub struct Answer {
     body: [u8; 20],
 }
 
