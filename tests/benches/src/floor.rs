@@ -27,16 +27,16 @@ pub(crate) const ROWS: &[Row] = &[
 
 const MAX_FRAME_SIZE: usize = 0x8000;
 
-struct Frame<'a> {
-    request_id: u16,
-    stream: u8,
-    stream_flags: u8,
-    kind: u8,
-    payload: &'a [u8],
-    rest: &'a [u8],
+pub(crate) struct Frame<'a> {
+    pub(crate) request_id: u16,
+    pub(crate) stream: u8,
+    pub(crate) stream_flags: u8,
+    pub(crate) kind: u8,
+    pub(crate) payload: &'a [u8],
+    pub(crate) rest: &'a [u8],
 }
 
-fn parse(input: &[u8]) -> Option<Frame<'_>> {
+pub(crate) fn parse(input: &[u8]) -> Option<Frame<'_>> {
     let (header, rest) = input.split_first_chunk::<8>()?;
     let &[a, b, c, d, e, stream, stream_flags, kind] = header;
     let length = u32::from_le_bytes([a, b, c, 0]) as usize;
@@ -55,7 +55,13 @@ fn parse(input: &[u8]) -> Option<Frame<'_>> {
     })
 }
 
-fn header(length: usize, request_id: u16, stream: u8, stream_flags: u8, kind: u8) -> [u8; 8] {
+pub(crate) fn header(
+    length: usize,
+    request_id: u16,
+    stream: u8,
+    stream_flags: u8,
+    kind: u8,
+) -> [u8; 8] {
     let [a, b, c, ..] = length.to_le_bytes();
     let [d, e] = request_id.to_le_bytes();
     [a, b, c, d, e, stream, stream_flags, kind]
@@ -71,7 +77,7 @@ fn parse_frame(count: u32) {
 
 /// State of a request, by half its ID.
 #[derive(Clone, Copy, PartialEq)]
-enum State {
+pub(crate) enum State {
     Vacant,
     Active,
     Streaming,

@@ -1,5 +1,6 @@
 //! Instructions and allocations of hgrpc on a host, beside floors and peers: see README.md.
 
+mod by_hand;
 mod figures;
 mod floor;
 mod measure;
@@ -87,7 +88,7 @@ fn main() -> ExitCode {
 /// The rows of this program.
 fn rows() -> impl Iterator<Item = Row> {
     let ours = SURFACES.iter().flat_map(|(_, rows)| rows.iter());
-    floor::ROWS.iter().chain(ours).copied()
+    floor::ROWS.iter().chain(by_hand::ROWS).chain(ours).copied()
 }
 
 fn run(options: &Options) -> Result<(), String> {

@@ -107,11 +107,9 @@ pub(crate) fn times(measured: &[Measured]) -> String {
 
 /// The versions of the peers.
 pub(crate) fn versions(measured: &[Measured]) -> String {
-    let versions = peers(measured).into_iter().map(|peer| {
-        let (_, rest) = LOCK
-            .split_once(&format!("name = \"{peer}\"\nversion = \""))
-            .unwrap_or_default();
-        format!("{peer} {}", rest.split('"').next().unwrap_or_default())
+    let versions = peers(measured).into_iter().filter_map(|peer| {
+        let (_, rest) = LOCK.split_once(&format!("name = \"{peer}\"\nversion = \""))?;
+        Some(format!("{peer} {}", rest.split('"').next()?))
     });
     format!("Peers: {}.", versions.collect::<Vec<_>>().join(", "))
 }

@@ -37,7 +37,12 @@ fn bytes(bytes: &[u8]) -> &ByteSlice {
 }
 
 pub(crate) fn request(count: u32) {
-    let sent = Request { args: Args { value: bytes(b"8 bytes.") }, name: bytes(b"echo") };
+    let sent = Request {
+        args: Args {
+            value: bytes(b"8 bytes."),
+        },
+        name: bytes(b"echo"),
+    };
     let (mut input, mut output) = ([0; 128], [0; 128]);
     let mut cursor = Cursor::new(&mut input[..]);
     minicbor::encode(&sent, &mut cursor).unwrap();
@@ -47,7 +52,10 @@ pub(crate) fn request(count: u32) {
         let request: Request<'_> = minicbor::decode(black_box(sent)).unwrap();
         assert!(**request.name == *b"echo");
         black_box(request.args.value);
-        let answer = Answer { status: bytes(b"ok"), body: bytes(black_box(b"twenty bytes of body")) };
+        let answer = Answer {
+            status: bytes(b"ok"),
+            body: bytes(black_box(b"twenty bytes of body")),
+        };
         let mut cursor = Cursor::new(&mut output[..]);
         minicbor::encode(&answer, &mut cursor).unwrap();
         let len = cursor.position();

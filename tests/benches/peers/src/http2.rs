@@ -17,37 +17,47 @@ const BATCH: u32 = 16;
 
 /// A peer in memory: its bytes can be read up to a limit, and what is written is dropped.
 struct Peer {
-    start: Vec<u8>,
-    frame: Vec<u8>,
+    /// What is being read, again and again.
+    next: Vec<u8>,
     position: usize,
-    /// Frames that may be read beside the start.
+    /// What comes in its place when it was read once.
+    frame: Option<Vec<u8>>,
+    /// How often it may still be read.
     frames: Rc<Cell<u32>>,
 }
 
 impl AsyncRead for Peer {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let is_start = !self.start.is_empty();
-        if !is_start && self.frames.get() == 0 {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.frames.get() == 0 {
             return Poll::Pending;
         }
-        let bytes = if is_start { &self.start } else { &self.frame };
-        let rest = &bytes[self.position..];
-        let taken = rest.len().min(into.remaining());
-        into.put_slice(&rest[..taken]);
-        self.position += taken;
-        if is_start && self.position == self.start.len() {
-            self.start = Vec::new();
-            self.position = 0;
-        } else if !is_start && self.position == self.frame.len() {
-            self.frames.set(self.frames.get() - 1);
-            self.position = 0;
+        while into.remaining() > 0 && self.frames.get() > 0 {
+            let rest = &self.next[self.position..];
+            let taken = rest.len().min(into.remaining());
+            into.put_slice(&rest[..taken]);
+            self.position += taken;
+            if self.position == self.next.len() {
+                self.position = 0;
+                self.frames.set(self.frames.get() - 1);
+                if let Some(frame) = self.frame.take() {
+                    self.next = frame;
+                }
+            }
         }
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Peer {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -74,11 +84,25 @@ pub(crate) fn data(count: u32) {
     start.extend(frame(4, 0, 0, &[])); // SETTINGS
     start.extend(frame(4, 1, 0, &[])); // its acknowledgement
     start.extend(frame(1, 4, 1, b"\x83\x86\x84\x41\x01a")); // HEADERS: POST http://a/
-    let frames = Rc::new(Cell::new(0));
-    let peer = Peer { start, frame: frame(0, 0, 1, &[0x5a; DATA_LEN]), position: 0, frames: Rc::clone(&frames) };
+    let frames = Rc::new(Cell::new(1));
+    let peer = Peer {
+        next: start,
+        position: 0,
+        frame: Some(frame(0, 0, 1, &[0x5a; DATA_LEN])),
+        frames: Rc::clone(&frames),
+    };
     let mut handshake = pin!(h2::server::handshake(peer));
-    let mut connection = handshake.as_mut().now_or_never().expect("all is there").unwrap();
-    let (request, respond) = connection.accept().now_or_never().expect("all is there").unwrap().unwrap();
+    let mut connection = handshake
+        .as_mut()
+        .now_or_never()
+        .expect("all is there")
+        .unwrap();
+    let (request, respond) = connection
+        .accept()
+        .now_or_never()
+        .expect("all is there")
+        .unwrap()
+        .unwrap();
     let mut body = request.into_body();
     let mut context = Context::from_waker(noop_waker_ref());
     let mut received = 0u64;

@@ -17,7 +17,10 @@ pub(crate) fn request(count: u32) {
         })
         .unwrap();
     for _ in 0..count {
-        let answer = module.raw_json_request(black_box(REQUEST), 1).now_or_never().expect("it does not wait");
+        let answer = module
+            .raw_json_request(black_box(REQUEST), 1)
+            .now_or_never()
+            .expect("it does not wait");
         let (answer, _) = answer.unwrap();
         assert!(black_box(answer.get()).len() >= 40);
     }

@@ -2,11 +2,14 @@
 //! `cargo counts`, see ../README.md.
 
 mod codec;
+mod derived;
 mod http2;
 mod json;
-#[expect(unreachable_pub, reason = "the macros of postcard-rpc make public items")]
+#[expect(
+    unreachable_pub,
+    reason = "the macros of postcard-rpc make public items"
+)]
 mod postcard_channels;
-mod derived;
 
 use std::process::ExitCode;
 

@@ -5,10 +5,12 @@ use std::hint::black_box;
 use postcard_rpc::header::{VarHeader, VarKeyKind, VarSeqKind};
 use postcard_rpc::host_client::HostClient;
 use postcard_rpc::host_client::test_channels::new_from_channels;
-use postcard_schema::Schema;
-use postcard_rpc::server::impls::test_channels::{ChannelWireRx, ChannelWireSpawn, ChannelWireTx, dispatch_impl::*};
+use postcard_rpc::server::impls::test_channels::{
+    ChannelWireRx, ChannelWireSpawn, ChannelWireTx, dispatch_impl::*,
+};
 use postcard_rpc::standard_icd::WireError;
 use postcard_rpc::{TopicDirection, define_dispatch, endpoints, topics};
+use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -69,11 +71,15 @@ define_dispatch! {
 
 fn echo(_: &mut Nothing, _: VarHeader, request: Request) -> Answer {
     black_box(request.value);
-    Answer { body: *black_box(b"twenty bytes of body") }
+    Answer {
+        body: *black_box(b"twenty bytes of body"),
+    }
 }
 
 pub(crate) fn round_trip(count: u32) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let (to_server, from_client) = mpsc::channel(16);
         let (to_client, from_server) = mpsc::channel(16);
@@ -88,9 +94,15 @@ pub(crate) fn round_trip(count: u32) {
         let server = tokio::spawn(async move {
             let _ = server.run().await;
         });
-        let client: HostClient<WireError> = new_from_channels(to_server, from_server, VarSeqKind::Seq1);
+        let client: HostClient<WireError> =
+            new_from_channels(to_server, from_server, VarSeqKind::Seq1);
         for _ in 0..count {
-            let answer = client.send_resp::<Echo>(black_box(&Request { value: *b"8 bytes." })).await.unwrap();
+            let answer = client
+                .send_resp::<Echo>(black_box(&Request {
+                    value: *b"8 bytes.",
+                }))
+                .await
+                .unwrap();
             assert!(black_box(answer.body).len() == 20);
         }
         server.abort();
