@@ -143,7 +143,7 @@ fn write(output: &mut [u8; 128], id: u16, name: &[u8], value: &[u8]) -> Option<u
 }
 
 /// Takes the status map off a response.
-fn read_status<'a>(payload: &'a [u8]) -> Option<&'a [u8]> {
+fn read_status(payload: &[u8]) -> Option<&[u8]> {
     let mut rest = payload;
     let mut is_ok = false;
     for _ in 0..expect(&mut rest, MAP)? {
