@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use hgrpc::cbor::Escaped;
 use hgrpc::{REVISIONS, Revision};
 use hgrpc_std::tokio::{AnswerError, CallError, ConnectionError, Lost};
 
@@ -10,6 +9,7 @@ use super::answer::Problem;
 use super::data::Count;
 use super::print::PrintError;
 use super::session::{Cause, Session};
+use crate::escape::one_line;
 use crate::exit::Failure;
 use crate::units::Shown;
 
@@ -103,7 +103,7 @@ fn lost_connection(session: &Session, about: &About, lost: &Lost) -> Failure {
             };
             return Failure::Connection(format!("{what}{hint}"));
         }
-        None => {}
+        Some(Cause::Unread(_)) | None => {}
     }
     let sent = match &about.sent {
         Some(count) if count.bytes() > 0 => {
@@ -180,12 +180,4 @@ fn revision_hint(session: &Session) -> String {
         "; if it speaks another revision than {spoken}, try --revision {}",
         others.join(" or ")
     )
-}
-
-/// A peer's text on one line, safe for terminals.
-pub(crate) fn one_line(text: &str) -> String {
-    Escaped(text.trim_end())
-        .to_string()
-        .replace('\n', "\\n")
-        .replace('\t', " ")
 }

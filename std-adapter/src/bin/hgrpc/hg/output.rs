@@ -6,7 +6,7 @@ use hgrpc::KeyOrder;
 use hgrpc_std::mercurial::Node;
 use hgrpc_std::value::Value;
 
-use crate::call::one_line;
+use crate::escape::one_line;
 use crate::call::print::{Format, PrintError, Printer};
 use crate::exit::Failure;
 use crate::io;

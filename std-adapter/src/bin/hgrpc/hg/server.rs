@@ -9,7 +9,7 @@ use hgrpc_std::mercurial::client::Error;
 use hgrpc_std::mercurial::mirror::{FetchError, MirrorError};
 use hgrpc_std::mercurial::{Client, Node};
 
-use crate::call::one_line;
+use crate::escape::one_line;
 use crate::exit::Failure;
 
 /// Where the server is, and how it is spoken to.
