@@ -1,5 +1,7 @@
 //! What is escaped, against Unicode's own tables.
 
+use std::collections::BTreeSet;
+
 use hgrpc::cbor::is_hidden;
 use hgrpc_std::diagnostic::Diagnostic;
 use regex_syntax::hir::{Class, HirKind};
@@ -11,13 +13,11 @@ fn what_is_hidden_is_what_unicode_says() {
     let HirKind::Class(Class::Unicode(class)) = hir.kind() else {
         panic!("{hir:?}")
     };
-    let is_in = |c: char| {
-        let mut ranges = class.ranges().iter();
-        ranges.any(|range| (range.start()..=range.end()).contains(&c))
-    };
+    let all = class.ranges().iter();
+    let all: BTreeSet<char> = all.flat_map(|range| range.start()..=range.end()).collect();
     let mut count = 0;
     for c in '\0'..=char::MAX {
-        assert_eq!(is_hidden(c), is_in(c), "{c:?} {:x}", u32::from(c));
+        assert_eq!(is_hidden(c), all.contains(&c), "{c:?} {:x}", u32::from(c));
         count += u32::from(is_hidden(c));
     }
     assert!(count > 4000);

@@ -1,12 +1,13 @@
 //! Runs of the tool whose output nobody reads, unless the test does.
 #![allow(dead_code, reason = "each test program uses a part")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::ioctl_fionbio;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::tool::tool;
@@ -40,18 +41,17 @@ impl Run {
         Self { child, out, err }
     }
 
-    /// Starts the tool with one pipe for its output and its error output, as after `2>&1 |`.
-    pub(crate) fn joined(words: &[&str]) -> (Self, std::io::PipeReader) {
-        let (reader, writer) = std::io::pipe().unwrap();
+    /// Starts the tool with pipes of the test's: its output's, and its error output's.
+    pub(crate) fn with(words: &[&str], out: impl Into<Stdio>, err: impl Into<Stdio>) -> Self {
         let child = Command::new(tool())
             .args(words)
             .stdin(Stdio::null())
-            .stdout(writer.try_clone().unwrap())
-            .stderr(writer)
+            .stdout(out)
+            .stderr(err)
             .spawn()
             .unwrap();
         let (out, err) = (None, None);
-        (Self { child, out, err }, reader)
+        Self { child, out, err }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -146,6 +146,15 @@ impl Errors {
         self.reading.join().unwrap();
         Arc::into_inner(self.text).unwrap().into_inner().unwrap()
     }
+}
+
+/// A pipe that is full; nobody reads it, but somebody could.
+pub(crate) fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    ioctl_fionbio(&writer, true).unwrap();
+    while writer.write(&[b'\n'; 4096]).is_ok() {}
+    ioctl_fionbio(&writer, false).unwrap();
+    (reader, writer)
 }
 
 /// Starts a server; it, and its address.
