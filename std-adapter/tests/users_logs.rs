@@ -257,3 +257,20 @@ fn timeouts_and_signals_end_a_batch_whose_results_nobody_reads() {
     ends_early(&words, Unread::Output);
     ends_early(&words, Unread::Both);
 }
+
+#[test]
+fn a_server_whose_output_nobody_reads_serves_and_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = format!("unix://{}/socket", folder.path().display());
+    for signal in [Signal::TERM, Signal::INT] {
+        let (_pipe, full) = full_pipe();
+        let words = ["serve", "-v", &address];
+        let mut server = Run::with(&words, full.try_clone().unwrap(), full);
+        let end = Instant::now() + LONG;
+        while !is_answered(&address) {
+            assert!(Instant::now() < end, "it does not serve");
+        }
+        server.signal(signal);
+        assert_eq!(server.wait().code(), Some(0), "{signal:?}");
+    }
+}

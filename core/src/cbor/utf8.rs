@@ -274,7 +274,13 @@ mod tests {
             format!("{}", Escaped(hidden)),
             "\\u{00ad}\\u{200b}\\u{2028}\\u{2029}\\u{feff}\\u{3164}\\u{fe0f}\\u{e0041}\\u{e0100}"
         );
-        for shown in ["\u{a0}\u{3000}", "e\u{301}", "你好", "\u{1f600}", "\u{e000}"] {
+        for shown in [
+            "\u{a0}\u{3000}",
+            "e\u{301}",
+            "你好",
+            "\u{1f600}",
+            "\u{e000}",
+        ] {
             assert_eq!(format!("{}", Escaped(shown)), shown);
         }
     }

@@ -19,7 +19,7 @@ mod signals;
 
 pub(crate) use program::guard;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use hgrpc::Revision;
@@ -210,8 +210,6 @@ fn limits(args: &Args, timeout: Option<Duration>) -> ServerLimits {
 fn announce(listener: &Listener) {
     let address = listener.address();
     if *address != Address::Stdio {
-        // Nobody has to read it.
-        let _ =
-            writeln!(io::stdout(), "listening on {address}").and_then(|()| io::stdout().flush());
+        crate::io::announce(format!("listening on {address}"));
     }
 }

@@ -15,13 +15,13 @@ mod limit;
 mod terminal;
 
 use std::io::{self, ErrorKind, Write};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::{escape, units};
-pub(crate) use limit::Source;
 use limit::Limits;
+pub(crate) use limit::Source;
 pub(crate) use terminal::draw_target;
 
 /// Begins each line of a peer's text, as with Git.
@@ -172,9 +172,11 @@ impl State {
     }
 }
 
+static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
+
 /// The queue before the error output of this process.
 pub(crate) fn queue() -> &'static Arc<Queue> {
-    static QUEUE: LazyLock<Arc<Queue>> = LazyLock::new(|| {
+    QUEUE.get_or_init(|| {
         let queue = Arc::<Queue>::default();
         let writing = Arc::clone(&queue);
         let writer = thread::Builder::new()
@@ -182,8 +184,7 @@ pub(crate) fn queue() -> &'static Arc<Queue> {
             .spawn(move || writing.write_to(&mut error_output()));
         queue.state().has_writer = writer.is_ok();
         queue
-    });
-    &QUEUE
+    })
 }
 
 impl Queue {
@@ -352,7 +353,10 @@ pub(crate) fn dated(message: &str) -> String {
 
 /// Waits a short time for the last lines, at the end of the run.
 pub(crate) fn flush(at_most: Duration) {
-    queue().flush(at_most);
+    // Nothing to say needs no thread.
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(at_most);
+    }
 }
 
 /// Has panics tell their message here: where a thread panics it must not wait either.

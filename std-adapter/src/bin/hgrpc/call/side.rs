@@ -305,10 +305,7 @@ mod tests {
         side.progress(None, &Progress::new("t", 1, 2));
         // It would be drawn over.
         assert_eq!(text(&mut side, None, &[Atom::new("b")]), "\n");
-        assert_eq!(
-            text(&mut side, None, &[Atom::new("c\nd")]),
-            "remote: bc\n"
-        );
+        assert_eq!(text(&mut side, None, &[Atom::new("c\nd")]), "remote: bc\n");
         side.progress(None, &Progress::new("t", -1, 2));
         assert_eq!(side.out.taken(), "remote: d");
         side.progress(Some("x"), &Progress::new("t", 1, 2));

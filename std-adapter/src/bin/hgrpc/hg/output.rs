@@ -6,8 +6,8 @@ use hgrpc::KeyOrder;
 use hgrpc_std::mercurial::Node;
 use hgrpc_std::value::Value;
 
-use crate::escape::one_line;
 use crate::call::print::{Format, PrintError, Printer};
+use crate::escape::one_line;
 use crate::exit::Failure;
 use crate::io;
 

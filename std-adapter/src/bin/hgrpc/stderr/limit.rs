@@ -50,7 +50,8 @@ struct Count {
 
 impl Count {
     fn is_over(&self, now: Instant) -> bool {
-        self.began.is_none_or(|began| now.saturating_duration_since(began) >= SECOND)
+        self.began
+            .is_none_or(|began| now.saturating_duration_since(began) >= SECOND)
     }
 }
 
@@ -125,7 +126,10 @@ mod tests {
         for millis in 0..3000 {
             let now = start + Duration::from_millis(millis);
             if millis % 1000 == 0 && millis > 0 {
-                assert_eq!(limits.next(now - Duration::from_millis(1)), Some(Duration::from_millis(1)));
+                assert_eq!(
+                    limits.next(now - Duration::from_millis(1)),
+                    Some(Duration::from_millis(1))
+                );
                 assert_eq!(limits.left_out(now), Some((Source::Connections, 980)));
             }
             assert_eq!(limits.left_out(now), None);
