@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -72,11 +72,16 @@ impl Run {
     }
 
     /// Reads what it prints, until its end.
+    #[track_caller]
     pub(crate) fn output(&mut self) -> String {
-        let mut text = String::new();
         let mut out = self.out.take().unwrap();
-        out.read_to_string(&mut text).unwrap();
-        text
+        let (send, text) = mpsc::channel();
+        thread::spawn(move || {
+            let mut text = String::new();
+            out.read_to_string(&mut text).unwrap();
+            let _ = send.send(text);
+        });
+        text.recv_timeout(LONG).expect("its output ends")
     }
 
     /// Reads its error output from now on.

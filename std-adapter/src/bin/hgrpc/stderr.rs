@@ -14,7 +14,7 @@
 mod limit;
 mod terminal;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -38,6 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a full error output that does not block is tried again, and how often one who waits
 /// for room looks for it.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How long output waits for lines that were said before it; less if nobody reads them.
+const BEFORE_OUTPUT: Duration = Duration::from_millis(100);
 /// How long the end of the run waits for the last lines; less if nobody reads them.
 pub(crate) const LAST_LINES: Duration = Duration::from_secs(5);
 
@@ -273,14 +275,13 @@ impl Queue {
     }
 
     /// Waits until all is written; not for long, and less if nobody reads.
-    pub(crate) fn flush(&self, at_most: Duration) {
+    fn flush(&self, at_most: Duration) {
         let end = Instant::now() + at_most;
-        self.state().limits.end();
-        self.filled.notify_one();
         let mut state = self.state();
         loop {
             let now = Instant::now();
-            let is_empty = state.used() == 0 && state.dropped == 0 && !state.limits.has_left_out();
+            let is_empty =
+                state.used() == 0 && state.dropped == 0 && state.limits.next(now).is_none();
             if is_empty || !state.has_writer || state.is_stalled(now) || now >= end {
                 return;
             }
@@ -355,7 +356,17 @@ pub(crate) fn dated(message: &str) -> String {
 pub(crate) fn flush(at_most: Duration) {
     // Nothing to say needs no thread.
     if let Some(queue) = QUEUE.get() {
+        queue.change(|state| state.limits.end());
         queue.flush(at_most);
+    }
+}
+
+/// Waits for what was said before output is printed, if that may be on the same terminal.
+pub(crate) fn settle() {
+    if let Some(queue) = QUEUE.get()
+        && io::stdout().is_terminal()
+    {
+        queue.flush(BEFORE_OUTPUT);
     }
 }
 

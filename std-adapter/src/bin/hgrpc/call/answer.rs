@@ -12,7 +12,7 @@ use super::print::{Format, PrintError, Printer};
 use super::session::Session;
 use super::{Call, SharedSide, with_side};
 use crate::exit::Failure;
-use crate::stderr::queue;
+use crate::stderr::{self, queue};
 
 /// Why a response did not arrive where it should.
 pub(super) enum Problem {
@@ -103,6 +103,7 @@ async fn receive(
         && begins_with_string(&mut response).await?
     {
         while let Some(bytes) = response.next_piece().await? {
+            stderr::settle();
             out.write_all(&bytes).map_err(PrintError::from)?;
         }
         return Ok(());
@@ -115,6 +116,7 @@ async fn receive(
         if len == 0 {
             break;
         }
+        stderr::settle();
         printer.push(bytes)?;
         body.consume(len);
     }

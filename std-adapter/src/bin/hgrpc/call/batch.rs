@@ -22,6 +22,7 @@ use super::side::Side;
 use super::{Call, SharedSide, Words, answer, data, with_side};
 use crate::exit::{self, Failure};
 use crate::io::BUFFER;
+use crate::stderr;
 
 /// The longest line of a batch: arguments are held in memory, by the server too.
 const MAX_LINE: u64 = 16 * 1024 * 1024;
@@ -409,6 +410,7 @@ impl<'a> Tagged<'a> {
             Format::Notation | Format::Raw => (format!("{}: ", self.tag), "\n"),
         };
         self.line.seek(SeekFrom::Start(0))?;
+        stderr::settle();
         {
             let mut out = self.batch.out();
             out.write_all(before.as_bytes())?;

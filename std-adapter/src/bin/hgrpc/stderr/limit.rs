@@ -93,17 +93,15 @@ impl Limits {
             })
     }
 
-    pub(super) fn has_left_out(&self) -> bool {
-        self.connections.left_out > 0 || self.programs.left_out > 0
-    }
-
     /// How long until there is something to say, if nothing else happens.
     pub(super) fn next(&self, now: Instant) -> Option<Duration> {
         [&self.connections, &self.programs]
             .into_iter()
             .filter(|count| count.left_out > 0)
-            .filter_map(|count| count.began)
-            .map(|began| SECOND.saturating_sub(now.saturating_duration_since(began)))
+            .map(|count| {
+                let since = |began| now.saturating_duration_since(began);
+                SECOND.saturating_sub(count.began.map_or(SECOND, since))
+            })
             .min()
     }
 
@@ -136,9 +134,9 @@ mod tests {
             shown += u32::from(limits.allow(Source::Connections, now));
         }
         assert_eq!(shown, 3 * Source::Connections.most());
-        assert!(limits.has_left_out());
+        assert_eq!(limits.next(start + Duration::from_secs(2)), Some(SECOND));
         limits.end();
         assert_eq!(limits.left_out(start), Some((Source::Connections, 980)));
-        assert!(!limits.has_left_out());
+        assert_eq!(limits.next(start), None);
     }
 }
