@@ -78,7 +78,7 @@ pub(super) fn explain(session: &Session, about: &About, problem: Problem) -> Fai
             ))
         }
         CallError::Connection(lost) => lost_connection(session, about, lost),
-        other => Failure::Connection(format!("{name}: {}", one_line(&other.to_string()))),
+        other => Failure::Connection(format!("{name}: {}", one_line(other))),
     }
 }
 
@@ -144,7 +144,7 @@ fn lost_connection(session: &Session, about: &About, lost: &Lost) -> Failure {
             why
         }
     };
-    Failure::Connection(one_line(&format!("{what}{sent}: {why}")))
+    Failure::Connection(one_line(format_args!("{what}{sent}: {why}")))
 }
 
 /// Whether the peer went away, by whatever this end notices first.

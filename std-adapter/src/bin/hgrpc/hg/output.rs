@@ -79,7 +79,7 @@ pub(super) fn printed(error: PrintError) -> Failure {
 /// A value for people: lists by blanks, bytes as text with what is unsafe escaped.
 fn word(value: &Value) -> String {
     match value {
-        Value::Bytes(bytes) => one_line(&String::from_utf8_lossy(bytes)),
+        Value::Bytes(bytes) => one_line(String::from_utf8_lossy(bytes)),
         Value::Text(text) => one_line(text),
         Value::Array(items) => items.iter().map(word).collect::<Vec<_>>().join(" "),
         Value::Integer(number) => number.to_string(),
