@@ -437,7 +437,10 @@ fn arguments_over_the_servers_limit_are_refused() {
 fn text_that_does_not_end_is_no_part_of_the_message() {
     let run = call(&[&SERVER, "say-and-fail"]);
     assert_eq!(run.code, Some(1));
-    assert_eq!(run.err, "no newline\nhgrpc: say-and-fail: it failed\n");
+    assert_eq!(
+        run.err,
+        "remote: no newline\nhgrpc: say-and-fail: it failed\n"
+    );
 }
 
 #[test]

@@ -720,7 +720,7 @@ fn frames_are_shown_and_limited() {
     );
     served.expect_log("connected");
     served.expect_log(" -> frame(size=");
-    let is_named = |line: &str| line.starts_with("tcp://") && line.contains(" -> frame(size=");
+    let is_named = |line: &str| line.contains("Z tcp://") && line.contains(": -> frame(size=");
     assert!(served.log().lines().any(is_named), "whose frames they are");
     served.expect_log("type=command-request; flags=new)");
     served.expect_log(" <- frame(size=");

@@ -38,7 +38,6 @@ use crate::stray::StrayLines;
 use crate::{io, revision_parser, units};
 use arguments::Arguments;
 use data::Data;
-pub(crate) use failure::one_line;
 use output::OutputFile;
 use print::Format;
 use session::Session;
@@ -66,7 +65,8 @@ struct Words {
 /// Call a command of a server.
 ///
 /// Connects, calls one command (or those of --batch) and prints its result. Text that the server
-/// sends meanwhile, and progress, are shown on the error output.
+/// sends meanwhile, and progress, are shown on the error output; each line of them begins with
+/// "remote: ".
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = SHORT_HELP,
@@ -235,14 +235,10 @@ pub(crate) fn keepalive(text: &str) -> Result<Duration, String> {
 }
 
 /// What is shown on the error output, from all threads.
-type SharedSide = Arc<Mutex<Side<std::io::Stderr>>>;
+type SharedSide = Arc<Mutex<Side>>;
 
-fn with_side(
-    side: &SharedSide,
-    show: impl FnOnce(&mut Side<std::io::Stderr>) -> std::io::Result<()>,
-) {
-    // Nobody has to read it.
-    let _ = show(&mut side.lock().unwrap_or_else(PoisonError::into_inner));
+fn with_side(side: &SharedSide, show: impl FnOnce(&mut Side)) {
+    show(&mut side.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
 /// A call that is ready to be sent: all that can be wrong with it at this end has been looked at.
@@ -354,7 +350,7 @@ fn connect_timeout(args: &Args, address: &Address) -> Option<Duration> {
 /// What shows text on a raw line.
 fn stray(side: &SharedSide) -> Arc<StrayLines> {
     let side = Arc::clone(side);
-    StrayLines::new(move |line| with_side(&side, |side| side.line(line)))
+    StrayLines::new(move |line| with_side(&side, |side| side.device(line)))
 }
 
 /// What the connection is told.

@@ -19,7 +19,7 @@ mod signals;
 
 pub(crate) use program::guard;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use hgrpc::Revision;
@@ -30,7 +30,7 @@ use tokio::runtime::Builder;
 
 use crate::exit::Failure;
 use crate::stray::StrayLines;
-use crate::units;
+use crate::{stderr, units};
 use server::{Server, Settings};
 use signals::Signals;
 
@@ -49,6 +49,11 @@ started are ended: SIGTERM, and SIGKILL a second later. So they are when the ser
 Limits: --limit running=N,time=DURATION,output=SIZE holds for each program, NAME: before it for \
 this one. running: calls at once, 32 (each is a process). time: of one call, 1h (for programs that \
 hang; 0 is no limit). output: bytes of one call, no limit (they stream at the client's pace).
+
+Log: the error output has a line for each thing, with the time in UTC and the peer, at most 20 a \
+second about connections that went wrong and 200 from programs and devices. Lines that nobody reads \
+are dropped, and the log says how many were; the server goes on. What a device prints between packets \
+begins with \"remote: \".
 
 Examples:
   hgrpc serve tcp://127.0.0.1:7070
@@ -113,8 +118,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .parse()
         .map_err(|error| Failure::BadInput(format!("{error}")))?;
     let programs = program::parse(&args.command, &args.limit).map_err(Failure::BadInput)?;
+    stderr::queue().is_log();
     // One line is as good as another: what has not ended is held until it has.
-    let stray = StrayLines::new(|line| log::line(line));
+    let stray = StrayLines::new(log::device);
     let mut options = Options::default();
     options.console = Some(stray.console());
     options.keepalive = Some(args.keepalive).filter(|keepalive| !keepalive.is_zero());
@@ -209,8 +215,6 @@ fn limits(args: &Args, timeout: Option<Duration>) -> ServerLimits {
 fn announce(listener: &Listener) {
     let address = listener.address();
     if *address != Address::Stdio {
-        // Nobody has to read it.
-        let _ =
-            writeln!(io::stdout(), "listening on {address}").and_then(|()| io::stdout().flush());
+        crate::io::announce(format!("listening on {address}"));
     }
 }

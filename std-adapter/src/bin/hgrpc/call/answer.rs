@@ -12,6 +12,7 @@ use super::print::{Format, PrintError, Printer};
 use super::session::Session;
 use super::{Call, SharedSide, with_side};
 use crate::exit::Failure;
+use crate::stderr::{self, queue};
 
 /// Why a response did not arrive where it should.
 pub(super) enum Problem {
@@ -80,10 +81,12 @@ fn request(session: &Session, call: Call, timeout: Option<Duration>) -> Request<
 async fn show(mut events: SideEvents, side: SharedSide, tag: Option<String>) {
     let tag = tag.as_deref();
     while let Some(event) = events.next_event().await {
+        // As fast as it is read, if it is: then nothing is dropped.
+        queue().room().await;
         with_side(&side, |side| match event {
             SideEvent::Text(text) => side.text(tag, &text.atoms()),
             SideEvent::Progress(update) => side.progress(tag, &update.progress()),
-            _ => Ok(()),
+            _ => {}
         });
     }
 }
@@ -100,6 +103,7 @@ async fn receive(
         && begins_with_string(&mut response).await?
     {
         while let Some(bytes) = response.next_piece().await? {
+            stderr::settle();
             out.write_all(&bytes).map_err(PrintError::from)?;
         }
         return Ok(());
@@ -112,6 +116,7 @@ async fn receive(
         if len == 0 {
             break;
         }
+        stderr::settle();
         printer.push(bytes)?;
         body.consume(len);
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use hgrpc::cbor::Escaped;
 use hgrpc::{REVISIONS, Revision};
 use hgrpc_std::encoding::DecodeError;
 use hgrpc_std::tokio::{AnswerError, CallError, ConnectionError, Lost};
@@ -11,6 +10,7 @@ use super::answer::Problem;
 use super::data::Count;
 use super::print::PrintError;
 use super::session::{Cause, Session};
+use crate::escape::one_line;
 use crate::exit::Failure;
 use crate::units::{Bytes, Shown};
 
@@ -85,7 +85,7 @@ pub(super) fn explain(session: &Session, about: &About, problem: Problem) -> Fai
             ))
         }
         CallError::Connection(lost) => lost_connection(session, about, lost),
-        other => Failure::Connection(format!("{name}: {}", one_line(&other.to_string()))),
+        other => Failure::Connection(format!("{name}: {}", one_line(other))),
     }
 }
 
@@ -105,7 +105,7 @@ fn lost_connection(session: &Session, about: &About, lost: &Lost) -> Failure {
             };
             return Failure::Connection(what + &late_hint(session));
         }
-        None => {}
+        Some(Cause::Unread(_)) | None => {}
     }
     let sent = match &about.sent {
         Some(count) if count.bytes() > 0 => {
@@ -157,7 +157,7 @@ fn lost_connection(session: &Session, about: &About, lost: &Lost) -> Failure {
             why
         }
     };
-    Failure::Connection(one_line(&format!("{what}{sent}: {why}")))
+    Failure::Connection(one_line(format_args!("{what}{sent}: {why}")))
 }
 
 /// What is known of a peer that has not answered in time.
@@ -206,12 +206,4 @@ fn revision_hint(session: &Session) -> String {
         "; if it speaks another revision than {spoken}, try --revision {}",
         others.join(" or ")
     )
-}
-
-/// A peer's text on one line, safe for terminals.
-pub(crate) fn one_line(text: &str) -> String {
-    Escaped(text.trim_end())
-        .to_string()
-        .replace('\n', "\\n")
-        .replace('\t', " ")
 }

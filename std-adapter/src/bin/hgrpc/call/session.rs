@@ -6,6 +6,7 @@
 //!   runtime       2 threads: the connection's driver, and what comes beside results; more while
 //!                 data is read from a file or standard input, which may block too
 //!   signals       a thread waits for them; another sleeps until the time is up, if there is a limit
+//!   log           a thread writes to the error output, which may block too: see `stderr`
 //! ```
 
 use std::io;
@@ -25,6 +26,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::timeout;
 
 use crate::exit::{self, Failure};
+use crate::stderr;
 use crate::units::Shown;
 
 /// How long the peer may take to close its side when this one has: a program, to end.
@@ -33,6 +35,8 @@ const GRACE: Duration = Duration::from_secs(1);
 const ASK: Duration = Duration::from_millis(500);
 /// How long the run may take to end in order, before it is ended at once.
 const AT_MOST: Duration = Duration::from_secs(3);
+/// How long the line may take that says why it was.
+const LAST_LINE: Duration = Duration::from_secs(1);
 
 /// Why this end gave up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub(super) enum Cause {
     Signal(i32),
     /// This much time has passed.
     Time(Duration),
+    /// Nobody has read the output for so long.
+    Unread(Duration),
 }
 
 /// A connection.
@@ -109,13 +115,15 @@ impl Watch {
         });
     }
 
-    /// Ends the process. The output may be blocked, so nothing waits for it.
+    /// Ends the process. The output may be blocked, so nothing waits for it; for the error output,
+    /// not for long.
     fn exit(&self, cause: Cause) {
         for path in &self.state().temporary {
             let _ = std::fs::remove_file(path);
         }
         let failure = cause.failure();
         exit::report(failure.message().unwrap_or_default());
+        stderr::flush(LAST_LINE);
         std::process::exit(failure.code().into());
     }
 }
@@ -125,6 +133,10 @@ impl Cause {
         match self {
             Self::Signal(signal) => Failure::Interrupted(signal),
             Self::Time(time) => Failure::Connection(format!("not done within {}", Shown(time))),
+            Self::Unread(time) => Failure::Connection(format!(
+                "cannot write the output: nobody has read it for {}",
+                Shown(time)
+            )),
         }
     }
 }
@@ -203,6 +215,11 @@ impl Session {
     /// Finds out whether a peer that has sent nothing is an hgrpc server, for the message about it.
     pub(super) fn ask(&self) {
         self.block_on(ask(&self.client, ASK));
+    }
+
+    /// Ends the process because nobody has read its output for so long.
+    pub(super) fn unread(&self, time: Duration) {
+        self.watch.exit(Cause::Unread(time));
     }
 
     /// Removes a file if the process has to be ended at once.

@@ -1,7 +1,6 @@
 //! The server: its connections, from where they come in to what is said of their ends.
 
 use std::fmt;
-use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -168,7 +167,7 @@ impl Server {
         let peer = Arc::new(connection.peer());
         let say = |message: &dyn fmt::Display| {
             if self.settings.is_verbose {
-                log::about(&name, message);
+                log::trace(&name, message);
             }
         };
         say(&"connected");
@@ -277,6 +276,6 @@ fn show(peer: &Peer, direction: Direction, header: &FrameHeader, revision: Revis
         Direction::In => "->",
         Direction::Out => "<-",
     };
-    let line = format!("{peer} {arrow} {}\n", header.display(revision));
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    let shown = header.display(revision);
+    log::trace(&peer.to_string(), format_args!("{arrow} {shown}"));
 }
