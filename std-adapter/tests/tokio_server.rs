@@ -6,16 +6,19 @@ mod raw;
 
 use std::io::{self, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hgrpc::link::LinkError;
 use hgrpc::{ProtocolError, Revision};
 use hgrpc_std::blocking::{CallError, Client, Config, Transport};
 use hgrpc_std::encoding::SUPPORTED;
 use hgrpc_std::tokio::{
-    Args, Call, Cbor, Collected, Data, Failure, Gone, Peer, Progress, Refusal, Reply, Router,
-    Server, ServerBuilder, ServerLimits, State,
+    Args, Call, Cbor, Collected, ConnectionError, Data, Failure, Gone, Peer, Progress, Refusal,
+    Reply, Router, Server, ServerBuilder, ServerLimits, State,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -572,4 +575,68 @@ async fn a_connection_is_known_again_by_its_peer() {
     let answer = client.call("which").send().await.unwrap();
     assert_eq!(answer.read_text(9).await.unwrap(), "none");
     assert!(labelled.load(Ordering::Relaxed) >= 2, "its frames");
+}
+
+/// A line whose link is lost, as its two halves notice it: the writer at once, the reader when it has
+/// had its turn, or never.
+struct LostLine {
+    request: Vec<u8>,
+    reader_fails: bool,
+}
+
+fn link_lost() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, LinkError::LinkLost)
+}
+
+impl tokio::io::AsyncRead for LostLine {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.request.is_empty() {
+            buffer.put_slice(&std::mem::take(&mut self.request));
+            return Poll::Ready(Ok(()));
+        }
+        if self.reader_fails {
+            return Poll::Ready(Err(link_lost()));
+        }
+        Poll::Pending
+    }
+}
+
+impl tokio::io::AsyncWrite for LostLine {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(link_lost()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(link_lost()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(link_lost()))
+    }
+}
+
+/// A writer that has failed is not polled again, whatever it failed with.
+#[tokio::test]
+async fn a_link_that_is_lost_while_the_server_writes_ends_only_its_connection() {
+    let server = Server::new(router());
+    for reader_fails in [false, true] {
+        let line = LostLine {
+            request: raw::request(1, raw::NEW, &raw::command("count")),
+            reader_fails,
+        };
+        let serving = server.clone();
+        let served =
+            tokio::spawn(async move { serving.serve_connection(line, Peer::UNKNOWN).await });
+        let served = tokio::time::timeout(Duration::from_secs(60), served).await;
+        let result = served.expect("it hangs").expect("it panics");
+        assert!(
+            matches!(result, Err(ConnectionError::Link(LinkError::LinkLost))),
+            "{result:?}"
+        );
+    }
+    assert_eq!(server.stats().connections, 0);
 }
