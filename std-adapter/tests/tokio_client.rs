@@ -232,9 +232,20 @@ async fn values_come_one_by_one_and_a_dropped_read_loses_nothing() {
         let value = response.next_value().await.unwrap().unwrap();
         assert_eq!(Value::from_cbor(&value).unwrap().as_u64(), Some(77));
         assert_eq!(response.next_value().await.unwrap(), None);
+        // As bytes it is what was encoded, in every revision.
+        let response = client.call("count").send().await.unwrap();
+        assert_eq!(response.read_bytes(9).await.unwrap(), b"\x00");
+        let response = client.call("values").send().await.unwrap();
+        let all = response.read_bytes(99).await;
         if config.revision != Revision::R0006 {
+            assert_eq!(all.unwrap(), b"\x01\x82\x02\x19\x01\x2cabc\x64text");
             continue;
         }
+        // Bytes behind values are one of them.
+        assert_eq!(all.unwrap(), b"\x01\x82\x02\x19\x01\x2c\x43abc\x64text");
+        let response = client.call("bytes-then-value").send().await.unwrap();
+        let error = response.read_bytes(9).await.unwrap_err();
+        assert!(matches!(error, CallError::Answer(AnswerError::NotBytes)));
         let mut response = client.call("values").send().await.unwrap();
         let mut values = Vec::new();
         loop {
@@ -253,9 +264,6 @@ async fn values_come_one_by_one_and_a_dropped_read_loses_nothing() {
             b"\x64text",
         ];
         assert_eq!(values, expected);
-        let response = client.call("count").send().await.unwrap();
-        let error = response.read_bytes(9).await.unwrap_err();
-        assert!(matches!(error, CallError::Answer(AnswerError::NotBytes)));
     }
 }
 

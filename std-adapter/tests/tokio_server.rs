@@ -640,3 +640,57 @@ async fn a_link_that_is_lost_while_the_server_writes_ends_only_its_connection() 
     }
     assert_eq!(server.stats().connections, 0);
 }
+
+/// Whatever a handler returns reads the same in every revision, with either client.
+#[test]
+fn what_a_handler_returns_reads_as_the_same_bytes_in_every_revision() {
+    let router = || {
+        Router::new()
+            .command("number", || async { Cbor(5) })
+            .command("text", || async { Cbor("hello") })
+            .command("list", || async { Cbor([1, 2, 300]) })
+            .command("pair", || async {
+                Cbor((1, minicbor::bytes::ByteVec::from(vec![7])))
+            })
+            .command("float", || async { Cbor(2.5f32) })
+            .command("null", || async { Cbor(()) })
+            .command("bytes", || async { b"\x05 bytes".to_vec() })
+            .command("string", || async { "hello" })
+            .command("nothing", || async {})
+            .command("long", || async { Cbor(vec![70_000u32; 20_000]) })
+    };
+    let long = minicbor::to_vec(vec![70_000u32; 20_000]).unwrap();
+    let expected = [
+        ("number", &b"\x05"[..]),
+        ("text", b"\x65hello"),
+        ("list", b"\x83\x01\x02\x19\x01\x2c"),
+        ("pair", b"\x82\x01\x41\x07"),
+        ("float", b"\xf9\x41\0"),
+        ("null", b"\x80"),
+        ("bytes", b"\x05 bytes"),
+        ("string", b"hello"),
+        ("nothing", b""),
+        ("long", &long),
+    ];
+    for revision in REVISIONS {
+        let served = Served::new(Server::builder(router()).revision(revision));
+        let client = served.client(revision);
+        let address = served.address;
+        let tokio_client = served.runtime.block_on(async {
+            let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            hgrpc_std::tokio::Client::spawn(stream, &Config::new(revision))
+        });
+        for (command, expected) in expected {
+            let about = format!("{command} in {revision}");
+            let bytes = client.call(command).send().unwrap().read_bytes(1 << 20);
+            assert_eq!(bytes.as_deref().map_err(drop), Ok(expected), "{about}");
+            let bytes = served.runtime.block_on(async {
+                let response = tokio_client.call(command).send().await.unwrap();
+                response.read_bytes(1 << 20).await
+            });
+            assert_eq!(bytes.as_deref().map_err(drop), Ok(expected), "{about}");
+        }
+        drop((client, tokio_client));
+        served.shut_down();
+    }
+}
