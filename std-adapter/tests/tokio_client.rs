@@ -11,8 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::{FutureExt as _, StreamExt as _};
 use hgrpc::Revision;
 use hgrpc::cbor::Value;
 use hgrpc_std::blocking::{Atom, Progress, Router, Transport, serve};
@@ -524,4 +524,36 @@ async fn a_server_that_closes_at_once_is_not_asked_in_a_loop() {
     let error = client.call("x").send().await.unwrap_err();
     assert!(matches!(error, CallError::Connection(_)), "{error}");
     assert_eq!(attempts.load(std::sync::atomic::Ordering::Relaxed), 10);
+}
+
+/// A driver that is polled again when it has ended, or panicked, says why it has ended.
+#[tokio::test]
+async fn a_driver_that_has_ended_stays_so() {
+    let (here, there) = duplex(100);
+    let (client, mut driver) = Client::new(here, &Config::default());
+    drop(there);
+    for _ in 0..2 {
+        let error = in_time(&mut driver).await;
+        assert!(matches!(error, ConnectionError::ClosedAtOnce), "{error:?}");
+    }
+    assert!(client.ended().is_some());
+
+    let (here, _there) = duplex(100);
+    let (client, mut driver) = Client::new(here, &Config::default());
+    let data = futures_util::stream::poll_fn(|_| -> std::task::Poll<Option<io::Result<Bytes>>> {
+        panic!("on purpose")
+    });
+    let call = client.call("cat").data_stream(data);
+    let driving = async {
+        let panicked = std::panic::AssertUnwindSafe(&mut driver).catch_unwind();
+        assert!(panicked.await.is_err());
+        driver.await
+    };
+    let (error, response) = in_time(async { tokio::join!(driving, call.send()) }).await;
+    assert!(matches!(error, ConnectionError::Shutdown), "{error:?}");
+    let lost = match response {
+        Ok(response) => response.read_bytes(9).await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(matches!(lost, CallError::Connection(_)), "{lost:?}");
 }
