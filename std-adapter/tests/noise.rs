@@ -1,8 +1,8 @@
 //! Calls over lines that flip, drop, double, insert and reorder bytes: a link lets no wrong result
 //! through, neither end panics, and on a line that is quiet again the next call works.
 //!
-//! What came up is printed:
-//! `cargo test --release -p hgrpc-std --features cli --test noise -- --include-ignored --nocapture`
+//! 10,000 calls on each kind of line; what came up is printed:
+//! `cargo test -p hgrpc-std --features cli --test noise -- --ignored --nocapture`
 #![cfg(all(unix, feature = "cli"))]
 
 #[path = "support/served.rs"]
@@ -165,7 +165,12 @@ impl Line {
 
     fn set(&self, one_in: usize) {
         for noise in &self.0 {
-            noise.lock().unwrap().one_in = one_in;
+            let mut noise = noise.lock().unwrap();
+            noise.one_in = one_in;
+            if one_in == 0 {
+                // What was delayed is lost: it must not come in the middle of what is quiet.
+                noise.held.clear();
+            }
         }
     }
 
@@ -190,10 +195,6 @@ fn proxy(to: &str, line: &Line) -> String {
                 return;
             };
             let [out, back] = line.0.clone();
-            // What is under way to a client that has gone is not the next one's.
-            for noise in [&out, &back] {
-                noise.lock().unwrap().held.clear();
-            }
             for (from, to, noise) in [(&here, &there, out), (&there, &here, back)] {
                 let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                 thread::spawn(move || carry(from, to, &noise));
