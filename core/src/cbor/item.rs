@@ -428,6 +428,19 @@ impl ValueScanner {
         self.started
     }
 
+    /// Scans the next bytes of a sequence of values. [`is_inside`](Self::is_inside) then says
+    /// whether the sequence would end inside a value (revision-0006.md, 8).
+    ///
+    /// # Errors
+    /// As for [`scan`](Self::scan).
+    pub fn scan_sequence(&mut self, bytes: &[u8]) -> Result<(), CborError> {
+        let mut rest = bytes;
+        while let Some(len) = self.scan(rest)? {
+            rest = rest.get(len..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
     /// Scans the next bytes. `Some(n)`: the value ends after `n` of them, and the scanner is ready
     /// for the next value. `None`: all of them belong to the value, and more must come.
     ///
@@ -547,6 +560,26 @@ mod tests {
             let expected = reference_len(&bytes, 0);
             prop_assert_eq!(value_len(&bytes), expected);
             prop_assert_eq!(scan_in_parts(&bytes, part), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_sequence_is_whole_where_a_value_ends(
+            values in prop::collection::vec(cbor(), 0..4), cut: prop::sample::Index, part in 1usize..8,
+        ) {
+            let mut bytes = Vec::new();
+            let mut ends = std::vec![0];
+            for value in values {
+                bytes.extend(value.to_vec());
+                ends.push(bytes.len());
+            }
+            let cut = cut.index(bytes.len() + 1);
+            let mut scanner = ValueScanner::new();
+            for part in bytes[..cut].chunks(part) {
+                prop_assert_eq!(scanner.scan_sequence(part), Ok(()));
+            }
+            prop_assert_eq!(scanner.is_inside(), !ends.contains(&cut));
         }
     }
 

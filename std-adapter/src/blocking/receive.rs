@@ -115,15 +115,15 @@ impl Receiver<'_> {
                 call,
                 len,
                 is_opening,
-                is_end,
+                end,
             } => {
                 if is_opening {
                     call.body.open();
                 }
                 let start = bytes.len().saturating_sub(len);
                 self.deliver(&call, bytes.get(start..).unwrap_or_default());
-                if is_end {
-                    call.body.end(Ok(()));
+                if let Some(end) = end {
+                    call.body.end(end);
                 }
             }
             Event::Failed(call, error) => call.body.end(Err(error)),

@@ -333,9 +333,9 @@ pub enum CallError {
 pub enum AnswerError {
     /// It breaks this rule.
     Protocol(ProtocolError),
-    /// It holds CBOR values other than byte strings, but was read as bytes.
+    /// Behind byte strings it holds other CBOR values, but was read as bytes (0006).
     NotBytes,
-    /// It holds bytes that are no CBOR, but was read as values.
+    /// It holds bytes that are not CBOR, but was read as values, or has to be some (0006).
     NotValues,
     /// A value, or all of it, is larger than was allowed.
     TooLarge,
@@ -355,7 +355,7 @@ impl fmt::Display for AnswerError {
                 f,
                 "the answer breaks the protocol ({error}); does the peer speak the same revision?"
             ),
-            Self::NotBytes => f.write_str("the answer holds values, not bytes"),
+            Self::NotBytes => f.write_str("the answer holds values after its bytes"),
             Self::NotValues => f.write_str("the answer holds bytes that are no CBOR values"),
             Self::TooLarge => f.write_str("the answer is larger than allowed"),
             Self::NotText => f.write_str("the answer is not UTF-8 text"),

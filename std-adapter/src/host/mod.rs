@@ -19,6 +19,7 @@ pub(crate) mod mistaken;
 pub(crate) mod peer;
 pub(crate) mod refusal;
 pub(crate) mod request;
+pub(crate) mod sequence;
 pub(crate) mod streams;
 pub(crate) mod strings;
 pub(crate) mod sync;

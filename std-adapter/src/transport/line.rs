@@ -132,6 +132,8 @@ struct Line<const N: usize> {
     link: Link<N>,
     /// The connection that is up.
     current: Option<Current>,
+    /// The connection with which the line ends: its owner waits for that, to open the line again.
+    last: Option<Arc<Session>>,
     has_been_up: bool,
     /// The packet that is being written, and how much of it was.
     packet: Vec<u8>,
@@ -180,6 +182,7 @@ impl<const N: usize> Line<N> {
             shared,
             link: Link::new(config),
             current: None,
+            last: None,
             has_been_up: false,
             packet: Vec::new(),
             written: 0,
@@ -192,11 +195,30 @@ impl<const N: usize> Line<N> {
     /// Moves bytes until the line ends.
     fn run(mut self) {
         let error = self.moving().err();
-        if let Some(current) = self.current.take() {
-            current.session.end(Ended::Line(error.map(Arc::new)));
+        if self.current.is_some() {
+            self.end(Ended::Line(error.map(Arc::new)));
         } else if let Some(arrivals) = self.shared.arrivals.upgrade() {
             let ended = || io::Error::new(io::ErrorKind::UnexpectedEof, "the line has ended");
             arrivals.push(Arrival::Gone(error.unwrap_or_else(ended)));
+        }
+        let last = self.last.take();
+        // Closes the line.
+        drop(self);
+        if let Some(session) = last {
+            session.leave();
+        }
+    }
+
+    /// The connection that is up has ended.
+    fn end(&mut self, ended: Ended) {
+        let Some(Current { session, .. }) = self.current.take() else {
+            return;
+        };
+        session.end(ended);
+        if self.shared.is_single {
+            self.last = Some(session);
+        } else {
+            session.leave();
         }
     }
 
@@ -226,7 +248,7 @@ impl<const N: usize> Line<N> {
                 if is_full {
                     self.link.ask();
                 } else if let Some(error) = self.link.tick() {
-                    self.lost(error);
+                    self.end(Ended::Lost(error));
                 }
             }
             if found.contains(PollFlags::OUT) {
@@ -289,7 +311,7 @@ impl<const N: usize> Line<N> {
             };
             match event {
                 Event::Up => self.up(),
-                Event::Lost(error) => self.lost(error),
+                Event::Lost(error) => self.end(Ended::Lost(error)),
                 Event::Other => {}
             }
         }
@@ -312,12 +334,6 @@ impl<const N: usize> Line<N> {
         });
     }
 
-    fn lost(&mut self, error: LinkError) {
-        if let Some(current) = self.current.take() {
-            current.session.end(Ended::Lost(error));
-        }
-    }
-
     /// Gives up the connection that its owner has closed, once all that was written is out.
     fn close_current(&mut self) {
         let Some(current) = &mut self.current else {
@@ -330,8 +346,7 @@ impl<const N: usize> Line<N> {
         let is_done = current.session.is_done() && self.packet.is_empty();
         if is_done || Instant::now() >= until {
             self.link.disconnect();
-            current.session.end(Ended::Line(None));
-            self.current = None;
+            self.end(Ended::Line(None));
         }
     }
 

@@ -129,7 +129,12 @@ impl Session {
         let mut state = self.state();
         state.ended.get_or_insert(ended);
         state.outbox.clear();
-        state.is_left = true;
+        self.changed.notify_all();
+    }
+
+    /// The line's thread has nothing to do with it any more.
+    pub(super) fn leave(&self) {
+        self.state().is_left = true;
         self.changed.notify_all();
     }
 }

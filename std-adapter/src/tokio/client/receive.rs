@@ -117,15 +117,15 @@ impl Receiver<'_> {
                 call,
                 len,
                 is_opening,
-                is_end,
+                end,
             } => {
                 if is_opening {
                     call.body.open();
                 }
                 let start = bytes.len().saturating_sub(len);
                 deliver(self.shared, &call, bytes.get(start..).unwrap_or_default()).await;
-                if is_end {
-                    call.end(Ok(()));
+                if let Some(end) = end {
+                    call.end(end);
                 }
             }
             Event::Failed(call, error) => call.end(Err(error)),

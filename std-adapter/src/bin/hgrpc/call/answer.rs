@@ -98,17 +98,18 @@ async fn receive(
     session: &Session,
     out: &mut (impl Write + ?Sized),
 ) -> Result<(), Problem> {
-    if format == Format::Raw
-        && session.revision.has_settings()
-        && begins_with_string(&mut response).await?
-    {
+    let mut printer = match session.revision.has_settings() {
+        true => Printer::of_values(out, format),
+        false => Printer::new(out, format),
+    };
+    if format == Format::Raw {
         while let Some(bytes) = response.next_piece().await? {
             stderr::settle();
-            out.write_all(&bytes).map_err(PrintError::from)?;
+            printer.push(&bytes)?;
         }
+        printer.finish()?;
         return Ok(());
     }
-    let mut printer = Printer::new(out, format);
     let mut body = response.raw_body();
     loop {
         let bytes = body.fill_buf().await.map_err(call_error)?;
@@ -122,13 +123,6 @@ async fn receive(
     }
     printer.finish()?;
     Ok(())
-}
-
-/// Whether the first value of a response is a byte string, definite or streamed.
-async fn begins_with_string(response: &mut Response) -> Result<bool, Problem> {
-    let mut body = response.raw_body();
-    let bytes = body.fill_buf().await.map_err(call_error)?;
-    Ok(matches!(bytes.first(), Some(0x40..=0x5f)))
 }
 
 /// The call's error inside of one that reading gave.

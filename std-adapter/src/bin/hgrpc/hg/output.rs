@@ -55,7 +55,7 @@ impl Output {
             .map(|(key, value)| (Value::from(*key), value.clone()));
         let value = Value::Map(fields.collect());
         let encoded = value.encode(KeyOrder::Bytewise).unwrap_or_default();
-        let mut printer = Printer::new(&mut self.out, Format::Json);
+        let mut printer = Printer::of_values(&mut self.out, Format::Json);
         let result = printer
             .push(&encoded)
             .and_then(|()| printer.finish().map(drop));
