@@ -15,6 +15,8 @@ mod error;
 mod failure;
 mod limits;
 pub(crate) mod mistaken;
+#[cfg(any(feature = "http-server", feature = "tokio", feature = "transport"))]
+pub(crate) mod origin;
 #[cfg(any(feature = "http-server", feature = "tokio"))]
 pub(crate) mod peer;
 pub(crate) mod refusal;

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::family::{Family, Members};
+
 use super::Connection;
 use super::connection::Link;
 use super::wake::Wake;
@@ -35,21 +37,29 @@ pub(super) fn connect(program: &str, args: &[String], peer: String) -> io::Resul
     Ok(Connection::new(reader, writer, &link, peer))
 }
 
-/// Runs a program. It is ended and reaped when the link is dropped, which comes after its pipes.
+/// Runs a program. It is ended and reaped when the link is dropped, which comes after its pipes; so
+/// is what it has started and not made a daemon.
 pub(crate) fn spawn(
     program: &str,
     args: &[String],
 ) -> io::Result<(ChildStdin, ChildStdout, ExecLink)> {
     let wake = Wake::new()?;
-    let mut child = Command::new(program)
+    let family = Family::new();
+    let mut command = Command::new(program);
+    family.adopt(&mut command);
+    // It stays in this process group: in another it could not ask for a password on the terminal.
+    let mut child = command
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
+    let started = Members::StartedBy(Pid::from_child(&child));
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     // From here on the child is ended and reaped whatever happens.
     let link = ExecLink(Arc::new(Running {
         child: Mutex::new(child),
+        family,
+        started,
         wake,
     }));
     match (stdin, stdout) {
@@ -68,6 +78,9 @@ pub(crate) struct ExecLink(Arc<Running>);
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Mutex<Child>,
+    family: Family,
+    /// What ends with the child.
+    started: Members,
     wake: Wake,
 }
 
@@ -117,13 +130,21 @@ impl Running {
         }
     }
 
-    /// Ends the child that was asked to.
+    /// Ends the child that was asked to, and what it has started.
     fn kill(&self) {
-        if self.wait(GRACE).is_none() {
-            let mut child = self.child();
-            let _ = child.kill();
-            let _ = child.wait();
+        if self.wait(GRACE).is_some() {
+            return self.end_started();
         }
+        let mut child = self.child();
+        let _ = child.kill();
+        let _ = child.wait();
+        drop(child);
+        self.family.kill_those(self.started);
+    }
+
+    /// Ends what the child has left behind.
+    fn end_started(&self) {
+        self.family.end_those(self.started, GRACE);
     }
 }
 
@@ -151,6 +172,8 @@ impl Drop for ExecLink {
         if self.0.wake.is_woken() || self.0.wait(GRACE).is_none() {
             self.0.terminate();
             self.0.kill();
+        } else {
+            self.0.end_started();
         }
     }
 }

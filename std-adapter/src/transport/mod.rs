@@ -49,6 +49,7 @@ mod arrivals;
 pub(crate) mod connect;
 mod connection;
 pub(crate) mod exec;
+mod family;
 pub(crate) mod failure;
 mod hint;
 mod line;
@@ -69,6 +70,7 @@ mod wake;
 
 pub use address::{Address, AddressError, AddressErrorKind, Flow, LinkSettings, SerialSettings};
 pub use connection::{Connection, Handle, Reader, Writer};
+pub use family::Family;
 pub use listener::{Listener, ListenerHandle};
 pub use options::{Console, Options, Stray};
 

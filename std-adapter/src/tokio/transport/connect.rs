@@ -23,8 +23,10 @@ impl Address {
     /// # Panics
     /// Outside of a tokio runtime with its I/O and time drivers.
     pub async fn connect_async(&self, timeout: Option<Duration>) -> io::Result<Connection> {
-        let console = None;
-        self.connect_async_with(&Options { timeout, console }).await
+        self.connect_async_with(&Options {
+            timeout,
+            ..Options::DEFAULT
+        }).await
     }
 
     /// As [`connect_with`](Self::connect_with), on tokio. Dropping the future calls it off; a serial
