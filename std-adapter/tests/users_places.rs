@@ -2,106 +2,54 @@
 //! back.
 #![cfg(all(unix, feature = "cli"))]
 
-mod tool;
+mod support {
+    pub(crate) mod served;
+}
 
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd;
-use std::process::{Child, Command, Output, Stdio};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hgrpc_std::diagnostic::parse;
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::net::{self, AddressFamily, SocketType, bind, socket};
+use support::served::{Served, binary, eventually};
 
 /// A guard against hanging.
 const LONG: Duration = Duration::from_secs(60);
 
-/// A running `hgrpc serve`, whose log nobody reads but a file.
-struct Served {
-    child: Child,
-    address: String,
-    log: tempfile::NamedTempFile,
+fn address(served: &Served) -> SocketAddr {
+    let address = served.socket();
+    let (address, _) = address.split_once('?').unwrap_or((address, ""));
+    address.parse().unwrap()
 }
 
-impl Served {
-    fn start(address: &str, args: &[&str]) -> Self {
-        let log = tempfile::NamedTempFile::new().unwrap();
-        let mut child = Command::new(tool::tool())
-            .args(["serve", address])
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log.reopen().unwrap())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let address = line.trim().strip_prefix("listening on ");
-        let log_text = || fs::read_to_string(log.path()).unwrap();
-        let address = address.unwrap_or_else(|| panic!("{line:?} {}", log_text()));
-        Self {
-            address: address.to_owned(),
-            child,
-            log,
-        }
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.log.path()).unwrap()
-    }
-
-    fn socket(&self) -> SocketAddr {
-        let address = self.address.strip_prefix("tcp://").unwrap();
-        let (address, _) = address.split_once('?').unwrap_or((address, ""));
-        address.parse().unwrap()
-    }
-
-    fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.socket()).unwrap()
-    }
-
-    /// Connects as somebody else: from another address of this machine's.
-    fn connect_from(&self, address: &str) -> TcpStream {
-        let from: SocketAddr = format!("{address}:0").parse().unwrap();
-        let file = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-        bind(&file, &from).unwrap();
-        connect(&file, &self.socket()).unwrap();
-        file.into()
-    }
-
-    /// A number of its `/proc/…/status`.
-    fn status(&self, name: &str) -> usize {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    }
+fn connect(served: &Served) -> TcpStream {
+    TcpStream::connect(address(served)).unwrap()
 }
 
-impl Drop for Served {
-    fn drop(&mut self) {
-        let id = Pid::from_child(&self.child);
-        let _ = kill_process(id, Signal::TERM);
-        let _ = kill_process(id, Signal::TERM);
-        let _ = self.child.wait();
-    }
+/// Connects as somebody else: from another address of this machine's.
+fn connect_from(from: &str, served: &Served) -> TcpStream {
+    let from: SocketAddr = format!("{from}:0").parse().unwrap();
+    let file = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&file, &from).unwrap();
+    net::connect(&file, &address(served)).unwrap();
+    file.into()
 }
 
-fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
-    let end = Instant::now() + LONG;
-    while !is_true() {
-        assert!(Instant::now() < end, "not within a minute: {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
+/// A number of the server's `/proc/…/status`.
+fn status(served: &Served, name: &str) -> usize {
+    let id = served.id().as_raw_nonzero();
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// The frames of these lines, as `hgrpc encode` has them.
 fn encode(lines: &str) -> Vec<u8> {
-    let mut child = Command::new(tool::tool())
+    let mut child = Command::new(binary())
         .arg("encode")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -121,7 +69,7 @@ fn announced(name: &str) -> Vec<u8> {
 }
 
 fn call(address: &str, args: &[&str]) -> Output {
-    Command::new(tool::tool())
+    Command::new(binary())
         .args(["call", "--timeout", "60s", address])
         .args(args)
         .stdin(Stdio::null())
@@ -129,23 +77,25 @@ fn call(address: &str, args: &[&str]) -> Output {
         .unwrap()
 }
 
-/// Whether a call over this connection is answered with this text.
-fn is_answered(stream: &mut TcpStream, text: &str) -> bool {
-    let request =
-        encode("1 1 stream-begin command-request new cbor:{b'name': b'echo', b'args': {b'msg': b'hello'}}\n");
-    // A connection that is refused may be closed by now.
-    let _ = stream.write_all(&request);
+/// Reads until this has come; `false` if the connection ends before.
+fn has_come(stream: &mut TcpStream, text: &str) -> bool {
     stream.set_read_timeout(Some(LONG)).unwrap();
     let (mut answer, mut buffer) = (Vec::new(), [0; 1000]);
-    loop {
-        if answer.windows(text.len()).any(|window| window == text.as_bytes()) {
-            return true;
-        }
+    while !answer.windows(text.len()).any(|window| window == text.as_bytes()) {
         match stream.read(&mut buffer) {
             Ok(len @ 1..) => answer.extend_from_slice(&buffer[..len]),
             _ => return false,
         }
     }
+    true
+}
+
+/// Calls `echo` over this connection; whether the answer has this text.
+fn is_answered(stream: &mut TcpStream, text: &str) -> bool {
+    let line = "1 1 stream-begin command-request new cbor:{b'name': b'echo', b'args': {b'msg': b'hello'}}\n";
+    // A connection that is refused may be closed by now.
+    let _ = stream.write_all(&encode(line));
+    has_come(stream, text)
 }
 
 /// Waits until the server has closed this connection.
@@ -163,20 +113,20 @@ fn until_closed(stream: &mut TcpStream) {
 
 #[test]
 fn one_peer_leaves_places_to_others() {
-    let served = Served::start("tcp://127.0.0.1:0", &[]);
+    let served = Served::tcp(&[]);
     let request = announced("digest");
     // As many as it gets: each announces data and is silent.
-    let mut held: Vec<TcpStream> = (0..70).map(|_| served.connect()).collect();
+    let mut held: Vec<TcpStream> = (0..70).map(|_| connect(&served)).collect();
     for stream in &mut held {
         let _ = stream.write_all(&request);
     }
     eventually("it is full for this peer", || {
         served.log().contains("too many connections")
     });
-    let mut other = served.connect_from("127.0.0.2");
+    let mut other = connect_from("127.0.0.2", &served);
     assert!(is_answered(&mut other, "hello"), "{}", served.log());
     // It says whose limit it is, and how to change it.
-    let mut own = served.connect();
+    let mut own = connect(&served);
     let told = "too many connections of 127.0.0.1, limit 16 of each peer (--peer-connections)";
     assert!(is_answered(&mut own, told), "{}", served.log());
     // With what it has it goes on, and room that it makes is its own again.
@@ -188,8 +138,7 @@ fn one_peer_leaves_places_to_others() {
 
 #[test]
 fn one_peer_leaves_calls_of_a_program_to_others() {
-    let served = Served::start(
-        "tcp://127.0.0.1:0",
+    let served = Served::tcp(
         &["--command", "hold=sleep 60", "--limit", "hold:running=4"],
     );
     let mut calls = String::new();
@@ -199,42 +148,21 @@ fn one_peer_leaves_calls_of_a_program_to_others() {
             "{id} 1 {begin} command-request new cbor:{{b'name': b'hold'}}\n"
         ));
     }
-    let mut greedy = served.connect();
+    let mut greedy = connect(&served);
     greedy.write_all(&encode(&calls)).unwrap();
-    assert!(read_until(&mut greedy, "too many calls of hold at once by one peer, limit 1"));
-    let mut other = served.connect_from("127.0.0.2");
+    assert!(has_come(&mut greedy, "too many calls of hold at once by one peer, limit 1"));
+    let mut other = connect_from("127.0.0.2", &served);
     let request = "1 1 stream-begin command-request new cbor:{b'name': b'hold'}\n\
                    3 1 0 command-request new cbor:{b'name': b'hold'}\n";
     other.write_all(&encode(request)).unwrap();
     // Of two, one is refused.
-    assert!(read_until(&mut other, "by one peer"));
-    let children = || {
-        let path = format!("/proc/{0}/task/{0}/children", served.child.id());
-        let ids = fs::read_to_string(path).unwrap();
-        let is_sleep = |id: &&str| {
-            fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|name| name.trim() == "sleep")
-        };
-        ids.split_whitespace().filter(is_sleep).count()
-    };
-    let _ = children;
-}
-
-fn read_until(stream: &mut TcpStream, text: &str) -> bool {
-    stream.set_read_timeout(Some(LONG)).unwrap();
-    let (mut answer, mut buffer) = (Vec::new(), [0; 1000]);
-    while !answer.windows(text.len()).any(|window| window == text.as_bytes()) {
-        match stream.read(&mut buffer) {
-            Ok(len @ 1..) => answer.extend_from_slice(&buffer[..len]),
-            _ => return false,
-        }
-    }
-    true
+    assert!(has_come(&mut other, "by one peer"));
 }
 
 #[test]
 fn data_that_stops_is_not_waited_for() {
-    let served = Served::start("tcp://127.0.0.1:0", &["--data-timeout", "500ms"]);
-    let mut stream = served.connect();
+    let served = Served::tcp(&["--data-timeout", "500ms"]);
+    let mut stream = connect(&served);
     stream.write_all(&announced("digest")).unwrap();
     until_closed(&mut stream);
     eventually("it says why", || {
@@ -246,16 +174,15 @@ fn data_that_stops_is_not_waited_for() {
 
 #[test]
 fn data_that_trickles_is_not_waited_for() {
-    let served = Served::start(
-        "tcp://127.0.0.1:0",
+    let served = Served::tcp(
         &["--data-timeout", "1s", "--min-rate", "200"],
     );
     // A byte five times a second: never silent for long, and never done.
-    let mut slow = served.connect();
+    let mut slow = connect(&served);
     slow.write_all(&announced("digest")).unwrap();
     let byte = encode("1 1 0 command-data continuation x\n");
     // Ten times as much is enough.
-    let mut steady = served.connect();
+    let mut steady = connect(&served);
     steady.write_all(&announced("digest")).unwrap();
     let piece = encode(&format!(
         "1 1 0 command-data continuation {}\n",
@@ -276,13 +203,12 @@ fn data_that_trickles_is_not_waited_for() {
         .write_all(&encode("1 1 0 command-data eos x\n"))
         .unwrap();
     // Of the digest, in hex digits, the answer is all.
-    assert!(read_until(&mut steady, "status"), "{}", served.log());
+    assert!(has_come(&mut steady, "status"), "{}", served.log());
 }
 
 #[test]
 fn commands_that_never_end_are_ended() {
-    let served = Served::start(
-        "tcp://127.0.0.1:0",
+    let served = Served::tcp(
         &["--limit", "time=1s", "--limit", "count:time=700ms"],
     );
     let failed = |args: &[&str], message: &str| {
@@ -297,7 +223,7 @@ fn commands_that_never_end_are_ended() {
         "count took longer than 700 ms and was ended",
     );
     // Data that comes, for ever, is no excuse.
-    let mut digest = served.connect();
+    let mut digest = connect(&served);
     digest.write_all(&announced("digest")).unwrap();
     let piece = encode("1 1 0 command-data continuation xxxxxxxx\n");
     let mut feeding = digest.try_clone().unwrap();
@@ -306,18 +232,17 @@ fn commands_that_never_end_are_ended() {
             thread::sleep(Duration::from_millis(50));
         }
     });
-    assert!(read_until(&mut digest, "digest took longer than 1 s and was ended"));
-    digest.shutdown(std::net::Shutdown::Both).unwrap();
+    assert!(has_come(&mut digest, "digest took longer than 1 s and was ended"));
+    digest.shutdown(Shutdown::Both).unwrap();
     feeder.join().unwrap();
     // What is quick is not touched.
     let output = call(&served.address, &["sleep", "ms=10"]);
     assert!(output.status.success(), "{output:?}");
 }
 
-/// CBOR in a request of its own, so that the limits of a whole server are seen as clients see them.
 #[test]
 fn capabilities_tell_the_limits() {
-    let served = Served::start("tcp://127.0.0.1:0", &["--connections", "8"]);
+    let served = Served::tcp(&["--connections", "8"]);
     let output = call(&served.address, &["capabilities"]);
     let shown = String::from_utf8(output.stdout).unwrap();
     parse(shown.trim()).unwrap();
@@ -333,29 +258,25 @@ fn a_silent_line_costs_no_thread_and_is_closed() {
         "tcp://127.0.0.1:0?link=cobs",
         &["--timeout", "2s", "--connections", "100", "--peer-connections", "40"],
     );
-    let before = served.status("Threads:");
-    let mut held: Vec<TcpStream> = (0..40).map(|_| served.connect()).collect();
-    let files = || {
-        fs::read_dir(format!("/proc/{}/fd", served.child.id()))
-            .unwrap()
-            .count()
-    };
-    let begun = files();
-    eventually("all are there", || files() >= begun.max(45) || files() >= 45);
-    let threads = served.status("Threads:") - before;
+    let before = status(&served, "Threads:");
+    let mut held: Vec<TcpStream> = (0..40).map(|_| connect(&served)).collect();
+    let path = format!("/proc/{}/fd", served.id().as_raw_nonzero());
+    eventually("all are accepted", || fs::read_dir(&path).unwrap().count() > 40);
+    let threads = status(&served, "Threads:") - before;
     assert!(threads <= 4, "{threads} threads for 40 silent lines");
     // One more of this peer is closed, those of others are not.
-    let mut own = served.connect();
+    let mut own = connect(&served);
     until_closed(&mut own);
-    let other = served.connect_from("127.0.0.2");
+    let other = connect_from("127.0.0.2", &served);
     other.set_nonblocking(true).unwrap();
-    let _ = other.as_fd();
+    let read = (&other).read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(read.unwrap_err(), ErrorKind::WouldBlock);
     // They have their time, too.
     for stream in &mut held {
         until_closed(stream);
     }
     eventually("a call finds room", || {
-        call(&format!("tcp://{}?link=cobs", served.socket()), &["echo", "msg=x"])
+        call(&format!("tcp://{}?link=cobs", address(&served)), &["echo", "msg=x"])
             .status
             .success()
     });
@@ -366,9 +287,9 @@ fn a_silent_line_costs_no_thread_and_is_closed() {
 #[test]
 fn memory_of_a_burst_is_given_back() {
     const CALLS: usize = 48;
-    let served = Served::start("tcp://127.0.0.1:0", &[]);
+    let served = Served::tcp(&[]);
     assert!(call(&served.address, &["echo", "msg=x"]).status.success());
-    let before = served.status("VmRSS:");
+    let before = status(&served, "VmRSS:");
     // Calls of `echo` whose data comes and whose answers nobody takes: all buffers get full.
     let mut requests = String::new();
     for index in 0..CALLS {
@@ -387,7 +308,7 @@ fn memory_of_a_burst_is_given_back() {
     for _ in 0..2 {
         let feeders: Vec<_> = (0..16)
             .map(|_| {
-                let mut stream = served.connect();
+                let mut stream = connect(&served);
                 stream.write_all(&requests).unwrap();
                 let mut piece = piece.clone();
                 thread::spawn(move || {
@@ -405,7 +326,7 @@ fn memory_of_a_burst_is_given_back() {
             })
             .collect();
         let held: Vec<TcpStream> = feeders.into_iter().map(|f| f.join().unwrap()).collect();
-        most = most.max(served.status("VmRSS:"));
+        most = most.max(status(&served, "VmRSS:"));
         drop(held);
     }
     assert!(most > before + (64 << 10), "no burst: {before} and {most} KiB");
@@ -416,7 +337,7 @@ fn memory_of_a_burst_is_given_back() {
         thread::sleep(Duration::from_millis(100));
         // Something happens now and then.
         assert!(call(&served.address, &["echo", "msg=x"]).status.success());
-        least = least.min(served.status("VmRSS:"));
+        least = least.min(status(&served, "VmRSS:"));
     }
     assert!(
         least <= allowed,

@@ -1,6 +1,8 @@
 //! A child's standard input and output as a connection.
 
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -44,15 +46,22 @@ pub(crate) fn spawn(
     args: &[String],
 ) -> io::Result<(ChildStdin, ChildStdout, ExecLink)> {
     let wake = Wake::new()?;
-    let family = Family::new();
+    let mut family = Family::new();
     let mut command = Command::new(program);
     family.adopt(&mut command);
-    // It stays in this process group: in another it could not ask for a password on the terminal.
+    // In a process group of its own it could not ask for a password on the terminal.
+    let has_group = !Family::FINDS_MEMBERS && File::open("/dev/tty").is_err();
+    if has_group {
+        command.process_group(0);
+    }
     let mut child = command
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
+    if has_group {
+        family.add_group(child.id());
+    }
     let started = Members::StartedBy(Pid::from_child(&child));
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     // From here on the child is ended and reaped whatever happens.

@@ -52,6 +52,9 @@ impl Default for Family {
 }
 
 impl Family {
+    /// Members are found wherever they are.
+    pub(crate) const FINDS_MEMBERS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
     /// A family without members.
     pub fn new() -> Self {
         use std::hash::{BuildHasher, Hasher, RandomState};
@@ -104,7 +107,6 @@ impl Family {
 
     /// Ends all members, and what they start meanwhile.
     pub fn kill(&self) {
-        self.signal_groups(Signal::KILL);
         self.kill_those(Members::All);
     }
 
@@ -134,6 +136,7 @@ impl Family {
 
     /// Ends members, and what they start meanwhile.
     pub(crate) fn kill_those(&self, members: Members) {
+        self.signal_groups(Signal::KILL);
         // Each look finds what was started since the last one.
         const LOOKS: u8 = 20;
         for _ in 0..LOOKS {
@@ -147,12 +150,11 @@ impl Family {
     pub(crate) fn end_those(&self, members: Members, grace: Duration) {
         const PAUSE: Duration = Duration::from_millis(20);
         let deadline = Instant::now() + grace;
-        if !self.signal(Signal::TERM, members) {
-            return;
-        }
+        self.signal_groups(Signal::TERM);
+        self.signal(Signal::TERM, members);
         while Instant::now() < deadline {
             if system::members(self, members).is_empty() {
-                return;
+                break;
             }
             thread::sleep(PAUSE);
         }

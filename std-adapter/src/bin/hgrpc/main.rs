@@ -27,10 +27,11 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory, Parser, Subcommand};
 use hgrpc::{REVISIONS, Revision};
 
-/// Gives memory back to the system when it was freed. The C library's allocator kept nine tenths of a
-/// burst of connections for good, since a little of every large piece was still in use.
+/// Gives memory that was freed back to the system, within some ten seconds and in a thread of its own.
+/// The C library's allocator keeps most of a burst for good: it frees only the end of each arena.
+#[cfg(target_os = "linux")]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// The tool's name.
 const NAME: &str = "hgrpc";
