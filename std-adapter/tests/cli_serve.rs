@@ -216,7 +216,7 @@ fn a_program_gets_data_while_it_answers() {
             "--command",
             "cat=cat",
             "--limit",
-            "peer=20",
+            "peer=32",
             "--revision",
             revision.name(),
         ]);

@@ -173,6 +173,12 @@ fn a_guard_that_dies_is_noticed_and_replaced() {
 fn a_guard_works_on_when_all_are_asked_to_end() {
     let served = Served::tcp(&["--command", "slow=sleep 100"]);
     let id = guard(&served).unwrap();
+    eventually("it is ready", || {
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+        caught & (1 << (Signal::TERM.as_raw() - 1)) != 0
+    });
     for how in [Signal::TERM, Signal::INT, Signal::HUP] {
         kill_process(Pid::from_raw(id).unwrap(), how).unwrap();
     }

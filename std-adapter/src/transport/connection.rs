@@ -36,6 +36,10 @@ pub struct Connection {
     pub(super) link: Weak<dyn Link>,
     pub(super) peer: String,
     /// Where the peer is, if it has come in over a link.
+    #[cfg_attr(
+        not(feature = "tokio"),
+        expect(dead_code, reason = "nothing else counts connections by peer")
+    )]
     pub(crate) address: Option<SocketAddr>,
 }
 
