@@ -81,7 +81,10 @@ fn call(address: &str, args: &[&str]) -> Output {
 fn has_come(stream: &mut TcpStream, text: &str) -> bool {
     stream.set_read_timeout(Some(LONG)).unwrap();
     let (mut answer, mut buffer) = (Vec::new(), [0; 1000]);
-    while !answer.windows(text.len()).any(|window| window == text.as_bytes()) {
+    while !answer
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
+    {
         match stream.read(&mut buffer) {
             Ok(len @ 1..) => answer.extend_from_slice(&buffer[..len]),
             _ => return false,
@@ -137,9 +140,7 @@ fn one_peer_leaves_places_to_others() {
 
 #[test]
 fn one_peer_leaves_calls_of_a_program_to_others() {
-    let served = Served::tcp(
-        &["--command", "hold=sleep 60", "--limit", "hold:running=4"],
-    );
+    let served = Served::tcp(&["--command", "hold=sleep 60", "--limit", "hold:running=4"]);
     let mut calls = String::new();
     for id in [1, 3, 5, 7, 9] {
         let begin = if id == 1 { "stream-begin" } else { "0" };
@@ -149,7 +150,10 @@ fn one_peer_leaves_calls_of_a_program_to_others() {
     }
     let mut greedy = connect(&served);
     greedy.write_all(&encode(&calls)).unwrap();
-    assert!(has_come(&mut greedy, "too many calls of hold at once by one peer, limit 1"));
+    assert!(has_come(
+        &mut greedy,
+        "too many calls of hold at once by one peer, limit 1"
+    ));
     let mut other = connect_from("127.0.0.2", &served);
     let request = "1 1 stream-begin command-request new cbor:{b'name': b'hold'}\n\
                    3 1 0 command-request new cbor:{b'name': b'hold'}\n";
@@ -173,9 +177,7 @@ fn data_that_stops_is_not_waited_for() {
 
 #[test]
 fn data_that_trickles_is_not_waited_for() {
-    let served = Served::tcp(
-        &["--data-timeout", "1s", "--min-rate", "200"],
-    );
+    let served = Served::tcp(&["--data-timeout", "1s", "--min-rate", "200"]);
     // A byte five times a second: never silent for long, and never done.
     let mut slow = connect(&served);
     slow.write_all(&announced("digest")).unwrap();
@@ -207,16 +209,17 @@ fn data_that_trickles_is_not_waited_for() {
 
 #[test]
 fn commands_that_never_end_are_ended() {
-    let served = Served::tcp(
-        &["--limit", "time=1s", "--limit", "count:time=700ms"],
-    );
+    let served = Served::tcp(&["--limit", "time=1s", "--limit", "count:time=700ms"]);
     let failed = |args: &[&str], message: &str| {
         let output = call(&served.address, args);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
         assert!(stderr.contains(message), "{args:?}: {stderr}");
     };
-    failed(&["sleep", "ms=3600000"], "sleep took longer than 1 s and was ended");
+    failed(
+        &["sleep", "ms=3600000"],
+        "sleep took longer than 1 s and was ended",
+    );
     failed(
         &["count", "to=1000000", "delay-ms=1000"],
         "count took longer than 700 ms and was ended",
@@ -231,7 +234,10 @@ fn commands_that_never_end_are_ended() {
             thread::sleep(Duration::from_millis(50));
         }
     });
-    assert!(has_come(&mut digest, "digest took longer than 1 s and was ended"));
+    assert!(has_come(
+        &mut digest,
+        "digest took longer than 1 s and was ended"
+    ));
     digest.shutdown(Shutdown::Both).unwrap();
     feeder.join().unwrap();
     // What is quick is not touched.
@@ -245,7 +251,11 @@ fn capabilities_tell_the_limits() {
     let output = call(&served.address, &["capabilities"]);
     let shown = String::from_utf8(output.stdout).unwrap();
     parse(shown.trim()).unwrap();
-    for entry in ["'connections': 8", "'peer-connections': 2", "'time-ms': 3600000"] {
+    for entry in [
+        "'connections': 8",
+        "'peer-connections': 2",
+        "'time-ms': 3600000",
+    ] {
         assert!(shown.contains(entry), "{entry}: {shown}");
     }
 }
@@ -255,12 +265,21 @@ fn capabilities_tell_the_limits() {
 fn a_silent_line_costs_no_thread_and_is_closed() {
     let served = Served::start(
         "tcp://127.0.0.1:0?link=cobs",
-        &["--timeout", "2s", "--connections", "100", "--peer-connections", "40"],
+        &[
+            "--timeout",
+            "2s",
+            "--connections",
+            "100",
+            "--peer-connections",
+            "40",
+        ],
     );
     let before = status(&served, "Threads:");
     let mut held: Vec<TcpStream> = (0..40).map(|_| connect(&served)).collect();
     let path = format!("/proc/{}/fd", served.id().as_raw_nonzero());
-    eventually("all are accepted", || fs::read_dir(&path).unwrap().count() > 40);
+    eventually("all are accepted", || {
+        fs::read_dir(&path).unwrap().count() > 40
+    });
     let threads = status(&served, "Threads:") - before;
     assert!(threads <= 4, "{threads} threads for 40 silent lines");
     // One more of this peer is closed, those of others are not.
@@ -275,9 +294,12 @@ fn a_silent_line_costs_no_thread_and_is_closed() {
         until_closed(stream);
     }
     eventually("a call finds room", || {
-        call(&format!("tcp://{}?link=cobs", address(&served)), &["echo", "msg=x"])
-            .status
-            .success()
+        call(
+            &format!("tcp://{}?link=cobs", address(&served)),
+            &["echo", "msg=x"],
+        )
+        .status
+        .success()
     });
 }
 
@@ -311,7 +333,9 @@ fn memory_of_a_burst_is_given_back() {
                 stream.write_all(&requests).unwrap();
                 let mut piece = piece.clone();
                 thread::spawn(move || {
-                    stream.set_write_timeout(Some(Duration::from_millis(1500))).unwrap();
+                    stream
+                        .set_write_timeout(Some(Duration::from_millis(1500)))
+                        .unwrap();
                     for index in 0.. {
                         let id = u16::try_from(2 * (index % CALLS) + 1).unwrap();
                         piece[3..5].copy_from_slice(&id.to_le_bytes());
@@ -328,7 +352,10 @@ fn memory_of_a_burst_is_given_back() {
         most = most.max(status(&served, "VmRSS:"));
         drop(held);
     }
-    assert!(most > before + (64 << 10), "no burst: {before} and {most} KiB");
+    assert!(
+        most > before + (64 << 10),
+        "no burst: {before} and {most} KiB"
+    );
     let mut least = usize::MAX;
     let end = Instant::now() + Duration::from_secs(20);
     let allowed = 2 * before + (32 << 10);

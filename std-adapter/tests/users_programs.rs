@@ -61,7 +61,9 @@ fn a_call_that_is_interrupted_leaves_nothing() {
     for how in [Signal::INT, Signal::TERM] {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("ids");
-        let mut child = call(&program(&file), &["sleep", "ms=60000"]).spawn().unwrap();
+        let mut child = call(&program(&file), &["sleep", "ms=60000"])
+            .spawn()
+            .unwrap();
         let ids = ids(&file, 3);
         signal(&child, how);
         child.wait().unwrap();
@@ -81,7 +83,12 @@ fn a_daemon_of_a_program_that_is_called_stays() {
         file.display(),
         binary().display()
     );
-    assert!(call(&address, &["echo", "msg=x"]).status().unwrap().success());
+    assert!(
+        call(&address, &["echo", "msg=x"])
+            .status()
+            .unwrap()
+            .success()
+    );
     let id = ids(&file, 1)[0];
     assert!(is_running(id));
     kill_process(Pid::from_raw(id).unwrap(), Signal::KILL).unwrap();

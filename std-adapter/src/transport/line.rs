@@ -321,8 +321,7 @@ impl<const N: usize> Line<N> {
         let now = Instant::now();
         if self.current.is_none() {
             let plan = &self.shared.plan;
-            let is_over =
-                self.shared.control.is_ending() || (plan.is_single && self.has_been_up);
+            let is_over = self.shared.control.is_ending() || (plan.is_single && self.has_been_up);
             let until = match is_over {
                 true => Some(*self.until.get_or_insert(now + GRACE)),
                 false => None,

@@ -185,10 +185,7 @@ fn settings(args: &Args, address: &Address) -> Settings {
         address => address,
     };
     // They have one peer, who takes nobody's place.
-    let is_alone = matches!(
-        line,
-        Address::Stdio | Address::Serial { .. } | Address::Pty
-    );
+    let is_alone = matches!(line, Address::Stdio | Address::Serial { .. } | Address::Pty);
     let or = |said: Option<Duration>, default: Option<Duration>| match said {
         Some(time) => Some(time).filter(|time| !time.is_zero()),
         None => default.filter(|_| !is_alone),
@@ -203,11 +200,7 @@ fn settings(args: &Args, address: &Address) -> Settings {
     }
 }
 
-fn limits(
-    args: &Args,
-    timeout: Option<Duration>,
-    data_timeout: Option<Duration>,
-) -> ServerLimits {
+fn limits(args: &Args, timeout: Option<Duration>, data_timeout: Option<Duration>) -> ServerLimits {
     let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
     let mut limits = ServerLimits::DEFAULT;
     let connection = &mut limits.per_connection;

@@ -243,7 +243,10 @@ mod tests {
             come(&clock, now, 9);
             limit == Some(ConnectionLimit::SlowData)
         });
-        assert!(over.is_some_and(|now| (300..330).contains(&now)), "{over:?}");
+        assert!(
+            over.is_some_and(|now| (300..330).contains(&now)),
+            "{over:?}"
+        );
         // Time stands still where this end does not read.
         let clock = Clock::new(SECOND);
         come(&clock, 1, 9);

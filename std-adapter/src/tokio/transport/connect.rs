@@ -26,7 +26,8 @@ impl Address {
         self.connect_async_with(&Options {
             timeout,
             ..Options::DEFAULT
-        }).await
+        })
+        .await
     }
 
     /// As [`connect_with`](Self::connect_with), on tokio. Dropping the future calls it off; a serial

@@ -76,10 +76,7 @@ impl Capabilities {
                 Value::Map(vec![
                     entry("calls", count(limits.calls)),
                     entry("connections", count(settings.limits.connections)),
-                    entry(
-                        "peer-connections",
-                        count(settings.limits.peer_connections),
-                    ),
+                    entry("peer-connections", count(settings.limits.peer_connections)),
                     entry("frame-size", u64::from(limits.frame_size).into()),
                     entry("request-size", u64::from(limits.request_size).into()),
                 ]),

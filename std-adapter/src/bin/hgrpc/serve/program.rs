@@ -86,11 +86,9 @@ pub(super) fn parse(commands: &[String], limits: &[String]) -> Result<Offer, Str
     for (name, limits) in own {
         let result = match programs.get_mut(name) {
             Some(program) => program.limit.apply(limits),
-            None if builtin::has(name) => {
-                builtin_time(name, limits).map(|time| {
-                    times.insert(name.to_owned(), time);
-                })
-            }
+            None if builtin::has(name) => builtin_time(name, limits).map(|time| {
+                times.insert(name.to_owned(), time);
+            }),
             None => Err(format!("there is no --command {name:?}")),
         };
         result.map_err(|error| format!("--limit \"{name}:{limits}\": {error}"))?;
@@ -227,7 +225,13 @@ mod tests {
     fn programs_and_their_limits_are_read() {
         let offer = parsed(
             &["b=sh -c 'echo $0 =' x", "a=true"],
-            &["running=3", "b:output=1K", "b:running=1", "time=5", "echo:time=0"],
+            &[
+                "running=3",
+                "b:output=1K",
+                "b:running=1",
+                "time=5",
+                "echo:time=0",
+            ],
         )
         .unwrap();
         let [a, b] = &offer.programs[..] else {
