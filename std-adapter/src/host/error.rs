@@ -76,11 +76,13 @@ pub enum ConnectionLimit {
     PeerFull,
     /// Its peer connects too often; it was closed at once.
     PeerRate,
+    /// Data of a request came too slowly.
+    SlowData,
 }
 
 impl ConnectionLimit {
     /// All of them, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::FirstFrame,
         Self::Idle,
         Self::SlowFrame,
@@ -93,6 +95,7 @@ impl ConnectionLimit {
         Self::ServerFull,
         Self::PeerFull,
         Self::PeerRate,
+        Self::SlowData,
     ];
 
     /// Its place in [`ALL`](Self::ALL).
@@ -110,6 +113,7 @@ impl ConnectionLimit {
             Self::ServerFull => 9,
             Self::PeerFull => 10,
             Self::PeerRate => 11,
+            Self::SlowData => 12,
         }
     }
 
@@ -128,6 +132,7 @@ impl ConnectionLimit {
             Self::ServerFull => "server-full",
             Self::PeerFull => "peer-full",
             Self::PeerRate => "peer-rate",
+            Self::SlowData => "slow-data",
         }
     }
 }
@@ -147,6 +152,7 @@ impl fmt::Display for ConnectionLimit {
             Self::ServerFull => "the server has as many connections as it takes",
             Self::PeerFull => "the peer has as many connections as it may",
             Self::PeerRate => "the peer connects too often",
+            Self::SlowData => "data of a request came too slowly",
         })
     }
 }

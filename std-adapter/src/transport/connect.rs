@@ -96,6 +96,7 @@ fn port(address: &Address) -> io::Result<Raw> {
                 file: super::serial::open_port(path, *settings)?,
                 baud: Some(settings.baud),
                 peer: address.to_string(),
+                address: None,
             });
         }
         #[cfg(not(feature = "serial"))]
@@ -124,7 +125,13 @@ fn linked(
     };
     raw.peer = address.to_string();
     let arrivals = Arc::new(Arrivals::new()?);
-    line::start(raw, settings, options.console.clone(), &arrivals, true)?;
+    let line = line::Plan {
+        settings,
+        console: options.console.clone(),
+        silence: None,
+        is_single: true,
+    };
+    line::start(raw, line, &arrivals)?;
     let deadline = deadline.unwrap_or_else(|| Instant::now() + LINK_TIMEOUT);
     loop {
         match arrivals.pop() {

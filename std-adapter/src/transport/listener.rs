@@ -161,7 +161,9 @@ impl Listener {
         match &self.source {
             Source::Stdio { .. } => return Err(super::no_link()),
             #[cfg(feature = "serial")]
-            Source::Port(port) => linked.start(port.take(&self.address.to_string())?)?,
+            Source::Port(port) => {
+                linked.start(port.take(&self.address.to_string())?, None)?;
+            }
             Source::Tcp(_) | Source::Unix(..) => {}
         }
         self.linked = Some(linked);

@@ -50,15 +50,32 @@ pub struct Options {
     /// [`patience`](super::LinkSettings::patience). What is on this machine ends with its process;
     /// nothing notices that a process is stopped.
     pub keepalive: Option<Duration>,
+    /// Most lines at once of a socket that is listened on with a [link](super::Address::Linked),
+    /// whether the links are up or not. Default 64. One more is closed.
+    pub lines: usize,
+    /// Most of these of one IPv4 address, of one IPv6 network of 64 bits, or over a Unix socket.
+    /// Default 16: nobody keeps the others out. One more is closed.
+    pub peer_lines: usize,
+    /// How long a line that has come in may be without a connection over its link, before it is
+    /// closed. Default 60 s; `None`: for ever, for devices behind a serial server that sleep.
+    pub line_silence: Option<Duration>,
+}
+
+impl Options {
+    /// The default options.
+    pub const DEFAULT: Self = Self {
+        timeout: None,
+        console: None,
+        keepalive: Some(keepalive::DEFAULT),
+        lines: 64,
+        peer_lines: 16,
+        line_silence: Some(Duration::from_secs(60)),
+    };
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            timeout: None,
-            console: None,
-            keepalive: Some(keepalive::DEFAULT),
-        }
+        Self::DEFAULT
     }
 }
 
@@ -68,6 +85,9 @@ impl fmt::Debug for Options {
             .field("timeout", &self.timeout)
             .field("console", &self.console.is_some())
             .field("keepalive", &self.keepalive)
+            .field("lines", &self.lines)
+            .field("peer_lines", &self.peer_lines)
+            .field("line_silence", &self.line_silence)
             .finish()
     }
 }

@@ -241,7 +241,8 @@ impl Session {
         }
         program.end();
         self.client.close();
-        self.has_left(GRACE + GRACE / 2);
+        // And what it has started has as long again.
+        self.has_left(2 * GRACE + GRACE / 2);
     }
 
     /// Waits until nothing of the connection is left.
