@@ -5,9 +5,11 @@
 #![cfg(all(unix, feature = "cli"))]
 
 mod commands;
+mod compare;
 mod hg;
 mod large;
 mod mirror;
 mod repository;
 mod served;
+mod shapes;
 mod tool;
