@@ -112,6 +112,17 @@ fn failures_are_one_line_and_a_code() {
             3,
             "hgrpc: cannot speak with http://…@127.0.0.1:1/: Connection refused",
         ),
+        // Not another port without a word.
+        (
+            &["heads", "http://127.0.0.1:99999"],
+            2,
+            "the port is not a number from 1 to 65535: http://127.0.0.1:99999",
+        ),
+        (
+            &["heads", "http://me@[::1]:8o/"],
+            2,
+            "not an address of HTTP",
+        ),
         (&["known", url, "abc"], 2, "a node in hex is 40 digits"),
         (
             &["log", url, "-r", "nosuch"],

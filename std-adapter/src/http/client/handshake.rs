@@ -108,6 +108,12 @@ fn read(answer: Answer, config: &Config) -> Result<(String, Capabilities), Error
         return Err(Error::MediaType { media_type, text });
     }
     let most = config.limits.handshake_size;
+    // What is announced to be too large is not waited for.
+    let announced = answer.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|value| value.to_str().ok()?.parse::<u128>().ok());
+    if announced.is_some_and(|len| usize::try_from(len).map_or(true, |len| len > most)) {
+        return Err(Error::ValueTooLarge);
+    }
     let mut body = Vec::new();
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     answer
