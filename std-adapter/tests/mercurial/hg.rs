@@ -135,7 +135,7 @@ impl Serve {
         Self::with(directory, &["--web-conf", config.to_str().unwrap()])
     }
 
-    fn with(repository: &Path, options: &[&str]) -> Self {
+    pub(crate) fn with(repository: &Path, options: &[&str]) -> Self {
         // A port that was free a moment ago; Mercurial does not tell which one it takes.
         let probe = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = probe.local_addr().unwrap().port();
@@ -174,7 +174,6 @@ impl CommandServer {
             .args(["serve", "--cmdserver", "pipe"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());

@@ -4,9 +4,14 @@
 //! tests say so and do nothing, or fail if `HGRPC_CI` is set.
 #![cfg(all(unix, feature = "cli"))]
 
+mod bundles;
 mod commands;
 mod compare;
+mod damage;
+mod defects;
 mod hg;
+mod histories;
+mod kills;
 mod large;
 mod mirror;
 mod repository;

@@ -6,6 +6,7 @@ use base64ct::{Base64, Encoding};
 use ureq::ResponseExt;
 use ureq::http::header;
 
+use super::pace::Paced;
 use super::url::RepositoryUrl;
 use super::{Answer, Config, Credentials, Error, media_type, successful, text};
 use crate::http::{API_NAME, CBOR_MEDIA_TYPE, Capabilities, V1_MEDIA_TYPE};
@@ -116,12 +117,10 @@ fn read(answer: Answer, config: &Config) -> Result<(String, Capabilities), Error
     }
     let mut body = Vec::new();
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    answer
-        .into_body()
-        .into_reader()
+    Paced::new(answer.into_body().into_reader(), config.timeouts.read)
         .take(limit)
         .read_to_end(&mut body)
-        .map_err(|error| Error::Transport(error.into()))?;
+        .map_err(Error::transport)?;
     if body.len() > most {
         return Err(Error::ValueTooLarge);
     }
