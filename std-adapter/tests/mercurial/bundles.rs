@@ -189,7 +189,8 @@ fn a_bundle_that_does_not_fit_is_refused() {
     for bit in (100 * 8..(all.len() - 400) * 8).step_by(19) {
         let mut wrong = all.clone();
         wrong[bit / 8] ^= 1 << (bit % 8);
-        assert!(take(&wrong).is_err(), "bit {bit}");
+        let taken = take(&wrong);
+        assert!(taken.is_err(), "bit {bit} of {}", all.len());
     }
     drop(writer);
     assert!(Mirror::open(&mirror).unwrap().is_empty());

@@ -255,12 +255,34 @@ fn damage_at_random_of_a_large_mirror() {
     }
 }
 
+/// Changesets whose files do not compress, so that they fill blocks of their own.
+fn incompressible() -> MemoryRepository {
+    let repository = MemoryRepository::new();
+    let mut random = Random::new(3);
+    let mut parent = Node::NULL;
+    for number in 0..30 {
+        let text = (0..20_000).map(|_| random.below(256) as u8).collect();
+        let about = Changeset {
+            user: b"somebody".to_vec(),
+            ..Changeset::default()
+        };
+        let change = Some((text, FileKind::Plain));
+        let commit = Commit {
+            parents: [parent, Node::NULL],
+            about,
+            changes: [(format!("file {}", number % 7).into_bytes(), change)].into(),
+        };
+        parent = repository.commit(commit).unwrap();
+    }
+    repository
+}
+
 /// The tool says what is damaged, does not serve it, and mends it.
 #[test]
 fn damage_is_told_by_the_tool() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("mirror");
-    let (served, client) = mirrored(made(), &path);
+    let (served, client) = mirrored(incompressible(), &path);
     let right = Right::new(&path);
     let at = path.to_str().unwrap();
     let run = |args: &[&str]| {

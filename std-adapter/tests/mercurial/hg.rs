@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -163,6 +163,7 @@ impl Serve {
 
 /// Mercurial, started once for many commands: its command server.
 pub(crate) struct CommandServer {
+    directory: PathBuf,
     input: ChildStdin,
     output: ChildStdout,
     _process: Process,
@@ -174,29 +175,31 @@ impl CommandServer {
             .args(["serve", "--cmdserver", "pipe"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let mut server = Self {
+            directory: directory.to_owned(),
             input,
             output,
             _process: Process(child),
         };
-        server.chunk();
+        server.chunk().unwrap();
         server
     }
 
     /// What comes next: the channel and its bytes, or how many bytes are wanted of the input.
-    fn chunk(&mut self) -> (u8, Vec<u8>) {
+    fn chunk(&mut self) -> io::Result<(u8, Vec<u8>)> {
         let mut head = [0; 5];
-        self.output.read_exact(&mut head).unwrap();
+        self.output.read_exact(&mut head)?;
         let [channel, len @ ..] = head;
         if channel.is_ascii_uppercase() {
-            return (channel, Vec::new());
+            return Ok((channel, Vec::new()));
         }
         let mut bytes = vec![0; u32::from_be_bytes(len).try_into().unwrap()];
-        self.output.read_exact(&mut bytes).unwrap();
-        (channel, bytes)
+        self.output.read_exact(&mut bytes)?;
+        Ok((channel, bytes))
     }
 
     /// Runs a command in a directory: its exit status, its output, its error output.
@@ -216,15 +219,20 @@ impl CommandServer {
         let (mut out, mut error) = (Vec::new(), Vec::new());
         loop {
             match self.chunk() {
-                (b'o', bytes) => out.extend(bytes),
-                (b'r', bytes) => {
+                // Some commands end Mercurial with an error of its own.
+                Err(_) => {
+                    *self = Self::new(&self.directory.clone());
+                    return (255, out, "Mercurial has failed".to_owned());
+                }
+                Ok((b'o', bytes)) => out.extend(bytes),
+                Ok((b'r', bytes)) => {
                     let status = i32::from_be_bytes(bytes.try_into().unwrap());
                     return (status, out, String::from_utf8_lossy(&error).into_owned());
                 }
-                (channel, _) if channel.is_ascii_uppercase() => {
+                Ok((channel, _)) if channel.is_ascii_uppercase() => {
                     self.input.write_all(&[0; 4]).unwrap();
                 }
-                (_, bytes) => error.extend(bytes),
+                Ok((_, bytes)) => error.extend(bytes),
             }
         }
     }

@@ -7,6 +7,7 @@
 mod bundles;
 mod commands;
 mod compare;
+mod cost;
 mod damage;
 mod defects;
 mod hg;

@@ -15,7 +15,7 @@
 //! for again. Which files a changeset brings is seen from its manifest and its first parent's, not
 //! from what the server says: so nothing can be missing at the end.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -25,14 +25,20 @@ use super::salvage::Salvage;
 use super::store::Arriving;
 use super::write::{Checkpoint, lock, prepare};
 use super::{MirrorError, MirrorWriter};
+use crate::http;
 use crate::mercurial::client::{ChangesetFields, Error, Form, Incoming, RevisionFields};
-use crate::mercurial::{Changeset, ChangesetError, Client, Manifest, Node, PathFilter, Specifier};
+use crate::mercurial::{
+    Changeset, ChangesetError, Client, Manifest, Node, PathFilter, PathPattern, Specifier,
+};
 
 /// Changesets whose manifests and files are fetched, and made to count, together.
 const BATCH: usize = 1000;
 
 /// Files that are asked for by name in one request.
 const FILES: usize = 64;
+
+/// Paths that are named in one request for the files of changesets.
+const PATTERNS: usize = 1000;
 
 /// Why a mirror could not be brought up to date. What was committed by then stays.
 #[derive(Debug)]
@@ -323,6 +329,21 @@ impl MirrorWriter {
         nodes.filter(|node| !parents.contains(node)).collect()
     }
 
+    /// Of the changesets that are whole and not gone those without such children.
+    fn common_heads(&self, gone: &[Node]) -> Vec<Node> {
+        let gone: HashSet<&Node> = gone.iter().collect();
+        let whole = self.index.changesets.iter().take(self.changesets());
+        let common = || whole.clone().filter(|stored| !gone.contains(&stored.node));
+        let parents: HashSet<Node> = common().flat_map(|stored| stored.parents).collect();
+        let nodes = common().map(|stored| stored.node);
+        nodes.filter(|node| !parents.contains(node)).collect()
+    }
+
+    /// Whether a bookmark may be there: a changeset of the mirror, or none at all.
+    pub(super) fn has_place(&self, node: &Node) -> bool {
+        node.is_null() || self.index.number(node).is_some()
+    }
+
     /// The text of a manifest, empty for the null one.
     fn manifest(&self, node: &Node) -> Result<Vec<u8>> {
         if node.is_null() {
@@ -431,9 +452,7 @@ impl<'a> Fetch<'a> {
     fn run(&mut self) -> Result<()> {
         let ours = self.writer.heads();
         let found = self.client.discover(&ours)?;
-        let is_known = |(node, is_known): (&Node, &bool)| is_known.then_some(*node);
-        let roots: Vec<Node> = ours.iter().zip(&found.known).filter_map(is_known).collect();
-        if !ours.is_empty() && roots.is_empty() {
+        if !ours.is_empty() && !found.known.contains(&true) {
             // Heads may be gone from the server; where it all began may not.
             let first = self.writer.index.changeset(0).map(|stored| stored.node);
             let first = first.unwrap_or_default();
@@ -442,6 +461,7 @@ impl<'a> Fetch<'a> {
             }
         }
         let gone = self.gone(&ours, &found.known)?;
+        let roots = self.writer.common_heads(&gone);
         let url = self.client.http().url().to_owned();
         let (mut drafts, is_publishing) = (found.draft_roots, found.is_publishing);
         // What the server has no more it says nothing of: drafts stay drafts.
@@ -471,7 +491,7 @@ impl<'a> Fetch<'a> {
             self.batches(&order)?;
         }
         let mut bookmarks = found.bookmarks;
-        bookmarks.retain(|_, node| self.writer.index.number(node).is_some());
+        bookmarks.retain(|_, node| self.writer.has_place(node));
         self.writer
             .set_state(&url, bookmarks, drafts, is_publishing);
         Ok(self.writer.commit(true)?)
@@ -532,7 +552,7 @@ impl<'a> Fetch<'a> {
             drafts.extend(state.drafts.iter().filter(|node| gone.contains(node)));
         }
         let mut bookmarks = found.bookmarks;
-        bookmarks.retain(|_, node| self.writer.index.number(node).is_some());
+        bookmarks.retain(|_, node| self.writer.has_place(node));
         self.writer
             .set_state(&url, bookmarks, drafts, found.is_publishing);
         self.done.gone = u64::try_from(gone.len()).unwrap_or(u64::MAX);
@@ -598,8 +618,15 @@ impl<'a> Fetch<'a> {
     fn nodes(&mut self, range: Specifier) -> Result<Vec<Node>> {
         let fields = ChangesetFields::default();
         let changesets = self.client.changesets(&[range], fields)?;
-        let nodes = changesets.map(|data| Ok(data?.node));
-        nodes.collect()
+        let mut nodes = Vec::new();
+        for data in changesets {
+            let node = data?.node;
+            let number = self.writer.index.number(&node);
+            if number.is_none_or(|number| number >= self.writer.state.whole.changesets) {
+                nodes.push(node);
+            }
+        }
+        Ok(nodes)
     }
 
     /// Forgets what an earlier fetch has begun, if that is not what is wanted now. Gives what is
@@ -864,11 +891,15 @@ impl<'a> Fetch<'a> {
         // Where some of what changesets touch is here, the rest is asked for by name.
         if !std::mem::take(&mut self.is_begun) && self.salvage.is_none() {
             // Those that stand for themselves first: the others may be deltas to them.
-            self.named(&removing, false)?;
-            self.filesdata(&plain, &wanted)?;
+            self.by_name(&removing, false)?;
+            let fields = RevisionFields {
+                have_parents: true,
+                ..RevisionFields::TEXT
+            };
+            self.filesdata(&plain, fields, &PathFilter::default(), &wanted)?;
         }
         for have_parents in [true, false] {
-            self.named(&wanted, have_parents)?;
+            self.by_name(&wanted, have_parents)?;
         }
         let missing = |(path, node): &&Wanted| !self.writer.index.has_file(path, node);
         match wanted.keys().find(missing) {
@@ -880,21 +911,66 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    fn filesdata(&mut self, changesets: &[Node], wanted: &HashMap<Wanted, u32>) -> Result<()> {
-        let fields = RevisionFields {
-            have_parents: true,
-            ..RevisionFields::TEXT
-        };
-        let filter = PathFilter::default();
+    /// Asks for the files of changesets.
+    fn filesdata(
+        &mut self,
+        changesets: &[Node],
+        fields: RevisionFields,
+        filter: &PathFilter,
+        wanted: &HashMap<Wanted, u32>,
+    ) -> Result<()> {
         for nodes in changesets.chunks(self.client.batch_size("filesdata")) {
             let specifier = Specifier::Explicit(nodes.to_vec());
-            let mut files = self.client.files(&[specifier], fields, &filter)?;
+            let mut files = self.client.files(&[specifier], fields, filter)?;
             while let Some((path, _)) = files.next_file()? {
                 let mut revision = (path, Node::NULL);
                 while let Some(incoming) = files.next_revision()? {
                     self.receive(incoming, &mut revision, wanted)?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Asks for those revisions by name that are not there, see [`named`](Self::named); or with their
+    /// changesets where the server fails at that (H-11).
+    fn by_name(&mut self, wanted: &HashMap<Wanted, u32>, have_parents: bool) -> Result<()> {
+        match self.named(wanted, have_parents) {
+            Err(FetchError::Client(Error::Http(http::Error::Server(_)))) => {
+                self.with_changesets(wanted)
+            }
+            result => result,
+        }
+    }
+
+    /// Asks for those revisions that are not there with the changesets that bring them, as whole
+    /// texts.
+    fn with_changesets(&mut self, wanted: &HashMap<Wanted, u32>) -> Result<()> {
+        let mut missing: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
+        for ((path, node), linked) in wanted {
+            if !self.writer.index.has_file(path, node) {
+                missing.entry(path).or_default().push(*linked);
+            }
+        }
+        let missing: Vec<_> = missing.into_iter().collect();
+        for files in missing.chunks(PATTERNS) {
+            let linked: BTreeSet<u32> = files
+                .iter()
+                .flat_map(|(_, linked)| linked)
+                .copied()
+                .collect();
+            let nodes = linked
+                .iter()
+                .filter_map(|n| self.writer.index.changeset(*n));
+            let nodes: Vec<Node> = nodes.map(|stored| stored.node).collect();
+            let include = files
+                .iter()
+                .map(|(path, _)| PathPattern::Path(path.to_vec()));
+            let filter = PathFilter {
+                include: include.collect(),
+                ..PathFilter::default()
+            };
+            self.filesdata(&nodes, RevisionFields::TEXT, &filter, wanted)?;
         }
         Ok(())
     }

@@ -67,7 +67,17 @@ impl MirrorWriter {
         let result = result.and_then(|()| self.check_whole(from));
         if let Err(error) = result {
             self.forget_pending()?;
-            return Err(error);
+            return Err(match error {
+                FetchError::Client(error) => wrong(error.to_string()),
+                FetchError::Missing { path, node } if path.is_empty() => {
+                    wrong(format!("it has no manifest {node}"))
+                }
+                FetchError::Missing { path, node } => wrong(format!(
+                    "it has no revision {node} of {}",
+                    path.escape_ascii()
+                )),
+                error => error,
+            });
         }
         self.take_beside(beside, name);
         self.commit(true)?;
@@ -81,7 +91,7 @@ impl MirrorWriter {
         let index = &self.index;
         let mut bookmarks = self.state.bookmarks.clone();
         bookmarks.extend(beside.bookmarks.unwrap_or_default());
-        bookmarks.retain(|_, node| index.number(node).is_some());
+        bookmarks.retain(|_, node| node.is_null() || index.number(node).is_some());
         let mut drafts = self.state.drafts.clone();
         let mut is_publishing = self.state.is_publishing || self.state.url.is_empty();
         if let Some(phases) = beside.phases {
@@ -220,7 +230,9 @@ impl Unbundle<'_> {
                 }
                 b"phase-heads" => self.phase_heads(&mut payload)?,
                 b"bookmarks" => self.bookmarks(&mut payload)?,
-                // What may be passed over has no capital letter.
+                // What is nothing but a cache, or says how changesets were rewritten.
+                b"hgtagsfnodes" | b"cache:rev-branch-cache" | b"obsmarkers" => {}
+                // What else may be passed over has no capital letter.
                 _ if header.name.iter().any(u8::is_ascii_uppercase) => {
                     return Err(unknown("part", header.name));
                 }
@@ -278,6 +290,12 @@ impl Unbundle<'_> {
         while let Some(head) = Head::read(source, version, previous)? {
             let delta = gather(source, head.len)?;
             previous = head.node;
+            if head.linknode != head.node {
+                return Err(wrong(format!(
+                    "changeset {} is said to belong to another",
+                    head.node
+                )));
+            }
             if self.writer.index.number(&head.node).is_some() {
                 continue;
             }
@@ -351,7 +369,11 @@ impl Unbundle<'_> {
                 form: Form::Delta(head.base, len),
                 bytes: &mut delta,
             };
-            self.writer.store(arriving, key, linked)?;
+            let stored = self.writer.store(arriving, key, linked);
+            stored.map_err(|error| match error {
+                FetchError::Client(Error::Storage(error)) => reading(error),
+                error => error,
+            })?;
             io::copy(&mut delta, &mut io::sink()).map_err(reading)?;
             self.done.bytes += len;
             match path {

@@ -210,7 +210,7 @@ impl Mirror {
             }
         }
         for (name, node) in &self.state.bookmarks {
-            if self.index.number(node).is_none() {
+            if !node.is_null() && self.index.number(node).is_none() {
                 let name = name.escape_ascii();
                 damage.push(wrong(
                     *node,

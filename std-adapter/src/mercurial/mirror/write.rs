@@ -92,6 +92,8 @@ impl MirrorWriter {
         }
         let state = read_state(directory)?;
         remove_others(directory, &state)?;
+        let large = directory.join("large");
+        fs::create_dir_all(&large).map_err(at(&large))?;
         Self::with(directory, lock, state, false)
     }
 
@@ -255,7 +257,13 @@ impl MirrorWriter {
     /// Forgets what was added since the last changeset that is whole.
     pub(super) fn forget_pending(&mut self) -> Result<(), MirrorError> {
         self.records.clear();
-        self.state.pending = self.state.whole;
+        if self.state.pending != self.state.whole {
+            self.state.pending = self.state.whole;
+            // Before the files are cut, so that none is ever shorter than the state says.
+            if !self.is_detached {
+                self.state.write(&self.directory)?;
+            }
+        }
         self.index = read_index(&self.directory, &self.state, self.state.whole)?;
         let path = self.state.file(&self.directory, "texts");
         self.reader = Texts::open(&self.directory, path.clone(), self.state.whole.texts)?;
