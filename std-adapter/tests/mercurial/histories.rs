@@ -321,6 +321,21 @@ impl Maker<'_> {
     }
 }
 
+/// Makes a repository of a history at random.
+pub(crate) fn make(hg: &mut CommandServer, path: &Path, seed: u64, steps: u64) {
+    fs::create_dir_all(path).unwrap();
+    hg.run(path, &["init"]);
+    let mut maker = Maker {
+        hg,
+        path: path.to_owned(),
+        random: Random::new(seed),
+        commits: 0,
+    };
+    for _ in 0..steps {
+        maker.step();
+    }
+}
+
 /// All that a mirror has, by its names.
 pub(crate) fn dump(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let mirror = Mirror::open(directory).unwrap();

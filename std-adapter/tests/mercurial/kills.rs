@@ -17,11 +17,11 @@ use tempfile::TempDir;
 
 use super::hg::tool;
 use super::histories::{Random, dump};
-use super::repository::made;
+use super::repository::made_of;
 use super::served::Served;
 
 /// Bytes that may be lost at once.
-const CHECKPOINT: u64 = 64 << 10;
+const CHECKPOINT: u64 = 16 << 10;
 
 /// Passes bytes on, slowly to the client, and counts them.
 struct Slow {
@@ -59,7 +59,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, count: Option<&AtomicU64>) {
         }
         if let Some(count) = count {
             count.fetch_add(u64::try_from(len).unwrap(), Ordering::Relaxed);
-            thread::sleep(Duration::from_micros(700));
+            thread::sleep(Duration::from_millis(3));
         }
     }
     let _ = to.shutdown(Shutdown::Both);
@@ -80,7 +80,7 @@ fn kills_at_random_lose_no_more_than_a_checkpoint() {
     let kills: u64 = std::env::var("HGRPC_KILLS").map_or(40, |kills| kills.parse().unwrap());
     let directory = TempDir::new().unwrap();
     let at = |name: &str| directory.path().join(name);
-    let served = Served::memory(made());
+    let served = Served::memory(made_of(600));
     let checkpoint = CHECKPOINT.to_string();
     let mirror = |url: &str, path: &Path| {
         let mut command = tool(&["hg", "mirror", url, path.to_str().unwrap()]);
@@ -99,7 +99,7 @@ fn kills_at_random_lose_no_more_than_a_checkpoint() {
     // Once it is whole it begins anew, until it was killed often enough.
     while killed < kills {
         let mut child = mirror(&slow.url, &path).spawn().unwrap();
-        thread::sleep(Duration::from_millis(30 + random.below(900)));
+        thread::sleep(Duration::from_millis(30 + random.below(500)));
         let has_ended = child.try_wait().unwrap().is_some();
         child.kill().unwrap();
         child.wait().unwrap();
@@ -123,7 +123,7 @@ fn kills_at_random_lose_no_more_than_a_checkpoint() {
     // Of what came, each run needed all of it once; each kill may have cost a checkpoint, what was on
     // its way, and the list of what is new.
     let passed = slow.passed.load(Ordering::Relaxed);
-    let most = runs * undisturbed + killed * (CHECKPOINT + (256 << 10));
+    let most = runs * undisturbed + killed * (CHECKPOINT + (128 << 10));
     println!(
         "{killed} kills, {progressed} of them after progress; {passed} bytes came, {undisturbed} are needed for each of {runs} mirrors"
     );
