@@ -81,7 +81,9 @@ pub struct Mirror {
 
 /// Is told of damage that is met when the mirror is read.
 #[derive(Clone, Default)]
-struct OnDamage(Option<Arc<dyn Fn(&MirrorError) + Send + Sync>>);
+struct OnDamage(Option<Arc<Tell>>);
+
+type Tell = dyn Fn(&MirrorError) + Send + Sync;
 
 impl fmt::Debug for OnDamage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
