@@ -25,7 +25,7 @@ pub use capabilities::{
 #[cfg(feature = "http")]
 pub use client::{
     Bytes, Client, Command, Config, Credentials, Error, HttpStatus, Item, Limits, OnProgress,
-    OnText, Redirect, Redirects, Response, Timeouts, without_userinfo,
+    OnText, Redirect, Redirects, Response, Timeouts, Tls, without_userinfo,
 };
 
 /// The API's name in URLs and in the handshake (http-v2.md, "Constants").

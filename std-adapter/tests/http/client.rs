@@ -1,6 +1,9 @@
 //! What a client makes of bad answers: every kind is told apart.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+use std::time::Duration;
 
 use hgrpc::ProtocolError;
 use hgrpc_std::encoding::DecodeError;
@@ -391,4 +394,25 @@ fn credentials_stay_with_their_server() {
             .iter()
             .all(|head| !head.contains("\r\nauthorization:"))
     );
+}
+
+/// An answer to the handshake that is announced to be larger than it may be is not waited for.
+#[test]
+fn a_handshake_of_an_exabyte_is_refused_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000000000\r\n\
+                    Content-Type: application/mercurial-cbor\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        // Nothing of it comes, until the client has gone.
+        let _ = stream.read(&mut [0; 1]);
+    });
+    let mut config = Config::default();
+    config.timeouts.read = Some(Duration::from_secs(10));
+    let error = Client::connect(&format!("http://{address}/"), config).unwrap_err();
+    assert!(matches!(error, Error::ValueTooLarge), "{error:?}");
+    server.join().unwrap();
 }

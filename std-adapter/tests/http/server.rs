@@ -6,7 +6,12 @@ use std::net::Shutdown;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hgrpc_std::http::server::{ConnectionLimit, Refusal, ServerConfig, Shutdown as Stopped};
+use hgrpc_std::blocking::Router;
+use hgrpc_std::http::server::{
+    ConnectionLimit, Peer, Refusal, Server, ServerConfig, Shutdown as Stopped,
+};
+use hgrpc_std::http::{Capabilities, CommandInfo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{F, Served, connect, exchange, frame, good_post, post, read_answer, request};
 
@@ -476,4 +481,27 @@ fn who_is_on_a_unix_socket_is_known() {
         answer.starts_with(&format!("HTTP/1.1 403 {uid}\r\n")),
         "{answer}"
     );
+}
+
+/// A request that can never be taken is answered before anything of its body comes. Time stands still
+/// here but where everything waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_request_of_an_exabyte_is_refused_at_once() {
+    let capabilities = Capabilities::new([("echo", CommandInfo::pull())]);
+    let server = Server::new(Router::new(), capabilities, ServerConfig::default());
+    for length in ["1000000000000000000", "5000000"] {
+        let (mut client, stream) = tokio::io::duplex(4096);
+        let server = server.clone();
+        tokio::spawn(async move { server.serve_connection(stream, Peer::UNKNOWN).await });
+        let head = format!(
+            "POST {API}/ro/echo HTTP/1.1\r\nHost: x\r\nAccept: {F}\r\nContent-Type: {F}\r\n\
+             Content-Length: {length}\r\n\r\n"
+        );
+        let began = tokio::time::Instant::now();
+        client.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 413");
+        assert_eq!(began.elapsed(), Duration::ZERO, "{length}");
+    }
 }

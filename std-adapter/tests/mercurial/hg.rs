@@ -1,11 +1,13 @@
 //! Runs Mercurial.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -119,18 +121,29 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn new(repository: &Path) -> Self {
+        Self::with(repository, &[])
+    }
+
+    /// Serves all repositories of a directory, each under its name.
+    pub(crate) fn all(directory: &Path) -> Self {
+        let config = directory.join("web.conf");
+        let text = format!(
+            "[paths]\n/ = {}/*\n[web]\nrefreshinterval = 0\n",
+            directory.display()
+        );
+        fs::write(&config, text).unwrap();
+        Self::with(directory, &["--web-conf", config.to_str().unwrap()])
+    }
+
+    pub(crate) fn with(repository: &Path, options: &[&str]) -> Self {
         // A port that was free a moment ago; Mercurial does not tell which one it takes.
         let probe = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = probe.local_addr().unwrap().port();
         drop(probe);
         let child = command(repository)
-            .args([
-                "serve",
-                "--address",
-                "127.0.0.1",
-                "--port",
-                &port.to_string(),
-            ])
+            .args(["serve", "--address", "127.0.0.1"])
+            .args(["--port", &port.to_string()])
+            .args(options)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -145,6 +158,92 @@ impl Serve {
             url: format!("http://127.0.0.1:{port}"),
             _process: process,
         }
+    }
+}
+
+/// Mercurial, started once for many commands: its command server.
+pub(crate) struct CommandServer {
+    directory: PathBuf,
+    input: ChildStdin,
+    output: ChildStdout,
+    _process: Process,
+}
+
+impl CommandServer {
+    pub(crate) fn new(directory: &Path) -> Self {
+        let mut child = command(directory)
+            .args(["serve", "--cmdserver", "pipe"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut server = Self {
+            directory: directory.to_owned(),
+            input,
+            output,
+            _process: Process(child),
+        };
+        server.chunk().unwrap();
+        server
+    }
+
+    /// What comes next: the channel and its bytes, or how many bytes are wanted of the input.
+    fn chunk(&mut self) -> io::Result<(u8, Vec<u8>)> {
+        let mut head = [0; 5];
+        self.output.read_exact(&mut head)?;
+        let [channel, len @ ..] = head;
+        if channel.is_ascii_uppercase() {
+            return Ok((channel, Vec::new()));
+        }
+        let mut bytes = vec![0; u32::from_be_bytes(len).try_into().unwrap()];
+        self.output.read_exact(&mut bytes)?;
+        Ok((channel, bytes))
+    }
+
+    /// Runs a command in a directory: its exit status, its output, its error output.
+    pub(crate) fn try_run<A: AsRef<OsStr>>(
+        &mut self,
+        directory: &Path,
+        args: &[A],
+    ) -> (i32, Vec<u8>, String) {
+        let mut line = [b"--cwd\0", directory.as_os_str().as_bytes()].concat();
+        for arg in args {
+            line.push(0);
+            line.extend(arg.as_ref().as_bytes());
+        }
+        let len = u32::try_from(line.len()).unwrap().to_be_bytes();
+        let request = [b"runcommand\n", &len[..], &line].concat();
+        self.input.write_all(&request).unwrap();
+        let (mut out, mut error) = (Vec::new(), Vec::new());
+        loop {
+            match self.chunk() {
+                // Some commands end Mercurial with an error of its own.
+                Err(_) => {
+                    *self = Self::new(&self.directory.clone());
+                    return (255, out, "Mercurial has failed".to_owned());
+                }
+                Ok((b'o', bytes)) => out.extend(bytes),
+                Ok((b'r', bytes)) => {
+                    let status = i32::from_be_bytes(bytes.try_into().unwrap());
+                    return (status, out, String::from_utf8_lossy(&error).into_owned());
+                }
+                Ok((channel, _)) if channel.is_ascii_uppercase() => {
+                    self.input.write_all(&[0; 4]).unwrap();
+                }
+                Ok((_, bytes)) => error.extend(bytes),
+            }
+        }
+    }
+
+    /// Runs a command that has to succeed; its output.
+    pub(crate) fn run<A: AsRef<OsStr>>(&mut self, directory: &Path, args: &[A]) -> Vec<u8> {
+        let (status, out, error) = self.try_run(directory, args);
+        let words: Vec<_> = args.iter().map(AsRef::as_ref).collect();
+        let text = String::from_utf8_lossy(&out);
+        assert_eq!(status, 0, "hg {words:?}: {text}{error}");
+        out
     }
 }
 

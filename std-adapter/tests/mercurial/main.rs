@@ -4,10 +4,18 @@
 //! tests say so and do nothing, or fail if `HGRPC_CI` is set.
 #![cfg(all(unix, feature = "cli"))]
 
+mod bundles;
 mod commands;
+mod compare;
+mod cost;
+mod damage;
+mod defects;
 mod hg;
+mod histories;
+mod kills;
 mod large;
 mod mirror;
 mod repository;
 mod served;
+mod shapes;
 mod tool;

@@ -18,10 +18,15 @@ pub(crate) const MADE: u32 = 3000;
 
 /// Three thousand changesets: files that change, now and then a merge, a removal, a new branch.
 pub(crate) fn made() -> MemoryRepository {
+    made_of(MADE)
+}
+
+/// As many changesets of the same kind.
+pub(crate) fn made_of(changesets: u32) -> MemoryRepository {
     let repository = MemoryRepository::new();
     let mut tip = Node::NULL;
     let mut fork = None;
-    for number in 0..MADE {
+    for number in 0..changesets {
         let mut changes = BTreeMap::new();
         let path = format!("dir{}/file{:02}", number % 7, number % 40);
         let text = format!("{}line {number}\n", "same\n".repeat(30));

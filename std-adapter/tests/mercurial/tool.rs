@@ -108,9 +108,31 @@ fn failures_are_one_line_and_a_code() {
             "not an address of HTTP",
         ),
         (
-            &["heads", "http://me:secret@127.0.0.1:1/"],
+            &["heads", "http://127.0.0.1:1/"],
             3,
-            "hgrpc: cannot speak with http://…@127.0.0.1:1/: Connection refused",
+            "hgrpc: cannot speak with http://127.0.0.1:1/: Connection refused",
+        ),
+        // Who is on this machine sees what is on a command line.
+        (
+            &["heads", "http://me:secret@127.0.0.1:1/"],
+            2,
+            "hgrpc: http://…@127.0.0.1:1/ has a password",
+        ),
+        (
+            &["heads", "http://127.0.0.1:1/", "--password-file", taken],
+            2,
+            "--password-file needs --user",
+        ),
+        // Not another port without a word.
+        (
+            &["heads", "http://127.0.0.1:99999"],
+            2,
+            "the port is not a number from 1 to 65535: http://127.0.0.1:99999",
+        ),
+        (
+            &["heads", "http://me@[::1]:8o/"],
+            2,
+            "not an address of HTTP",
         ),
         (&["known", url, "abc"], 2, "a node in hex is 40 digits"),
         (
@@ -134,9 +156,10 @@ fn failures_are_one_line_and_a_code() {
             2,
             "has no argument y",
         ),
-        (&["mirror", url, taken], 2, "is not a mirror"),
-        (&["verify", taken], 2, "is not a mirror"),
-        (&["serve", taken], 2, "is not a mirror"),
+        (&["mirror", url, taken], 1, "is not a mirror"),
+        (&["verify", taken], 1, "is not a mirror"),
+        (&["serve", taken], 1, "is not a mirror"),
+        (&["bundle", taken, "/nosuch/x.hg"], 1, "is not a mirror"),
     ] {
         let (found, error) = fails(args);
         assert_eq!(found, code, "{args:?}: {error}");

@@ -9,10 +9,12 @@
 //!   hg/files.rs      files, cat
 //!   hg/call.rs       any command
 //!   hg/mirror.rs     mirror, verify
+//!   hg/bundle.rs     bundle
 //!   hg/serve.rs      serve
 //! ```
 
 mod bar;
+mod bundle;
 mod call;
 mod files;
 mod list;
@@ -32,6 +34,7 @@ Examples:
   hgrpc hg cat http://127.0.0.1:8000 README -r stable
   hgrpc hg call http://127.0.0.1:8000 known nodes:=\"[h'…']\"
   hgrpc hg mirror http://127.0.0.1:8000 work.mirror
+  hgrpc hg bundle work.mirror work.hg      # then: hg clone work.hg work
   hgrpc hg serve work.mirror --address 127.0.0.1:8001
   hg clone --config experimental.httppeer.advertise-v2=true http://127.0.0.1:8001 work
 
@@ -64,6 +67,7 @@ enum Command {
     Cat(files::Cat),
     Call(call::Args),
     Mirror(mirror::Args),
+    Bundle(bundle::Args),
     Verify(mirror::Verify),
     Serve(serve::Args),
 }
@@ -80,6 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Command::Cat(args) => args.run(),
         Command::Call(args) => args.run(),
         Command::Mirror(args) => args.run(),
+        Command::Bundle(args) => args.run(),
         Command::Verify(args) => args.run(),
         Command::Serve(args) => args.run(),
     }

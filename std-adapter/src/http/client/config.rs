@@ -28,6 +28,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Who this is, for basic authentication; what the URL says comes first.
     pub credentials: Option<Credentials>,
+    /// Certificates for `https`.
+    pub tls: Tls,
     /// What becomes of responses that are elsewhere (http-v2.md, 4).
     pub redirects: Redirects,
     /// Takes text output beside responses. Only hgrpc's servers send any, and only if this or
@@ -65,11 +67,23 @@ pub struct Limits {
 pub struct Timeouts {
     /// For a connection. Default 30 seconds.
     pub connect: Option<Duration>,
-    /// For the next bytes of an answer, its first ones included. Default: none, since a command
-    /// may work for long.
+    /// For the next bytes of an answer, its first ones included. A server that sends fewer than 1 KiB
+    /// in this time counts as silent, so that none keeps a client by a byte now and then. Default:
+    /// none, since a command may work for long.
     pub read: Option<Duration>,
     /// For the peer to take the next bytes of a request. Default 60 seconds.
     pub write: Option<Duration>,
+}
+
+/// Certificates for `https`, in PEM.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tls {
+    /// The certificates that are trusted; without them those that Mozilla trusts.
+    pub authorities: Option<Vec<u8>>,
+    /// What this end shows of itself: its certificate, with those that signed it, and its private
+    /// key.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 /// A user's name and password.
@@ -128,6 +142,7 @@ impl Default for Config {
             limits: Limits::DEFAULT,
             timeouts: Timeouts::default(),
             credentials: None,
+            tls: Tls::default(),
             redirects: Redirects::default(),
             on_text: None,
             on_progress: None,
@@ -163,9 +178,20 @@ impl fmt::Debug for Config {
             .field("limits", &self.limits)
             .field("timeouts", &self.timeouts)
             .field("credentials", &self.credentials)
+            .field("tls", &self.tls)
             .field("redirects", &self.redirects)
             .field("on_text", &self.on_text.is_some())
             .field("on_progress", &self.on_progress.is_some())
+            .finish()
+    }
+}
+
+impl fmt::Debug for Tls {
+    /// Without the private key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("authorities", &self.authorities.is_some())
+            .field("identity", &self.identity.is_some())
             .finish()
     }
 }

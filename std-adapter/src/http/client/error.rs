@@ -22,6 +22,8 @@ pub enum Error {
     /// The server could not be reached, or the connection failed: resolving, connecting, TLS,
     /// timeouts, reading and writing.
     Transport(Arc<io::Error>),
+    /// A certificate or a key that was to be used is none, and why.
+    Certificate(String),
     /// An HTTP status that says no.
     Status(HttpStatus),
     /// The answer's media type is none of this protocol: the address may be that of something
@@ -146,6 +148,7 @@ impl fmt::Display for Error {
         match self {
             Self::Url(why) => write!(f, "not an address of HTTP: {}", Escaped(why)),
             Self::Transport(error) => write!(f, "{error}"),
+            Self::Certificate(why) => f.write_str(why),
             Self::Status(status) => status.fmt(f),
             Self::MediaType { media_type, .. } if media_type.is_empty() => {
                 f.write_str("the answer has no media type; is this a Mercurial server?")
@@ -237,6 +240,14 @@ impl std::error::Error for Error {
 }
 
 impl Error {
+    /// What reading or writing gave, in words that say what happened.
+    pub(super) fn transport(error: io::Error) -> Self {
+        match error.downcast::<ureq::Error>() {
+            Ok(error) => error.into(),
+            Err(error) => Self::Transport(Arc::new(error)),
+        }
+    }
+
     /// The error inside of one that reading [`Bytes`](super::Bytes) gave.
     ///
     /// # Errors
@@ -266,9 +277,30 @@ impl From<ureq::Error> for Error {
     fn from(error: ureq::Error) -> Self {
         match error {
             ureq::Error::BadUri(why) => Self::Url(why),
-            ureq::Error::Io(error) => Self::Transport(Arc::new(error)),
-            ureq::Error::Timeout(_) => {
-                Self::Transport(Arc::new(io::Error::new(io::ErrorKind::TimedOut, error)))
+            ureq::Error::Io(error) => match error.downcast::<ureq::Error>() {
+                Ok(error) => error.into(),
+                Err(error) if error.to_string().contains("InvalidContentType") => {
+                    let what = "what answers there does not speak TLS: is it http:// instead of \
+                                https://?";
+                    Self::Transport(Arc::new(io::Error::new(error.kind(), what)))
+                }
+                Err(error) => Self::Transport(Arc::new(error)),
+            },
+            ureq::Error::Timeout(which) => {
+                use ureq::Timeout;
+                let what = match which {
+                    Timeout::Resolve => "the server's name could not be looked up in time",
+                    Timeout::Connect => "the server did not accept a connection in time",
+                    Timeout::PerWrite | Timeout::SendRequest | Timeout::SendBody => {
+                        "the server did not take the request in time"
+                    }
+                    _ => "the server sent nothing in time",
+                };
+                Self::Transport(Arc::new(io::Error::new(io::ErrorKind::TimedOut, what)))
+            }
+            ureq::Error::HostNotFound => {
+                let what = "the server's name is not known";
+                Self::Transport(Arc::new(io::Error::new(io::ErrorKind::NotFound, what)))
             }
             error => Self::Transport(Arc::new(io::Error::other(error))),
         }

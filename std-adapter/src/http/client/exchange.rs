@@ -8,7 +8,6 @@
 //! the others is limited.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 
 use hgrpc::ProtocolError;
 use hgrpc::client::Client;
@@ -223,7 +222,7 @@ impl Exchange {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     self.body_has_ended = true;
                 }
-                Err(error) => return Err(Error::Transport(Arc::new(error))),
+                Err(error) => return Err(Error::transport(error)),
             }
         }
         Ok(self.buffer.bytes().len() >= len)

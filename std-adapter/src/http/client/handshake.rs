@@ -6,6 +6,7 @@ use base64ct::{Base64, Encoding};
 use ureq::ResponseExt;
 use ureq::http::header;
 
+use super::pace::Paced;
 use super::url::RepositoryUrl;
 use super::{Answer, Config, Credentials, Error, media_type, successful, text};
 use crate::http::{API_NAME, CBOR_MEDIA_TYPE, Capabilities, V1_MEDIA_TYPE};
@@ -108,14 +109,18 @@ fn read(answer: Answer, config: &Config) -> Result<(String, Capabilities), Error
         return Err(Error::MediaType { media_type, text });
     }
     let most = config.limits.handshake_size;
+    // What is announced to be too large is not waited for.
+    let announced = answer.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|value| value.to_str().ok()?.parse::<u128>().ok());
+    if announced.is_some_and(|len| usize::try_from(len).map_or(true, |len| len > most)) {
+        return Err(Error::ValueTooLarge);
+    }
     let mut body = Vec::new();
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    answer
-        .into_body()
-        .into_reader()
+    Paced::new(answer.into_body().into_reader(), config.timeouts.read)
         .take(limit)
         .read_to_end(&mut body)
-        .map_err(|error| Error::Transport(error.into()))?;
+        .map_err(Error::transport)?;
     if body.len() > most {
         return Err(Error::ValueTooLarge);
     }

@@ -28,6 +28,8 @@ mod config;
 mod error;
 mod exchange;
 mod handshake;
+mod pace;
+mod proxy;
 mod receive;
 mod redirect;
 mod request;
@@ -38,13 +40,14 @@ mod url;
 use std::fmt;
 use std::io::Read;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ureq::http;
 use ureq::unversioned::resolver::Resolver;
 use ureq::unversioned::transport::Connector;
 
 pub use command::Command;
-pub use config::{Config, Credentials, Limits, OnProgress, OnText, Redirects, Timeouts};
+pub use config::{Config, Credentials, Limits, OnProgress, OnText, Redirects, Timeouts, Tls};
 pub use error::{Error, HttpStatus};
 pub use redirect::Redirect;
 pub use response::{Bytes, Item, Response};
@@ -79,7 +82,10 @@ impl Client {
     /// Any but those of responses; [`Error::OnlyVersion1`] and [`Error::NoApi`] are the server's
     /// way to say that it does not do this.
     pub fn connect(url: &str, config: Config) -> Result<Self, Error> {
-        let agent = settings(&config).into();
+        let agent = match proxy::for_http(url) {
+            Some(proxy) => proxy.agent(settings(&config)?.proxy(None).build()),
+            None => settings(&config)?.build().into(),
+        };
         Self::connect_with(url, config, agent)
     }
 
@@ -95,7 +101,7 @@ impl Client {
         connector: impl Connector,
         resolver: impl Resolver,
     ) -> Result<Self, Error> {
-        let agent = ureq::Agent::with_parts(settings(&config), connector, resolver);
+        let agent = ureq::Agent::with_parts(settings(&config)?.build(), connector, resolver);
         Self::connect_with(url, config, agent)
     }
 
@@ -172,6 +178,7 @@ impl Client {
             _ => MULTIREQUEST.to_owned(),
         };
         let answer = self.post(&format!("{}/{permission}/{name}", inner.api), &body)?;
+        let answer = pace::Paced::new(answer, inner.config.timeouts.read);
         let exchange = Exchange::new(answer, reactor, commands.len(), &inner.config);
         Ok(Arc::new(Mutex::new(exchange)))
     }
@@ -213,8 +220,13 @@ impl fmt::Debug for Client {
     }
 }
 
-fn settings(config: &Config) -> ureq::config::Config {
-    ureq::Agent::config_builder()
+type Settings = ureq::config::ConfigBuilder<ureq::typestate::AgentScope>;
+
+fn settings(config: &Config) -> Result<Settings, Error> {
+    let settings = ureq::Agent::config_builder();
+    #[cfg(feature = "https")]
+    let settings = settings.tls_config(tls(&config.tls)?);
+    Ok(settings
         .http_status_as_error(false)
         // Of a POST none is followed: the status says so.
         .max_redirects(0)
@@ -225,7 +237,43 @@ fn settings(config: &Config) -> ureq::config::Config {
         .timeout_connect(config.timeouts.connect)
         .timeout_per_read(config.timeouts.read)
         .timeout_per_write(config.timeouts.write)
-        .build()
+        // A head that comes a byte at a time is none.
+        .timeout_recv_response(config.timeouts.read))
+}
+
+#[cfg(feature = "https")]
+fn tls(config: &Tls) -> Result<ureq::tls::TlsConfig, Error> {
+    use ureq::tls::{ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+    let certificates = |pem: &[u8]| {
+        let mut all = Vec::new();
+        for item in parse_pem(pem) {
+            if let PemItem::Certificate(certificate) = item? {
+                all.push(certificate);
+            }
+        }
+        Ok(all)
+    };
+    let wrong = |what: &str, error: &ureq::Error| Error::Certificate(format!("{what}: {error}"));
+    let none = |what: &str| Error::Certificate(format!("{what}: there is none"));
+    let mut tls = TlsConfig::builder();
+    if let Some(pem) = &config.authorities {
+        let what = "the trusted certificates";
+        let all = certificates(pem).map_err(|error| wrong(what, &error))?;
+        if all.is_empty() {
+            return Err(none(what));
+        }
+        tls = tls.root_certs(RootCerts::new_with_certs(&all));
+    }
+    if let Some((chain, key)) = &config.identity {
+        let what = "the client's certificate";
+        let chain = certificates(chain).map_err(|error| wrong(what, &error))?;
+        if chain.is_empty() {
+            return Err(none(what));
+        }
+        let key = PrivateKey::from_pem(key).map_err(|error| wrong("the private key", &error))?;
+        tls = tls.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
+    }
+    Ok(tls.build())
 }
 
 type Answer = http::Response<ureq::Body>;
@@ -241,6 +289,9 @@ fn media_type(answer: &Answer) -> String {
 /// Most bytes that are read of a text.
 const TEXT: u64 = 16 << 10;
 
+/// How long a text may take to come.
+const TEXT_TIME: Duration = Duration::from_secs(5);
+
 /// The beginning of a body for people; empty if it is not text.
 fn text(answer: Answer, media_type: &str) -> String {
     // `hg serve` says what went wrong in a text without a type.
@@ -248,10 +299,26 @@ fn text(answer: Answer, media_type: &str) -> String {
         return String::new();
     }
     let mut bytes = Vec::new();
-    let reader = answer.into_body().into_reader();
+    let reader = pace::Paced::new(answer.into_body().into_reader(), Some(TEXT_TIME));
     // As much as there is.
     let _ = reader.take(TEXT).read_to_end(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
+    let text = String::from_utf8_lossy(&bytes);
+    match media_type {
+        "text/html" => title(&text),
+        _ => text.into_owned(),
+    }
+}
+
+/// The title of a page: what it says of itself in a line. Empty if it has none.
+fn title(page: &str) -> String {
+    let lower = page.to_ascii_lowercase();
+    let title = lower.find("<title").and_then(|start| {
+        let begin = start + lower.get(start..)?.find('>')? + 1;
+        let len = lower.get(begin..)?.find("</title")?;
+        page.get(begin..begin + len)
+    });
+    let words = title.unwrap_or_default().split_whitespace();
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// An answer whose status says that all is well, and its media type.

@@ -7,6 +7,7 @@ use hgrpc::cbor::Location;
 use sha2::Digest as _;
 
 use super::Error;
+use super::url::has_port_or_none;
 use crate::http::capabilities::object;
 use crate::http::{CBOR_MEDIA_TYPE, RedirectInfo, RedirectTarget};
 use crate::value::Value;
@@ -58,6 +59,12 @@ impl Redirect {
 
     /// Why it cannot be followed.
     pub(super) fn refusal(&self) -> Option<String> {
+        let uri = self.url.parse::<ureq::http::Uri>();
+        let authority = uri.as_ref().ok().and_then(ureq::http::Uri::authority);
+        let host = authority.map_or("", |authority| authority.as_str());
+        if !has_port_or_none(host) {
+            return Some("its port is not a number from 1 to 65535".into());
+        }
         if self.media_type != CBOR_MEDIA_TYPE {
             return Some(format!("its media type is {}", self.media_type));
         }

@@ -47,6 +47,9 @@ impl RepositoryUrl {
         if host.is_empty() {
             return Err(wrong("it has no host"));
         }
+        if !has_port_or_none(host) {
+            return Err(wrong("the port is not a number from 1 to 65535"));
+        }
         let credentials = userinfo.map(|userinfo| {
             let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
             let decode = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -68,6 +71,17 @@ impl RepositoryUrl {
         let rest = self.base.get(after..).unwrap_or_default();
         let len = rest.find('/').unwrap_or(rest.len());
         self.base.get(..after + len).unwrap_or(&self.base)
+    }
+}
+
+/// Returns whether the port behind a host is one, if there is any. A number that is too large would
+/// be taken for none.
+pub(super) fn has_port_or_none(host: &str) -> bool {
+    // The colons of an address of IPv6 are in brackets.
+    let after = host.rsplit_once(']').map_or(host, |(_, after)| after);
+    match after.rsplit_once(':') {
+        None | Some((_, "")) => true,
+        Some((_, port)) => port.parse::<u16>().is_ok_and(|port| port > 0),
     }
 }
 
@@ -96,6 +110,14 @@ mod tests {
         let url = RepositoryUrl::parse("http://host").unwrap();
         assert_eq!((&*url.base, url.origin()), ("http://host", "http://host"));
         assert!(url.credentials.is_none());
+        for url in [
+            "http://host:/",
+            "http://[::1]/",
+            "http://h:65535",
+            "http://h:1",
+        ] {
+            assert!(RepositoryUrl::parse(url).is_ok(), "{url}");
+        }
     }
 
     #[test]
@@ -107,6 +129,10 @@ mod tests {
             "ssh://host/",
             "http:///x",
             "http://a b/",
+            "http://host:99999/",
+            "http://host:65536",
+            "http://host:0/",
+            "http://[::1]:70000/",
         ] {
             assert!(matches!(RepositoryUrl::parse(wrong), Err(Error::Url(_))));
         }

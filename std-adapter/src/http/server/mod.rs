@@ -196,20 +196,27 @@ impl Server {
         let counters = &self.0.visitors.counters;
         async {
             let result = match self.judge(&head, &conn.peer) {
-                Ok(Plan::Done(response)) => {
-                    request::drain(&head, &mut body).await;
-                    Ok(response)
+                Ok(Plan::Done(response)) => Ok((response, Some(body))),
+                Ok(Plan::Read(asked)) => {
+                    let answered = self.process(&head, &mut body, &conn, &asked, &span).await;
+                    answered
+                        .map(|response| (response, None))
+                        .map_err(|refused| (refused, body))
                 }
-                Ok(Plan::Read(asked)) => self.process(&head, &mut body, &conn, &asked, &span).await,
-                Err(refused) => Err(refused),
+                Err(refused) => Err((refused, body)),
             };
             let response = match result {
-                Ok(response) => response,
-                Err(refused) => {
+                Ok((response, unread)) => {
+                    if let Some(body) = unread {
+                        request::drain(&head, body);
+                    }
+                    response
+                }
+                Err((refused, body)) => {
                     let status = refused.response.status().as_u16();
                     counters.refused(refused.reason);
                     tracing::debug!(refusal = %refused.reason, status, "the request was refused");
-                    request::drain(&head, &mut body).await;
+                    request::drain(&head, body);
                     *refused.response
                 }
             };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hgrpc::ProtocolError;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::EXPECT;
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
@@ -26,12 +26,13 @@ const DRAINED: usize = 1 << 20;
 /// How long the rest of a refused request is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Reads what is left of a refused request, if that is little and on its way.
-pub(super) async fn drain(head: &Parts, body: &mut Incoming) {
-    if head.headers.contains_key(EXPECT) {
+/// Reads what is left of a refused request, if that is little and on its way, while the answer is
+/// sent: who has sent all of its head may wait for that.
+pub(super) fn drain(head: &Parts, mut body: Incoming) {
+    if head.headers.contains_key(EXPECT) || body.is_end_stream() {
         return;
     }
-    let little = async {
+    let little = async move {
         let mut left = DRAINED;
         while let Some(Ok(frame)) = body.frame().await {
             let len = frame.data_ref().map_or(0, bytes::Bytes::len);
@@ -41,7 +42,7 @@ pub(super) async fn drain(head: &Parts, body: &mut Incoming) {
             }
         }
     };
-    let _ = timeout(PATIENCE, little).await;
+    tokio::spawn(timeout(PATIENCE, little));
 }
 
 impl Server {

@@ -11,8 +11,8 @@ use crate::value::Value;
 pub(super) struct Answer {
     response: Response,
     pub(super) command: &'static str,
-    /// Byte strings that are to be passed over before the next map.
-    spare: usize,
+    /// Byte strings that come before the next map, and that nobody has begun to read.
+    unread: usize,
 }
 
 impl Answer {
@@ -20,7 +20,7 @@ impl Answer {
         Self {
             response,
             command,
-            spare: 0,
+            unread: 0,
         }
     }
 
@@ -33,8 +33,7 @@ impl Answer {
 
     /// The next map; `None` at the end.
     pub(super) fn next_map(&mut self) -> Result<Option<Value>, Error> {
-        while self.spare > 0 {
-            self.spare -= 1;
+        while self.unread > 0 {
             self.bytes()?;
         }
         match self.response.next_value()? {
@@ -52,6 +51,7 @@ impl Answer {
     /// The next byte string, to be read as it comes.
     pub(super) fn bytes(&mut self) -> Result<Bytes<'_>, Error> {
         let error = self.wrong("byte string");
+        self.unread = self.unread.saturating_sub(1);
         match self.response.next_item()? {
             Some(Item::Bytes(bytes)) => Ok(bytes),
             _ => Err(error),
@@ -92,8 +92,9 @@ impl Answer {
         .ok_or_else(|| self.wrong("parents"))
     }
 
-    /// Which of the byte strings that follow a map is wanted: its name and its length. Those before
-    /// it are passed over, those behind it will be.
+    /// Returns which of the byte strings that follow a map is wanted: its name and its length. Those
+    /// before it are passed over here; it and those behind it are, unless they are read, with the next
+    /// map.
     pub(super) fn following(
         &mut self,
         map: &Value,
@@ -111,11 +112,14 @@ impl Answer {
             let name = wanted.iter().find(|wanted| wanted.as_bytes() == name);
             let len = as_count(len).ok_or_else(|| self.wrong("fieldsfollowing"))?;
             match (&found, name) {
-                (None, Some(name)) => found = Some((*name, len)),
                 (None, None) => {
                     self.bytes()?;
                 }
-                (Some(_), _) => self.spare += 1,
+                (None, Some(name)) => {
+                    found = Some((*name, len));
+                    self.unread += 1;
+                }
+                (Some(_), _) => self.unread += 1,
             }
         }
         Ok(found)

@@ -274,6 +274,24 @@ impl Client {
         Revisions::new(self.many("filedata", &with_nodes(command, nodes, fields))?)
     }
 
+    /// Revisions of many files, each named, in one request: the answers are in the order of the files,
+    /// and have to be read in it.
+    pub(super) fn many_files<'a>(
+        &self,
+        files: impl IntoIterator<Item = (&'a [u8], &'a [Node])>,
+        fields: RevisionFields,
+    ) -> Result<impl Iterator<Item = Result<Revisions>>> {
+        let commands: Vec<_> = files
+            .into_iter()
+            .map(|(path, nodes)| {
+                let command = http::Command::new("filedata").bytes("path", path);
+                with_nodes(command, nodes, fields)
+            })
+            .collect();
+        let responses = self.0.batch(&commands)?.into_iter();
+        Ok(responses.map(|response| Revisions::new(Answer::new(response, "filedata"))))
+    }
+
     /// The revisions of files that changesets have. At most [`batch_size`](Self::batch_size)
     /// changesets at once.
     ///

@@ -55,6 +55,16 @@ pub enum Form {
     Delta(Node, u64),
 }
 
+impl Form {
+    /// How many bytes come.
+    pub(in crate::mercurial) const fn bytes(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Text(len) | Self::Delta(_, len) => len,
+        }
+    }
+}
+
 /// A revision as the server tells of it, apart from its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

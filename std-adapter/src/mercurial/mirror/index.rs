@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::format::{Record, Stored};
+use super::format::{Place, Record, Stored};
 use crate::mercurial::{Log, Node};
 
 /// Longest chain of deltas to a whole text.
@@ -25,6 +25,7 @@ pub(super) struct Index {
     pub(super) changesets: Vec<Stored>,
     numbers: HashMap<Node, u32>,
     paths: HashMap<Arc<[u8]>, u32>,
+    names: Vec<Arc<[u8]>>,
     /// Files by the number of their path; manifests without one.
     revisions: HashMap<(Option<u32>, Node), Entry>,
 }
@@ -35,7 +36,9 @@ impl Index {
         match record {
             Record::Path(path) => {
                 let number = u32::try_from(self.paths.len()).map_err(|_| "too many paths")?;
-                match self.paths.insert(path.into(), number) {
+                let path: Arc<[u8]> = path.into();
+                self.names.push(Arc::clone(&path));
+                match self.paths.insert(path, number) {
                     None => Ok(()),
                     Some(_) => Err("a path that was there already"),
                 }
@@ -84,8 +87,24 @@ impl Index {
         self.changesets.get(usize::try_from(number).ok()?)
     }
 
+    /// How many changesets there are.
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.changesets.len()).unwrap_or(u32::MAX)
+    }
+
+    /// How many paths there are.
+    pub(super) fn paths(&self) -> u32 {
+        u32::try_from(self.names.len()).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn path(&self, path: &[u8]) -> Option<u32> {
         self.paths.get(path).copied()
+    }
+
+    /// The path of a number; the root's of none.
+    pub(super) fn name(&self, key: Option<u32>) -> &[u8] {
+        let name = key.and_then(|key| self.names.get(usize::try_from(key).ok()?));
+        name.map_or(&[], |name| name)
     }
 
     /// The number of the path of a log; `None` if there is none.
@@ -100,11 +119,23 @@ impl Index {
         self.revisions.get(&(key, *node)).map(|entry| &entry.stored)
     }
 
+    /// Whether a revision of this path is there.
+    pub(super) fn has_file(&self, path: &[u8], node: &Node) -> bool {
+        let key = self.path(path);
+        key.is_some_and(|key| self.revisions.contains_key(&(Some(key), *node)))
+    }
+
+    /// Whether there are revisions of files that belong to changesets from this number on.
+    pub(super) fn has_files_from(&self, number: u32) -> bool {
+        let mut all = self.revisions.iter();
+        all.any(|((key, _), entry)| key.is_some() && entry.stored.linked >= number)
+    }
+
     /// Whether a delta of this length to that base is worth storing: reading its text must not take
     /// much more than the text has.
     pub(super) fn takes_delta(&self, key: Option<u32>, base: &Node, delta: u64, len: u64) -> bool {
         self.revisions.get(&(key, *base)).is_some_and(|base| {
-            base.stored.offset.is_some()
+            base.stored.place != Place::Large
                 && base.chain < MAX_CHAIN
                 && (base.chain_bytes.saturating_add(delta)) / 2 <= len
         })
@@ -115,13 +146,21 @@ impl Index {
         self.revisions.len()
     }
 
-    /// All manifests and file revisions, log by log and parents first: each mostly a delta to the one
-    /// before.
-    pub(super) fn in_order(&self) -> Vec<(Option<u32>, Node, [Node; 2])> {
-        let mut all: Vec<_> = self.revisions.iter().collect();
-        all.sort_by_key(|((key, _), entry)| (*key, entry.stored.linked));
-        let all = all.into_iter();
-        all.map(|((key, node), entry)| (*key, *node, entry.stored.parents))
+    /// All manifests, then the revisions of files in order of their paths; each log parents first, so
+    /// that each is mostly a delta to the one before.
+    pub(super) fn in_order(&self) -> Vec<(Option<u32>, &Stored)> {
+        let all = self.revisions.iter();
+        let mut all: Vec<_> = all.map(|((key, _), entry)| (*key, entry)).collect();
+        all.sort_by(|(a, x), (b, y)| {
+            let place = |entry: &Entry| (entry.stored.linked, entry.chain);
+            let names = || self.name(*a).cmp(self.name(*b));
+            a.is_some()
+                .cmp(&b.is_some())
+                .then_with(names)
+                .then_with(|| place(x).cmp(&place(y)))
+        });
+        all.into_iter()
+            .map(|(key, entry)| (key, &entry.stored))
             .collect()
     }
 }

@@ -1,5 +1,6 @@
 //! `hgrpc hg files` and `cat`.
 
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 
 use hgrpc_std::mercurial::client::{ChangesetFields, Error, Form, RevisionFields};
@@ -7,10 +8,10 @@ use hgrpc_std::mercurial::{Changeset, Client, Contents, FileKind, Manifest, Node
 use hgrpc_std::value::Value;
 
 use super::bar;
-use super::output::{Style, node, text};
-use super::server::{Server, failure, lookup};
+use super::output::{Style, node, text, word};
+use super::server::{Server, bytes, failure, lookup};
 use crate::exit::Failure;
-use crate::{escape::one_line, io};
+use crate::io;
 
 /// Print the files that a changeset has.
 ///
@@ -23,7 +24,10 @@ pub(super) struct Files {
     style: Style,
     /// The changeset: a node or its beginning, a bookmark, tag or branch. Default: the newest.
     #[arg(short, long, value_name = "NAME")]
-    rev: Option<String>,
+    rev: Option<OsString>,
+    /// Print paths as they are, each followed by a NUL byte, as `xargs -0` takes them.
+    #[arg(short = '0', long, conflicts_with = "json")]
+    print0: bool,
 }
 
 /// Print what is in a file.
@@ -31,11 +35,11 @@ pub(super) struct Files {
 pub(super) struct Cat {
     #[command(flatten)]
     server: Server,
-    /// The file's path in the repository.
-    path: String,
+    /// The file's path in the repository, of any bytes.
+    path: OsString,
     /// The changeset: a node or its beginning, a bookmark, tag or branch. Default: the newest.
     #[arg(short, long, value_name = "NAME")]
-    rev: Option<String>,
+    rev: Option<OsString>,
 }
 
 impl Files {
@@ -45,6 +49,10 @@ impl Files {
         let mut out = self.style.output();
         for entry in Manifest::new(&entries).entries() {
             let entry = entry.map_err(wrong(manifest))?;
+            if self.print0 {
+                out.raw(&[entry.path, &[0]].concat())?;
+                continue;
+            }
             if !out.is_json() {
                 out.line(&[("path", text(entry.path))])?;
                 continue;
@@ -68,12 +76,12 @@ impl Cat {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let client = self.server.connect()?;
         let (manifest, entries) = manifest(&client, self.rev.as_deref())?;
-        let path = self.path.as_bytes();
+        let path = bytes(&self.path);
         let entry = Manifest::new(&entries)
             .find(path)
             .map_err(wrong(manifest))?;
         let Some(entry) = entry else {
-            let path = one_line(&self.path);
+            let path = word(&text(path));
             return Err(Failure::Command(format!(
                 "no file {path} in this changeset"
             )));
@@ -105,7 +113,7 @@ fn wrong(node: Node) -> impl Fn(hgrpc_std::mercurial::ManifestError) -> Failure 
 }
 
 /// The manifest of a changeset, and its text; empty for a changeset without files.
-fn manifest(client: &Client, rev: Option<&str>) -> Result<(Node, Vec<u8>), Failure> {
+fn manifest(client: &Client, rev: Option<&OsStr>) -> Result<(Node, Vec<u8>), Failure> {
     let node = lookup(client, rev)?;
     if node.is_null() {
         return Ok((node, Vec::new()));

@@ -1,6 +1,7 @@
 //! `hgrpc hg log`.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 
 use hgrpc_std::mercurial::client::{ChangesetData, ChangesetFields, Error};
 use hgrpc_std::mercurial::{Changeset, Specifier};
@@ -23,7 +24,7 @@ pub(super) struct Args {
     style: Style,
     /// Only this changeset and its ancestors: a node or its beginning, a bookmark, tag or branch.
     #[arg(short, long, value_name = "NAME")]
-    rev: Option<String>,
+    rev: Option<OsString>,
     /// Only the newest so many.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,

@@ -3,6 +3,7 @@
 use std::io::{BufWriter, StdoutLock, Write};
 
 use hgrpc::KeyOrder;
+use hgrpc::cbor::Escaped;
 use hgrpc_std::mercurial::Node;
 use hgrpc_std::value::Value;
 
@@ -49,6 +50,11 @@ impl Output {
         writeln!(self.out, "{}", words.join(" ")).map_err(Failure::output)
     }
 
+    /// Bytes as they are.
+    pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.out.write_all(bytes).map_err(Failure::output)
+    }
+
     fn json(&mut self, fields: &[(&str, Value)]) -> Result<(), Failure> {
         let fields = fields
             .iter()
@@ -76,10 +82,19 @@ pub(super) fn printed(error: PrintError) -> Failure {
     }
 }
 
-/// A value for people: lists by blanks, bytes as text with what is unsafe escaped.
-fn word(value: &Value) -> String {
+/// A value for people: lists by blanks, bytes as text with what is unsafe, or no text, escaped as in
+/// `\\xff`.
+pub(super) fn word(value: &Value) -> String {
     match value {
-        Value::Bytes(bytes) => one_line(String::from_utf8_lossy(bytes)),
+        Value::Bytes(bytes) => {
+            let mut word = String::new();
+            for chunk in bytes.utf8_chunks() {
+                let text = Escaped(chunk.valid()).to_string();
+                word.push_str(&text.replace('\n', "\\n").replace('\t', " "));
+                word.push_str(&chunk.invalid().escape_ascii().to_string());
+            }
+            word
+        }
         Value::Text(text) => one_line(text),
         Value::Array(items) => items.iter().map(word).collect::<Vec<_>>().join(" "),
         Value::Integer(number) => number.to_string(),

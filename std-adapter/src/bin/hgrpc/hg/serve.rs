@@ -11,7 +11,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::server::mirror_failure;
-use crate::exit::Failure;
+use crate::escape::one_line;
+use crate::exit::{self, Failure};
 use crate::io;
 
 /// Serve a mirror to Mercurial's clients, and to this program.
@@ -37,6 +38,12 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let mirror = LiveMirror::open(&self.dir).map_err(mirror_failure)?;
+        // It is not served, and whoever asked for it is told that, too.
+        let mirror = mirror.with_on_damage(|error| {
+            exit::report(&one_line(&format!(
+                "{error}; `hgrpc hg mirror --repair URL DIR` mends the mirror"
+            )));
+        });
         let mut config = ServerConfig::default();
         if let Some(encodings) = &self.encoding {
             config.encodings.clone_from(encodings);
