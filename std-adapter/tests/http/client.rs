@@ -78,7 +78,7 @@ fn a_decompression_bomb() {
     assert!(matches!(values(&body), Error::ValueTooLarge));
     let error = read(&body);
     assert!(
-        matches!(error, Error::Decode(DecodeError::FrameOutputTooLarge)),
+        matches!(error, Error::Decode(DecodeError::RatioTooLarge)),
         "{error:?}"
     );
 }
