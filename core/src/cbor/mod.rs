@@ -55,6 +55,7 @@ pub use message::{Atom, AtomView, Atoms, AtomsIter, MessageArgs, encode_atoms};
 pub use pieces::Pieces;
 pub use progress::{Progress, ProgressView};
 pub use reader::{CborReader, Items};
+pub(crate) use request::decode_request;
 pub use request::{CommandRequest, RedirectTargets, RequestError};
 pub use settings::{ContentEncoding, EncodingSet, SenderSettings, StreamSettings};
 pub(crate) use status::StatusKind;

@@ -110,6 +110,29 @@ impl<'a> CommandRequest<'a> {
     }
 }
 
+/// [`CommandRequest::decode`] into places of the caller's.
+pub(crate) fn decode_request<'a>(
+    bytes: &'a [u8],
+    has_redirect: bool,
+    name: &mut Value<'a>,
+    args: &mut Args<'a>,
+    redirect: &mut Value<'a>,
+) -> Result<(), RequestError> {
+    let revision = if has_redirect {
+        Revision::R0006
+    } else {
+        Revision::R0005
+    };
+    let mut reader = CborReader::new(bytes);
+    let mut found = [None; 3];
+    CommandRequest::read(&mut reader, &mut found, revision).ok_or(reader.error())?;
+    let [n, a, r] = found;
+    *name = n.ok_or(RequestError::MissingName)?;
+    *args = a.map_or(Args::EMPTY, Args::of);
+    *redirect = r.unwrap_or(Value::NOTHING);
+    Ok(())
+}
+
 /// Where a client is willing to be redirected: the map `redirect` of a request (revision-0006.md,
 /// 10).
 ///
@@ -121,6 +144,11 @@ pub struct RedirectTargets<'a>(Value<'a>);
 impl<'a> RedirectTargets<'a> {
     fn from_value(value: Value<'a>) -> Option<Self> {
         value.is_map().then_some(Self(value))
+    }
+
+    /// The targets in a value that is a map.
+    pub(crate) const fn of(value: Value<'a>) -> Self {
+        Self(value)
     }
 
     /// The targets in this encoded map.

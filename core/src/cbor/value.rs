@@ -18,6 +18,9 @@ impl<'a> Value<'a> {
     /// The value `null`.
     pub const NULL: Self = Self(&[0xf6]);
 
+    /// No value.
+    pub(crate) const NOTHING: Self = Self(&[]);
+
     /// Takes bytes that are one well-formed value.
     pub(super) const fn new_unchecked(bytes: &'a [u8]) -> Self {
         Self(bytes)
@@ -89,7 +92,7 @@ impl<'a> Value<'a> {
     /// Whether the value is a byte string with this content. Less code than a comparison with what
     /// [`as_bytes`](Self::as_bytes) gives, as a definite string is a chunk like any other here.
     #[inline(never)]
-    pub(super) fn is_bytes(self, mut content: &[u8]) -> bool {
+    pub fn is_bytes(self, mut content: &[u8]) -> bool {
         let mut cursor = Cursor::new(self.0);
         while cursor.head() && cursor.initial != BREAK {
             if cursor.initial >> 5 != MAJOR_BYTES {

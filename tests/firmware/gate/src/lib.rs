@@ -8,6 +8,7 @@
 
 mod client;
 mod measure;
+mod next_server;
 mod panic;
 mod port;
 mod server;
@@ -15,6 +16,7 @@ mod start;
 
 pub use client::ClientEnd;
 pub use measure::{exit, measure_begin, measure_end};
+pub use next_server::{Memory, NextServer, next_server, serve};
 pub use panic::plant;
 pub use port::Port;
 pub use server::ServerEnd;
