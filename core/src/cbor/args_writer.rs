@@ -1,12 +1,12 @@
 //! Builds an argument map in a caller's buffer.
 
-use super::item::Cursor;
+use super::cursor::Cursor;
 use super::{Args, CborReader, CborWriter, EncodedArgs, Head, MAJOR_MAP, Value};
 use crate::KeyOrder;
 use crate::error::ApiMisuse;
 
 /// Levels around an argument's value: the request and its `args`.
-const DEPTH: u8 = 2;
+const DEPTH: usize = 2;
 
 /// Builds a canonical argument map in a caller's buffer (messages.md, "CBOR"; revision-0006.md,
 /// 9.1). Arguments may come in any order: each is put where its key belongs.
@@ -101,7 +101,7 @@ impl<'b> ArgsWriter<'b> {
         let entry_len = writer.position();
         let value = writer.finish().get(key_len..).unwrap_or_default();
         let mut cursor = Cursor::new(value);
-        if cursor.value(DEPTH).is_none() || !cursor.rest.is_empty() {
+        if !cursor.skip(DEPTH) || !cursor.rest().is_empty() {
             return Err(ApiMisuse::InvalidMessage);
         }
         let used = self.used.saturating_add(entry_len);

@@ -5,9 +5,10 @@
 
 use core::fmt;
 
+use super::cursor::Cursor;
 use super::known::{ANY, BYTES, Known, REQUIRED};
 use super::utf8::write_lossy;
-use super::{Atoms, ByteString, CborError, CborReader, Escaped, Text, Value};
+use super::{Atoms, ByteString, CborError, Escaped, Text, Value};
 use crate::Revision;
 use crate::wire::ErrorFlags;
 
@@ -77,11 +78,11 @@ impl<'a> ErrorMessage<'a> {
     }
 
     fn structured(bytes: &'a [u8]) -> Result<Self, CborError> {
-        let mut reader = CborReader::new(bytes);
+        let mut cursor = Cursor::new(bytes);
         let mut found = [None; 2];
-        STRUCTURED.read(&mut reader, &mut found)?;
+        STRUCTURED.read(&mut cursor, &mut found)?;
         match found {
-            [Some(kind), Some(message)] if reader.is_empty() => Ok(Self::Structured {
+            [Some(kind), Some(message)] if cursor.rest().is_empty() => Ok(Self::Structured {
                 kind: ByteString::of(kind),
                 message,
             }),

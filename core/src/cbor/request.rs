@@ -3,8 +3,9 @@
 //! Specification: messages.md, "Command request"; revision-0006.md, 2.1 and 5.7;
 //! deviations.md, D5.
 
-use super::item::{CborError, MAJOR_MAP};
-use super::{Args, ByteString, ByteStrings, CborReader, Value};
+use super::cursor::Cursor;
+use super::item::{CborError, MAJOR_BYTES, MAJOR_MAP};
+use super::{Args, ByteString, ByteStrings, Value};
 use crate::Revision;
 
 /// Why a request does not decode. A request that is nested too deep is refused
@@ -63,54 +64,32 @@ impl<'a> CommandRequest<'a> {
     /// # Errors
     /// [`RequestError`]: D5 lists what is malformed here and was not in the reference.
     pub fn decode(bytes: &'a [u8], revision: Revision) -> Result<Self, RequestError> {
-        let mut reader = CborReader::new(bytes);
-        let mut found = [None; 3];
-        Self::read(&mut reader, &mut found, revision).ok_or(reader.error())?;
-        let [name, args, redirect] = found;
+        let (mut name, mut redirect) = (Value::ABSENT, Value::ABSENT);
+        let mut args = Args::EMPTY;
+        decode_request(
+            bytes,
+            revision.has_settings(),
+            &mut name,
+            &mut args,
+            &mut redirect,
+        )?;
         Ok(Self {
-            name: name
-                .and_then(|name: Value<'a>| name.as_bytes())
-                .ok_or(RequestError::MissingName)?,
-            args: args.map_or(Args::EMPTY, Args::of),
-            redirect: redirect.map(RedirectTargets),
+            name: ByteString::of(name),
+            args,
+            redirect: (!redirect.is_absent()).then_some(RedirectTargets(redirect)),
         })
-    }
-
-    /// Finds `name`, `args` and `redirect`. `None`: the reader says what is wrong.
-    #[inline]
-    fn read(
-        reader: &mut CborReader<'a>,
-        [name, args, redirect]: &mut [Option<Value<'a>>; 3],
-        revision: Revision,
-    ) -> Option<()> {
-        let mut items = reader.enter(MAJOR_MAP)?;
-        while reader.more(&mut items) {
-            let key = reader.value()?;
-            let (slot, value, is_right) = if key.is_bytes(b"args") {
-                (&mut *args, reader.args()?, true)
-            } else {
-                let value = reader.value()?;
-                if key.is_bytes(b"name") {
-                    (&mut *name, value, value.is_byte_string())
-                } else if revision.has_settings() && key.is_bytes(b"redirect") {
-                    (&mut *redirect, value, value.is_map())
-                } else {
-                    continue;
-                }
-            };
-            if !is_right || slot.replace(value).is_some() {
-                return reader.malformed();
-            }
-        }
-        if reader.is_empty() {
-            Some(())
-        } else {
-            reader.malformed()
-        }
     }
 }
 
-/// [`CommandRequest::decode`] into places of the caller's.
+/// Decodes a request as [`CommandRequest::decode`] does, into places of the caller's: a result that
+/// does not fit registers would be moved.
+///
+/// `has_redirect`: the key `redirect` is known. A name is a byte string in any encoding; `redirect`
+/// is absent if the request has none.
+///
+/// # Errors
+/// [`RequestError`]; what was found then is of no use.
+#[inline(never)]
 pub(crate) fn decode_request<'a>(
     bytes: &'a [u8],
     has_redirect: bool,
@@ -118,19 +97,68 @@ pub(crate) fn decode_request<'a>(
     args: &mut Args<'a>,
     redirect: &mut Value<'a>,
 ) -> Result<(), RequestError> {
-    let revision = if has_redirect {
-        Revision::R0006
-    } else {
-        Revision::R0005
-    };
-    let mut reader = CborReader::new(bytes);
-    let mut found = [None; 3];
-    CommandRequest::read(&mut reader, &mut found, revision).ok_or(reader.error())?;
-    let [n, a, r] = found;
-    *name = n.ok_or(RequestError::MissingName)?;
-    *args = a.map_or(Args::EMPTY, Args::of);
-    *redirect = r.unwrap_or(Value::NOTHING);
+    *name = Value::ABSENT;
+    *args = Args::ABSENT;
+    *redirect = Value::ABSENT;
+    let mut cursor = Cursor::new(bytes);
+    if !read_request(&mut cursor, has_redirect, name, args.value_mut(), redirect) {
+        return Err(cursor.error().into());
+    }
+    if name.is_absent() {
+        return Err(RequestError::MissingName);
+    }
+    if args.value_mut().is_absent() {
+        *args = Args::EMPTY;
+    }
     Ok(())
+}
+
+/// Finds the values of the known keys in one walk. `false`: the cursor says what is wrong.
+#[inline]
+fn read_request<'a>(
+    cursor: &mut Cursor<'a>,
+    has_redirect: bool,
+    name: &mut Value<'a>,
+    args: &mut Value<'a>,
+    redirect: &mut Value<'a>,
+) -> bool {
+    let Some(mut pairs) = cursor.enter(MAJOR_MAP) else {
+        return false;
+    };
+    while cursor.more(&mut pairs) {
+        let Some(key) = cursor.value(1) else {
+            return false;
+        };
+        let start = cursor.rest();
+        // The usual encoding of the usual keys, or any other.
+        let (is_name, is_args) = match <[u8; 5]>::try_from(key.as_cbor()) {
+            Ok(usual) => (usual == *b"\x44name", usual == *b"\x44args"),
+            Err(_) => (key.is_bytes(b"name"), key.is_bytes(b"args")),
+        };
+        let is_right = if is_args {
+            cursor.args()
+        } else {
+            cursor.skip(1)
+        };
+        if !is_right {
+            return false;
+        }
+        let value = cursor.since(start);
+        let (slot, major) = if is_name {
+            (&mut *name, MAJOR_BYTES)
+        } else if is_args {
+            (&mut *args, MAJOR_MAP)
+        } else if has_redirect && key.is_bytes(b"redirect") {
+            (&mut *redirect, MAJOR_MAP)
+        } else {
+            continue;
+        };
+        if value.major() != Some(major) || !slot.is_absent() {
+            return cursor.malformed();
+        }
+        *slot = value;
+    }
+    cursor.rest().is_empty() || cursor.malformed()
 }
 
 /// Where a client is willing to be redirected: the map `redirect` of a request (revision-0006.md,

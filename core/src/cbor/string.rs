@@ -1,7 +1,8 @@
 //! Strings, definite or in chunks, without gathering them.
 
 use super::Value;
-use super::item::{BREAK, Cursor};
+use super::cursor::Cursor;
+use super::item::BREAK;
 use super::utf8;
 
 /// Where a string's bytes are.
@@ -39,11 +40,11 @@ impl<'a> Iterator for Chunks<'a> {
                 return Some(slice);
             }
             let mut cursor = Cursor::new(core::mem::take(&mut self.encoded));
-            if !cursor.head() || cursor.initial == BREAK {
+            if !cursor.head() || cursor.initial() == BREAK {
                 return None;
             }
             self.slice = cursor.content()?;
-            self.encoded = cursor.rest;
+            self.encoded = cursor.rest();
         }
     }
 }
@@ -56,10 +57,11 @@ impl<'a> Chunks<'a> {
         let mut cursor = Cursor::new(value.as_cbor());
         // A value has a head.
         cursor.head();
-        let (slice, encoded): (_, &[u8]) = if cursor.initial & 0x1f == 31 {
-            (&[][..], cursor.rest)
+        let rest = cursor.rest();
+        let (slice, encoded): (&[u8], &[u8]) = if cursor.initial() & 0x1f == 31 {
+            (&[], rest)
         } else {
-            (cursor.rest, &[])
+            (rest, &[])
         };
         Self { slice, encoded }
     }

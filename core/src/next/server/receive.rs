@@ -562,7 +562,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     #[inline]
     fn dispatch<'a>(&mut self, request: &'a [u8], data: Option<&'a [u8]>) -> Option<Event<'a>> {
         let request_id = self.incoming.header().request_id();
-        let (mut name, mut args, mut redirect) = (Value::NOTHING, Args::EMPTY, Value::NOTHING);
+        let (mut name, mut args, mut redirect) = (Value::ABSENT, Args::EMPTY, Value::ABSENT);
         let has_settings = self.revision().has_settings();
         let decoded = decode_request(request, has_settings, &mut name, &mut args, &mut redirect);
         let key = Key::request(request_id);
@@ -582,7 +582,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
                 Some(Event::Command(Command {
                     name,
                     args,
-                    redirect: if has_settings && !redirect.as_cbor().is_empty() {
+                    redirect: if has_settings && !redirect.is_absent() {
                         Some(RedirectTargets::of(redirect))
                     } else {
                         None

@@ -1,0 +1,152 @@
+//! Finds where a value ends whose bytes come in parts.
+
+use super::cursor::{argument_len, is_simple_allowed};
+use super::item::{BREAK, CborError, MAJOR_BYTES, MAJOR_TEXT};
+use super::levels::{Levels, Step};
+
+/// Finds the end of one well-formed value in bytes that come in parts.
+///
+/// Holds no input: a few counters and one number per level of nesting, about 90 bytes on a 32-bit
+/// device. Feed it with [`scan`](Self::scan); work is linear in the bytes, whatever the split.
+/// (Containers of more than `usize::MAX − 3` items, keys and values counted, never end for it.)
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ValueScanner {
+    levels: Levels,
+    /// Initial byte of the current item.
+    initial: u8,
+    /// Initial byte of the indefinite string that is open; 0 if none is.
+    chunked: u8,
+    /// Argument bytes still to come.
+    missing: u8,
+    started: bool,
+    argument: u64,
+    /// Bytes of a string still to pass over: a stream may be longer than memory.
+    skip: u64,
+}
+
+impl Default for ValueScanner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ValueScanner {
+    /// Creates a scanner at the start of a value.
+    pub const fn new() -> Self {
+        Self {
+            levels: Levels::new(),
+            initial: 0,
+            chunked: 0,
+            missing: 0,
+            started: false,
+            argument: 0,
+            skip: 0,
+        }
+    }
+
+    /// Returns `true` inside a value: some of its bytes have come, but not the last.
+    pub const fn is_inside(&self) -> bool {
+        self.started
+    }
+
+    /// Scans the next bytes. `Some(n)`: the value ends after `n` of them, and the scanner is ready
+    /// for the next value. `None`: all of them belong to the value, and more must come.
+    ///
+    /// # Errors
+    /// [`CborError::Malformed`] or [`CborError::NestedTooDeep`] as soon as the bytes show it; the
+    /// scanner is of no further use then. Never [`CborError::Incomplete`].
+    pub fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, CborError> {
+        let mut rest = bytes;
+        loop {
+            let mut step = Step::More;
+            if self.skip > 0 {
+                let wanted = usize::try_from(self.skip).unwrap_or(usize::MAX);
+                let (passed, after) = rest.split_at_checked(wanted).unwrap_or((rest, &[]));
+                rest = after;
+                let count = u64::try_from(passed.len()).unwrap_or(self.skip);
+                self.skip = self.skip.saturating_sub(count);
+                if self.skip > 0 {
+                    return Ok(None);
+                }
+                step = self.string_done();
+            } else {
+                let Some((&byte, after)) = rest.split_first() else {
+                    return Ok(None);
+                };
+                rest = after;
+                if self.missing > 0 {
+                    self.argument = (self.argument << 8) | u64::from(byte);
+                    self.missing = self.missing.wrapping_sub(1);
+                } else {
+                    self.begin_item(byte)?;
+                }
+                if self.missing == 0 {
+                    step = self.whole_head()?;
+                }
+            }
+            if let Step::Done = step {
+                self.started = false;
+                return Ok(Some(bytes.len().wrapping_sub(rest.len())));
+            }
+        }
+    }
+
+    /// Takes an item's initial byte. What may not begin here is refused at once, even if the rest
+    /// of its head has not come.
+    fn begin_item(&mut self, byte: u8) -> Result<(), CborError> {
+        self.started = true;
+        // A chunk is a definite string of the same type: another byte with the same major type.
+        if self.chunked != 0 && byte != BREAK && !matches!(byte ^ self.chunked, 1..=0x1f) {
+            return Err(CborError::Malformed);
+        }
+        self.missing = argument_len(byte).ok_or(CborError::Malformed)?;
+        self.initial = byte;
+        self.argument = if self.missing == 0 {
+            u64::from(byte & 0x1f)
+        } else {
+            0
+        };
+        Ok(())
+    }
+
+    /// Acts on a head of which every byte has come.
+    fn whole_head(&mut self) -> Result<Step, CborError> {
+        let argument = usize::try_from(self.argument).unwrap_or(usize::MAX);
+        if !is_simple_allowed(self.initial, argument) {
+            return Err(CborError::Malformed);
+        }
+        if self.chunked != 0 && self.initial == BREAK {
+            self.chunked = 0;
+            return Ok(self.string_done());
+        }
+        match self.initial >> 5 {
+            MAJOR_BYTES | MAJOR_TEXT if self.initial & 0x1f == 31 => {
+                self.chunked = self.initial;
+                Ok(Step::More)
+            }
+            MAJOR_BYTES | MAJOR_TEXT => {
+                self.skip = self.argument;
+                Ok(if self.skip == 0 {
+                    self.string_done()
+                } else {
+                    Step::More
+                })
+            }
+            _ => match self.levels.step(self.initial, argument, 0) {
+                Step::Malformed => Err(CborError::Malformed),
+                Step::TooDeep => Err(CborError::NestedTooDeep),
+                step => Ok(step),
+            },
+        }
+    }
+
+    /// Acts on the end of a string, or of a chunk of one.
+    fn string_done(&mut self) -> Step {
+        if self.chunked != 0 {
+            Step::More
+        } else {
+            self.levels.item_done()
+        }
+    }
+}
