@@ -98,13 +98,27 @@ impl defmt::Format for Output<'_> {
     }
 }
 
-/// What a frame says beside its payload.
+/// What a frame says beside its payload, in one word: the request, the type with its flags, and
+/// whether it is `encoded`.
 #[derive(Clone, Copy)]
-pub(super) struct Head {
-    pub(super) id: RequestId,
-    pub(super) number: u8,
-    pub(super) flags: TypeFlags,
-    pub(super) is_encoded: bool,
+pub(super) struct Head(u32);
+
+impl Head {
+    #[inline]
+    pub(super) const fn new(id: RequestId, number: u8, flags: TypeFlags) -> Self {
+        let [low, high] = id.value().to_le_bytes();
+        Self(u32::from_le_bytes([low, high, number << 4 | flags.bits(), 0]))
+    }
+
+    /// The same, `encoded` if so.
+    #[inline]
+    pub(super) const fn encoded(self, is_encoded: bool) -> Self {
+        if is_encoded {
+            Self(self.0 | 0x0100_0000)
+        } else {
+            self
+        }
+    }
 }
 
 impl<'b> Output<'b> {
@@ -161,7 +175,7 @@ impl<'b> Output<'b> {
 
     /// Fills a frame of these parts; `false`, and nothing was done, if they do not fit.
     #[inline(never)]
-    pub(super) fn fill(&mut self, head: &Head, parts: &[&[u8]]) -> bool {
+    pub(super) fn fill(&mut self, head: Head, parts: &[&[u8]]) -> bool {
         let mut rest = self.buffer.get_mut(HEADER_LEN..).unwrap_or_default();
         let room = rest.len();
         for part in parts {
@@ -178,7 +192,7 @@ impl<'b> Output<'b> {
 
     /// Puts the header before a payload of `count` bytes that is in the buffer already.
     #[inline(never)]
-    pub(super) fn seal(&mut self, head: &Head, count: usize) {
+    pub(super) fn seal(&mut self, head: Head, count: usize) {
         let header = self.header(head, count);
         if let Some((to, _)) = self.buffer.split_first_chunk_mut::<HEADER_LEN>() {
             *to = *header.emit();
@@ -188,15 +202,16 @@ impl<'b> Output<'b> {
 
     /// The header of a frame whose payload has `count` bytes; it counts as sent.
     #[inline]
-    pub(super) fn header(&mut self, head: &Head, count: usize) -> FrameHeader {
-        let flags = self.stream.take_flags(head.is_encoded);
+    pub(super) fn header(&mut self, head: Head, count: usize) -> FrameHeader {
+        let [low, high, number_and_flags, is_encoded] = head.0.to_le_bytes();
+        let flags = self.stream.take_flags(is_encoded != 0);
         FrameHeader::new(
             u32::try_from(count).unwrap_or(u32::MAX),
-            head.id,
+            RequestId::new(u16::from_le_bytes([low, high])),
             self.stream.id,
             flags,
-            head.number,
-            head.flags,
+            number_and_flags >> 4,
+            TypeFlags::from_bits(number_and_flags),
         )
     }
 }

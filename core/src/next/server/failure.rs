@@ -3,7 +3,7 @@
 
 use super::{Refusal, Reply, Server};
 use crate::cbor::{Head as CborHead, MAJOR_BYTES, MessageArgs};
-use crate::next::output::Output;
+use crate::next::output::{Head, Output};
 use crate::next::store::{Requests, bits};
 use crate::revision::number;
 use crate::wire::{ErrorFlags, ResponseFlags, TypeFlags};
@@ -124,8 +124,8 @@ impl<P: Protocol, T: Requests> Server<P, T> {
                 Kind::Raw(flags) => flags,
                 _ => ErrorFlags::APPLICATION,
             };
-            let head = Self::aside(id, number::ERROR_RESPONSE, flags.into());
-            if failure.message.len() > room || !out.fill(&head, &[failure.message]) {
+            let head = Head::new(id, number::ERROR_RESPONSE, flags.into());
+            if failure.message.len() > room || !out.fill(head, &[failure.message]) {
                 return Err(ApiMisuse::TooLarge);
             }
             self.advance(id, 0, true, out);
@@ -164,14 +164,14 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let len = CborHead::of_len(MAJOR_BYTES, message.len());
         let len = len.as_slice();
         let head = if is_status {
-            Self::aside(id, revision.response_number(), ResponseFlags::EOS.into())
+            Head::new(id, revision.response_number(), ResponseFlags::EOS.into())
         } else {
-            Self::aside(id, number::ERROR_RESPONSE, TypeFlags::NONE)
+            Head::new(id, number::ERROR_RESPONSE, TypeFlags::NONE)
         };
         let is_filled = if revision.has_settings() {
-            out.fill(&head, &[before, args, between, len, message, after])
+            out.fill(head, &[before, args, between, len, message, after])
         } else {
-            out.fill(&head, &[before, len, message, between, args, after])
+            out.fill(head, &[before, len, message, between, args, after])
         };
         if !is_filled {
             return Err(ApiMisuse::TooLarge);
@@ -206,16 +206,16 @@ impl<P: Protocol, T: Requests> Server<P, T> {
                 .wrapping_add(middle.len())
                 .wrapping_add(digits.len());
             let len = CborHead::of_len(MAJOR_BYTES, len);
-            let head = Self::aside(refusal.request_id, number::ERROR_RESPONSE, TypeFlags::NONE);
+            let head = Head::new(refusal.request_id, number::ERROR_RESPONSE, TypeFlags::NONE);
             let [before, _] = ERROR;
             out.fill(
-                &head,
+                head,
                 &[before, len.as_slice(), reason, middle, digits, OF_SERVER],
             )
         } else {
             let flags = ErrorFlags::APPLICATION.into();
-            let head = Self::aside(refusal.request_id, number::ERROR_RESPONSE, flags);
-            out.fill(&head, &[reason, middle, digits])
+            let head = Head::new(refusal.request_id, number::ERROR_RESPONSE, flags);
+            out.fill(head, &[reason, middle, digits])
         };
         if is_filled {
             Ok(true)

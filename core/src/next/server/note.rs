@@ -2,7 +2,7 @@
 
 use super::{Reply, Server};
 use crate::cbor::{Atom, Progress, encode_atoms};
-use crate::next::output::Output;
+use crate::next::output::{Head, Output};
 use crate::next::store::{Key, Requests, bits};
 use crate::revision::number;
 use crate::wire::TypeFlags;
@@ -70,8 +70,8 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         }
         let room = self.frame_room(out);
         let count = encode(out.payload().get_mut(..room).unwrap_or_default())?;
-        let head = Self::aside(reply.request_id(), number, TypeFlags::NONE);
-        out.seal(&head, count);
+        let head = Head::new(reply.request_id(), number, TypeFlags::NONE);
+        out.seal(head, count);
         Ok(true)
     }
 }

@@ -348,7 +348,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         self.refuse_with(reason, limit, order, has)
     }
 
-    /// Refuses the current frame's request, of which this is known.
+    /// server.md, "Refusals": remembers the request if frames of it are still to come.
     #[inline(never)]
     fn refuse_with(
         &mut self,
@@ -357,26 +357,12 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         order: u32,
         has: u16,
     ) -> Result<(), ProtocolError> {
-        let is_last = self.is_last_of(has);
-        self.refuse_as(reason, limit, order, has, is_last)
-    }
-
-    /// server.md, "Refusals": remembers the request if frames of it are still to come.
-    #[inline(never)]
-    fn refuse_as(
-        &mut self,
-        reason: RefusalReason,
-        limit: u32,
-        order: u32,
-        has: u16,
-        is_last: bool,
-    ) -> Result<(), ProtocolError> {
         self.task = Task::Refuse;
         self.reason = reason;
         self.refusal_limit = limit;
         self.receiving = self.receiving.wrapping_sub(1);
         let key = self.key();
-        if is_last {
+        if self.is_last_of(has) {
             self.requests.remove(key);
             return Ok(());
         }
@@ -593,30 +579,33 @@ impl<P: Protocol, T: Requests> Server<P, T> {
                 }))
             }
             Err(error) => {
-                let order = slot.order;
-                self.undecodable(error, order, data_follows)
+                let (order, has) = (slot.order, slot.bits);
+                self.undecodable(error, order, has)
             }
         }
     }
 
     /// The request ends; of one that is refused, data may still come.
     #[inline(never)]
-    fn undecodable<'a>(
-        &mut self,
-        error: RequestError,
-        order: u32,
-        data_follows: bool,
-    ) -> Option<Event<'a>> {
-        let is_last = !data_follows || error != RequestError::NestedTooDeep;
-        let limit = length_of(MAX_NESTING);
-        let has = if data_follows { bits::DATA } else { 0 };
-        let refused = self.refuse_as(RefusalReason::NestedTooDeep, limit, order, has, is_last);
-        self.task = Task::Skip;
-        let error = match (error, refused) {
-            (RequestError::MissingName, _) => ProtocolError::MissingName,
-            (RequestError::Malformed, _) => ProtocolError::MalformedRequest,
-            (RequestError::NestedTooDeep, Ok(())) => return self.refusal(),
-            (RequestError::NestedTooDeep, Err(error)) => error,
+    fn undecodable<'a>(&mut self, error: RequestError, order: u32, has: u16) -> Option<Event<'a>> {
+        let error = if error == RequestError::NestedTooDeep {
+            let limit = length_of(MAX_NESTING);
+            match self.refuse_with(RefusalReason::NestedTooDeep, limit, order, has) {
+                Ok(()) => {
+                    self.task = Task::Skip;
+                    return self.refusal();
+                }
+                Err(error) => error,
+            }
+        } else {
+            let key = self.key();
+            self.requests.remove(key);
+            self.receiving = self.receiving.wrapping_sub(1);
+            if error == RequestError::MissingName {
+                ProtocolError::MissingName
+            } else {
+                ProtocolError::MalformedRequest
+            }
         };
         self.fail_with(error)
     }

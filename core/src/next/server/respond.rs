@@ -5,7 +5,7 @@ use crate::cbor::{ContentEncoding, STATUS_OK};
 use crate::next::output::{Head, Output, SETTINGS};
 use crate::next::store::{Key, Requests, bits};
 use crate::revision::number;
-use crate::wire::{FrameHeader, RequestId, ResponseFlags, SettingsFlags, TypeFlags};
+use crate::wire::{FrameHeader, RequestId, ResponseFlags, SettingsFlags};
 use crate::{ApiMisuse, Protocol};
 
 impl<P: Protocol, T: Requests> Server<P, T> {
@@ -61,7 +61,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             return Ok(body.is_empty());
         }
         let head = self.data_head(id, is_end, false);
-        if !out.fill(&head, &[status, chunk]) {
+        if !out.fill(head, &[status, chunk]) {
             return Err(ApiMisuse::TooLarge);
         }
         *body = behind;
@@ -222,7 +222,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let id = reply.request_id();
         let is_empty = count == 0 && is_last;
         let head = self.data_head(id, is_last, joins && !is_empty);
-        let header = out.header(&head, count);
+        let header = out.header(head, count);
         self.advance(id, bits::BEGUN, is_last, out);
         Ok(header)
     }
@@ -267,12 +267,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         } else {
             ResponseFlags::CONTINUATION
         };
-        Head {
-            id,
-            number: self.revision().response_number(),
-            flags: flags.into(),
-            is_encoded,
-        }
+        Head::new(id, self.revision().response_number(), flags.into()).encoded(is_encoded)
     }
 
     /// 0006: fills a frame of a response; all but an empty end are `encoded`, since settings were
@@ -286,7 +281,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         out: &mut Output<'_>,
     ) -> bool {
         let head = self.data_head(id, is_end, !(is_end && bytes.is_empty()));
-        bytes.len() <= room && out.fill(&head, &[bytes])
+        bytes.len() <= room && out.fill(head, &[bytes])
     }
 
     /// 0006: what is joined becomes a frame.
@@ -294,19 +289,14 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     pub(super) fn send_joined(&mut self, out: &mut Output<'_>) {
         let head = self.data_head(out.owner, false, true);
         let count = core::mem::take(&mut out.joined);
-        out.seal(&head, count);
+        out.seal(head, count);
     }
 
     /// revision-0006.md, 4.2 and 7.1, step 1.
     fn send_settings(&mut self, id: RequestId, out: &mut Output<'_>) -> Result<(), ApiMisuse> {
-        let head = Head {
-            id,
-            number: number::STREAM_SETTINGS,
-            flags: SettingsFlags::EOS.into(),
-            is_encoded: false,
-        };
+        let head = Head::new(id, number::STREAM_SETTINGS, SettingsFlags::EOS.into());
         let settings = out.stream.encoding().stream_settings();
-        if !out.fill(&head, &[settings]) {
+        if !out.fill(head, &[settings]) {
             return Err(ApiMisuse::TooLarge);
         }
         out.stream.state |= SETTINGS;
@@ -342,16 +332,6 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             self.receiving = self.receiving.wrapping_sub(1);
         } else {
             self.requests.remove(key);
-        }
-    }
-
-    /// A frame that is no part of a response, but may end its request.
-    pub(super) const fn aside(id: RequestId, number: u8, flags: TypeFlags) -> Head {
-        Head {
-            id,
-            number,
-            flags,
-            is_encoded: false,
         }
     }
 }

@@ -9,31 +9,33 @@ use super::{Key, Requests, Slot};
 use crate::bytes::{copy, shift_down, shift_up};
 use crate::wire::RequestId;
 
-/// Requests by key. No slot is ever moved: one whose request has ended stays in its place under the
-/// key [`VACANT`], which is why keys are cells, and the next request takes it over. Moving slots
-/// would bring `memmove` into a small program, which is larger than all of this.
+/// Requests by key. No slot is ever moved: one whose request has ended stays in its place, which is
+/// why keys are cells, and the next request takes it over. Moving slots would bring `memmove` into a
+/// small program, which is larger than all of this.
 type Map<const REQUESTS: usize> = LinearMap<Cell<Key>, Slot, REQUESTS>;
 type Slots = LinearMapView<Cell<Key>, Slot>;
 
 /// Marks a slot that is not in use.
-const VACANT: Key = Key(u32::MAX);
+const VACANT: Key = Key(0);
+/// Marks one that would be vacant, but whose bytes are still lent.
+const LENT: Key = Key(1);
 
 /// At most `REQUESTS` requests, and as many slots that stand aside. The memory beside it is any
 /// `[u8]`, which all of them share: every byte can be used by any.
 ///
 /// ```text
+///   slots   | 5: 3     | 9: 6 | 7: 1 |
 ///   memory  [ 5: 3 bytes | 9: 6 bytes | 7: 1 byte |      free      ]
 /// ```
-/// What is gathered lies one behind another. Appending moves what lies behind once; work is linear
-/// in the bytes appended and those gathered.
+/// What is gathered lies one behind another, in the order of the slots. Appending moves what lies
+/// behind once; work is linear in the bytes appended and those gathered.
 #[derive(Debug)]
 #[repr(C)]
 pub struct FixedRequests<const REQUESTS: usize> {
     /// Bytes in use, with those that were taken.
-    used: u32,
-    /// Where what was taken lies.
-    taken_start: u32,
-    taken_len: u32,
+    used: usize,
+    /// Whose bytes were taken; [`VACANT`] if nobody's.
+    taken: Cell<Key>,
     live: Map<REQUESTS>,
     aside: Map<REQUESTS>,
 }
@@ -42,7 +44,7 @@ pub struct FixedRequests<const REQUESTS: usize> {
 impl<const REQUESTS: usize> defmt::Format for FixedRequests<REQUESTS> {
     fn format(&self, f: defmt::Formatter<'_>) {
         let [live, aside] = [&self.live, &self.aside]
-            .map(|slots| slots.keys().filter(|key| key.get() != VACANT).count());
+            .map(|slots| slots.keys().filter(|key| key.get().number() > 1).count());
         defmt::write!(
             f,
             "FixedRequests({=usize} and {=usize} aside of {=usize})",
@@ -63,20 +65,41 @@ impl<const REQUESTS: usize> FixedRequests<REQUESTS> {
     /// No requests.
     pub const fn new() -> Self {
         Self {
+            used: 0,
+            taken: Cell::new(VACANT),
             live: LinearMap::new(),
             aside: LinearMap::new(),
-            used: 0,
-            taken_start: 0,
-            taken_len: 0,
         }
     }
 
     /// Bytes of memory that it takes.
     pub const SIZE: usize = core::mem::size_of::<Self>();
 
-    fn move_up(&mut self, from: u32, by: u32) {
-        move_up(self.live.as_mut_view(), from, by);
-        move_up(self.aside.as_mut_view(), from, by);
+    /// Where the bytes of a key lie: from, to.
+    #[inline(never)]
+    fn locate(&self, key: Key) -> (usize, usize) {
+        let mut start = 0;
+        match locate(self.live.as_view(), key, &mut start) {
+            None => match locate(self.aside.as_view(), key, &mut start) {
+                None => (start, start),
+                Some(len) => (start, start.wrapping_add(len)),
+            },
+            Some(len) => (start, start.wrapping_add(len)),
+        }
+    }
+
+    #[inline(never)]
+    fn release_taken(&mut self, memory: &mut [u8]) {
+        let key = self.taken.replace(VACANT);
+        let (start, end) = self.locate(key);
+        let used = self.used;
+        let len = end.wrapping_sub(start);
+        shift_down(memory.get_mut(start..used).unwrap_or_default(), len);
+        self.used = used.wrapping_sub(len);
+        if let Some(slot) = self.find(key) {
+            slot.set_free();
+        }
+        self.remove(LENT);
     }
 }
 
@@ -86,9 +109,27 @@ fn find(slots: &mut Slots, key: Key) -> Option<(&Cell<Key>, &mut Slot)> {
     slots.iter_mut().find(|(cell, _)| cell.get() == key)
 }
 
-fn vacate(slots: &mut Slots, key: Key) {
+/// Adds up the bytes before those of a key, and says how many it has.
+#[inline(never)]
+fn locate(slots: &Slots, key: Key, start: &mut usize) -> Option<usize> {
+    for (cell, slot) in slots {
+        let len = place(slot.len());
+        if cell.get() == key {
+            return Some(len);
+        }
+        *start = start.wrapping_add(len);
+    }
+    None
+}
+
+#[inline(never)]
+fn vacate(slots: &mut Slots, key: Key, taken: &Cell<Key>) {
     if let Some((cell, _)) = find(slots, key) {
         cell.set(VACANT);
+        if key == taken.get() {
+            cell.set(LENT);
+            taken.set(LENT);
+        }
     }
 }
 
@@ -105,30 +146,14 @@ fn open(slots: &mut Slots, key: Key) -> Option<&mut Slot> {
     find(slots, key).map(|(_, slot)| slot)
 }
 
-/// Counts what begins at `from` or behind as so many bytes further up.
-#[inline(never)]
-fn move_up(slots: &mut Slots, from: u32, by: u32) {
-    for slot in slots.values_mut() {
-        if slot.start >= from {
-            slot.start = slot.start.wrapping_add(by);
-        }
-    }
-}
-
-/// An index, which is no more than the memory's length.
-fn place(index: u32) -> usize {
-    usize::try_from(index).unwrap_or(usize::MAX)
+/// A length that is no more than the memory's.
+fn place(len: u32) -> usize {
+    usize::try_from(len).unwrap_or(usize::MAX)
 }
 
 /// A number that fits, since memories of 4 GiB are for other stores.
 fn short(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
-}
-
-fn part(memory: &[u8], start: u32, len: u32) -> &[u8] {
-    let from = memory.get(place(start)..);
-    from.and_then(|rest| rest.get(..place(len)))
-        .unwrap_or_default()
 }
 
 impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
@@ -148,7 +173,9 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
     }
 
     fn open(&mut self, key: Key, order: u32, bits: u16) -> bool {
-        let Self { live, aside, .. } = self;
+        let Self {
+            live, aside, taken, ..
+        } = self;
         let (slots, other) = if Slot::stands_aside(bits) {
             (aside.as_mut_view(), live.as_mut_view())
         } else {
@@ -158,13 +185,13 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
             return false;
         };
         slot.open(order, bits);
-        vacate(other, key);
+        vacate(other, key, taken);
         true
     }
 
     fn remove(&mut self, key: Key) {
-        vacate(self.live.as_mut_view(), key);
-        vacate(self.aside.as_mut_view(), key);
+        vacate(self.live.as_mut_view(), key, &self.taken);
+        vacate(self.aside.as_mut_view(), key, &self.taken);
     }
 
     fn next_after(&self, order: Option<u32>) -> Option<(RequestId, Slot)> {
@@ -177,63 +204,42 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
 
     #[inline]
     fn room(&self, memory: &[u8]) -> usize {
-        memory.len().wrapping_sub(place(self.used))
+        memory.len().wrapping_sub(self.used)
     }
 
     fn append(&mut self, key: Key, bytes: &[u8], memory: &mut [u8]) -> bool {
-        let used = self.used;
-        let by = short(bytes.len());
-        let Some(slot) = self.find(key) else {
+        let (_, at) = self.locate(key);
+        let end = self.used.wrapping_add(bytes.len());
+        let Some(behind) = memory.get_mut(at..end) else {
             return false;
         };
-        if !slot.is_held() {
-            slot.start = used;
-        }
-        let start = slot.start;
-        let at = start.wrapping_add(slot.len());
-        let end = used.wrapping_add(by);
-        let Some(behind) = memory.get_mut(place(at)..place(end)) else {
-            return false;
-        };
-        slot.set_len(slot.len().wrapping_add(by));
-        if at != used {
-            shift_up(behind, bytes.len());
-            self.move_up(at, by);
-            // An empty one begins where it ends.
-            if let Some(slot) = self.find(key) {
-                slot.start = start;
-            }
-        }
+        shift_up(behind, bytes.len());
         copy(behind, bytes);
-        self.used = end;
+        if let Some(slot) = self.find(key) {
+            slot.set_len(slot.len().wrapping_add(short(bytes.len())));
+            self.used = end;
+        }
         true
     }
 
+    #[inline(never)]
     fn gathered<'m>(&self, key: Key, memory: &'m [u8]) -> &'m [u8] {
-        let mut slots = self.live.iter().chain(self.aside.iter());
-        slots
-            .find(|(cell, _)| cell.get() == key)
-            .map(|(_, slot)| part(memory, slot.start, slot.len()))
-            .unwrap_or_default()
+        let (start, end) = self.locate(key);
+        memory.get(start..end).unwrap_or_default()
     }
 
     fn take(&mut self, key: Key, memory: &mut [u8]) {
         self.release(memory);
-        let mut taken = (0, 0);
-        if let Some(slot) = self.find(key) {
-            taken = (slot.start, slot.len());
-            slot.set_free();
-        }
-        (self.taken_start, self.taken_len) = taken;
+        self.taken.set(key);
     }
 
     fn taken<'m>(&self, memory: &'m [u8]) -> &'m [u8] {
-        part(memory, self.taken_start, self.taken_len)
+        self.gathered(self.taken.get(), memory)
     }
 
     #[inline]
     fn release(&mut self, memory: &mut [u8]) {
-        if self.taken_len > 0 {
+        if self.taken.get() != VACANT {
             self.release_taken(memory);
         }
     }
@@ -242,21 +248,7 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
         self.live.clear();
         self.aside.clear();
         self.used = 0;
-        self.taken_len = 0;
-    }
-}
-
-impl<const REQUESTS: usize> FixedRequests<REQUESTS> {
-    #[inline(never)]
-    fn release_taken(&mut self, memory: &mut [u8]) {
-        let len = core::mem::take(&mut self.taken_len);
-        let start = self.taken_start;
-        let used = self.used;
-        self.used = used.wrapping_sub(len);
-        let taken_and_behind = memory.get_mut(place(start)..place(used));
-        shift_down(taken_and_behind.unwrap_or_default(), place(len));
-        let end = start.wrapping_add(len);
-        self.move_up(end, len.wrapping_neg());
+        self.taken.set(VACANT);
     }
 }
 

@@ -173,10 +173,6 @@ fn check_bytes<T: Requests>(requests: &mut T, memory: &mut T::Memory) -> Result<
         "taking lends all bytes",
     )?;
     law(
-        requests.find(a).is_some_and(|slot| !slot.is_held()),
-        "a taken key has nothing",
-    )?;
-    law(
         is_kept(requests, memory),
         "taking one key leaves the others as they are",
     )?;
@@ -184,6 +180,10 @@ fn check_bytes<T: Requests>(requests: &mut T, memory: &mut T::Memory) -> Result<
     law(
         is_kept(requests, memory) && requests.room(memory) == whole.saturating_sub(3),
         "what was released is free again",
+    )?;
+    law(
+        requests.find(a).is_some_and(|slot| !slot.is_held()),
+        "a released key has nothing",
     )?;
     requests.free(b, memory);
     law(

@@ -31,7 +31,7 @@ pub struct Key(pub(super) u32);
 
 impl Key {
     /// The settings of the peer.
-    pub(crate) const SETTINGS: Self = Self(0x0001_0000);
+    pub(crate) const SETTINGS: Self = Self(0x0004_0000);
     /// The message that the current frame carries.
     #[expect(dead_code, reason = "the client's, which comes next")]
     pub(crate) const MESSAGE: Self = Self(0x0002_0000);
@@ -39,7 +39,7 @@ impl Key {
     /// A request.
     pub const fn request(id: RequestId) -> Self {
         let [low, high] = id.value().to_le_bytes();
-        Self(u32::from_le_bytes([low, high, 0, 0]))
+        Self(u32::from_le_bytes([low, high, 1, 0]))
     }
 
     /// Settings of a stream.
@@ -51,12 +51,12 @@ impl Key {
     /// The request's ID; `None` for what is none.
     pub const fn request_id(self) -> Option<RequestId> {
         match self.0.to_le_bytes() {
-            [low, high, 0, 0] => Some(RequestId::new(u16::from_le_bytes([low, high]))),
+            [low, high, 1, 0] => Some(RequestId::new(u16::from_le_bytes([low, high]))),
             _ => None,
         }
     }
 
-    /// The key as a number: requests have their ID, all others are above `0xffff`.
+    /// The key as a number: requests are at `0x1_0000` and their ID, all others are above.
     pub const fn number(self) -> u32 {
         self.0
     }
@@ -68,8 +68,6 @@ impl Key {
 pub struct Slot {
     /// Opening order; its low half is the generation that a token must match.
     pub(crate) order: u32,
-    /// Where the gathered bytes begin, for stores with one memory for all.
-    start: u32,
     /// Bytes gathered.
     len: u32,
     /// Bytes of the request proper among them; what is behind is data.
@@ -110,7 +108,6 @@ impl Slot {
     /// A slot with nothing in it.
     pub const EMPTY: Self = Self {
         order: 0,
-        start: 0,
         len: 0,
         request_len: 0,
         frames: 0,
@@ -124,7 +121,6 @@ impl Slot {
         let zero = core::hint::black_box(0u16);
         Self {
             order: zero.into(),
-            start: zero.into(),
             len: zero.into(),
             request_len: zero.into(),
             frames: zero,
