@@ -7,8 +7,10 @@
 //! ```
 //! - [`store`]: what a reactor remembers of requests, and the memory in which it gathers bytes.
 //! - [`server`]: the server's end; read [`Server`](server::Server) first.
+//! - [`client`]: the client's end; read [`Client`](client::Client) first.
 //! - [`output`]: the buffer that frames are filled into.
 
+pub mod client;
 mod incoming;
 pub mod output;
 pub mod server;

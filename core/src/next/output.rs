@@ -26,6 +26,9 @@ pub(super) const ENDED: u8 = 0x04;
 pub(super) const SETTINGS: u8 = 0x08;
 
 impl Stream {
+    /// The only stream that a client writes on; never encoded (revision-0006.md, 3.9).
+    pub const CLIENT: Self = Self::new(StreamId::new(1), ContentEncoding::Identity);
+
     /// The only stream of a server that opens no others. Not to be mixed with
     /// [`Server::open_stream`](super::server::Server::open_stream).
     pub const ONLY: Self = Self::new(StreamId::new(2), ContentEncoding::Identity);
@@ -188,6 +191,22 @@ impl<'b> Output<'b> {
         let count = room.wrapping_sub(rest.len());
         self.seal(head, count);
         true
+    }
+
+    /// Fills a frame of `count` bytes of these parts, from `start` on, counted over all of them. They
+    /// fit.
+    #[inline(never)]
+    pub(super) fn fill_from(&mut self, head: Head, parts: &[&[u8]], start: usize, count: usize) {
+        let mut start = start;
+        let mut rest = self.buffer.get_mut(HEADER_LEN..).unwrap_or_default();
+        for part in parts {
+            let part_len = part.len();
+            let part = part.get(start..).unwrap_or_default();
+            start = start.saturating_sub(part_len);
+            copy(rest, part);
+            rest = rest.get_mut(part.len()..).unwrap_or_default();
+        }
+        self.seal(head, count);
     }
 
     /// Puts the header before a payload of `count` bytes that is in the buffer already.

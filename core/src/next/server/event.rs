@@ -85,7 +85,8 @@ impl Reply {
     }
 }
 
-const fn generation(order: u32) -> u16 {
+/// The half of a request's order that its token has.
+pub(in crate::next) const fn generation(order: u32) -> u16 {
     let [low, high, ..] = order.to_le_bytes();
     u16::from_le_bytes([low, high])
 }

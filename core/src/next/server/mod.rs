@@ -12,11 +12,12 @@ mod receive;
 mod respond;
 
 pub use event::{Command, Event, Refusal, Reply};
+pub(super) use event::generation;
 pub use failure::Failure;
 
 use super::incoming::Incoming;
 use super::output::Stream;
-use super::store::{Key, Requests, bits};
+use super::store::{Key, Requests, bits, listed};
 use super::tuned::Tuned;
 use crate::cbor::{ContentEncoding, EncodingSet};
 use crate::server::{DataMode, ServerConfig, ServerState};
@@ -214,30 +215,19 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         self.incoming.streams.iter(true)
     }
 
-    /// Requests in opening order.
-    fn listed(&self, wanted: u16) -> impl Iterator<Item = RequestId> {
-        let mut next = self.requests.next_after(None);
-        core::iter::from_fn(move || {
-            loop {
-                let (id, slot) = next?;
-                next = self.requests.next_after(Some(slot.order));
-                if slot.bits & wanted != 0 {
-                    return Some(id);
-                }
-            }
-        })
-    }
-
     /// The requests that are partly received, in opening order. At the end of input these are the
     /// ones that are never run (server.md, "Input ends"; deviations.md, D11).
     pub fn receiving(&self) -> impl Iterator<Item = RequestId> {
-        self.listed(bits::RECEIVING | bits::COLLECTING | bits::STREAMING)
+        listed(
+            &self.requests,
+            bits::RECEIVING | bits::COLLECTING | bits::STREAMING,
+        )
     }
 
     /// The requests that were handed out and whose last response frame was not made yet, in opening
     /// order.
     pub fn active(&self) -> impl Iterator<Item = RequestId> {
-        self.listed(bits::ACTIVE)
+        listed(&self.requests, bits::ACTIVE)
     }
 
     /// What the end of input means now: `Ok` between two frames (revision-0006.md, 1.4 and 11).

@@ -33,7 +33,6 @@ impl Key {
     /// The settings of the peer.
     pub(crate) const SETTINGS: Self = Self(0x0004_0000);
     /// The message that the current frame carries.
-    #[expect(dead_code, reason = "the client's, which comes next")]
     pub(crate) const MESSAGE: Self = Self(0x0002_0000);
 
     /// A request.
@@ -43,7 +42,6 @@ impl Key {
     }
 
     /// Settings of a stream.
-    #[expect(dead_code, reason = "the client's, which comes next")]
     pub(crate) const fn stream(id: StreamId) -> Self {
         Self(u32::from_le_bytes([id.value(), 0, 3, 0]))
     }
@@ -240,4 +238,18 @@ pub trait Requests {
         self.take(key, memory);
         self.release(memory);
     }
+}
+
+/// The requests of which any of this is known, in opening order.
+pub(crate) fn listed<T: Requests>(requests: &T, wanted: u16) -> impl Iterator<Item = RequestId> {
+    let mut next = requests.next_after(None);
+    core::iter::from_fn(move || {
+        loop {
+            let (id, slot) = next?;
+            next = requests.next_after(Some(slot.order));
+            if slot.bits & wanted != 0 {
+                return Some(id);
+            }
+        }
+    })
 }
