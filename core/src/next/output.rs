@@ -110,7 +110,12 @@ impl Head {
     #[inline]
     pub(super) const fn new(id: RequestId, number: u8, flags: TypeFlags) -> Self {
         let [low, high] = id.value().to_le_bytes();
-        Self(u32::from_le_bytes([low, high, number << 4 | flags.bits(), 0]))
+        Self(u32::from_le_bytes([
+            low,
+            high,
+            number << 4 | flags.bits(),
+            0,
+        ]))
     }
 
     /// The same, `encoded` if so.

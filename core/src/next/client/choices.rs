@@ -71,15 +71,12 @@ impl Choices {
         EncodingSet::from_bits(decoders)
     }
 
-    /// The settings map as slices, in canonical order; `None` if nothing is announced
+    /// Puts the settings map there as slices, in canonical order; `false` if nothing is announced
     /// (revision-0006.md, 4.1).
-    pub(super) fn settings(self) -> Option<[&'static [u8]; 6]> {
-        if !self.has(Self::ANNOUNCES) {
-            return None;
-        }
+    pub(super) fn settings(self, slices: &mut [&'static [u8]; 6]) -> bool {
         let [_, _, encodings, _] = self.0.get().to_le_bytes();
-        let mut slices: [&'static [u8]; 6] = [b"\xa1Pcontentencodings", b"", b"", b"", b"", b""];
-        let [start, count, a, b, c, end] = &mut slices;
+        let [start, count, a, b, c, end] = slices;
+        *start = b"\xa1Pcontentencodings";
         if self.has(Self::HGRPC) {
             *start = b"\xa2Pcontentencodings";
             *end = b"Ehgrpc\x01";
@@ -89,10 +86,8 @@ impl Choices {
             *place = name_of(encodings >> shift & 3);
             named = named.wrapping_add(usize::from(!place.is_empty()));
         }
-        *count = b"\x80\x81\x82\x83"
-            .get(named..=named)
-            .unwrap_or_default();
-        Some(slices)
+        *count = b"\x80\x81\x82\x83".get(named..=named).unwrap_or_default();
+        self.has(Self::ANNOUNCES)
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Client<P: Protocol, T: Requests> {
     incoming: Incoming,
     protocol: P,
     task: receive::Task,
+    /// What is wrong with the current frame, if it is refused.
+    error: ProtocolError,
     /// The current frame has had bytes; its stream ends with it; its request does.
     frame: u8,
     state: u8,
@@ -87,6 +89,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             incoming: Incoming::new(config.max_frame_size),
             protocol,
             task: receive::Task::Skip,
+            error: ProtocolError::StreamParity,
             frame: 0,
             state: 0,
             pending: 0,

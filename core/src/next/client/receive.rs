@@ -6,7 +6,8 @@ use crate::cbor::{
     Atoms, EncodingSet, ErrorMessage, ProgressView, StatusError, StatusKind, StreamSettings,
 };
 use crate::next::store::{Key, Requests, bits};
-use crate::wire::{FrameKind, RequestId, ResponseFlags, SettingsFlags, StreamFlags};
+use crate::revision::number;
+use crate::wire::{RequestId, ResponseFlags, SettingsFlags, StreamFlags};
 use crate::{Protocol, ProtocolError};
 
 /// What is done with the current frame's payload.
@@ -15,13 +16,13 @@ use crate::{Protocol, ProtocolError};
 pub(super) enum Task {
     /// Nothing.
     Skip,
-    /// Nothing; at its end it is an error. (An encoded payload must have gone through its decoder
-    /// before anything else is said of its frame.)
-    Refuse(ProtocolError),
+    /// Nothing; at its end it is the error that is kept. (An encoded payload must have gone through
+    /// its decoder before anything else is said of its frame.)
+    Refuse,
     /// It is a piece of a response.
     Response,
     /// It is a message that is complete in one frame.
-    Message(FrameKind),
+    Message,
     /// It is a piece of a stream's settings.
     Settings,
     /// It is of a cancelled request.
@@ -48,10 +49,10 @@ enum Step<'a> {
     /// The same, at whose front a status map ends, of which so many bytes were taken before.
     Opened(StatusKind, usize, usize, &'a [u8], bool, bool),
     /// A message, whole in the input.
-    Message(FrameKind, &'a [u8]),
+    Message(&'a [u8]),
     /// A message that was taken from the memory.
-    Taken(FrameKind),
-    TooLarge(FrameKind),
+    Taken,
+    TooLarge,
     SetDecoder(crate::cbor::ContentEncoding),
     /// The server broke the protocol: the connection's error.
     Error(ProtocolError),
@@ -166,41 +167,39 @@ impl<P: Protocol, T: Requests> Client<P, T> {
                 self.frame |= ENDS_STREAM;
             }
         }
-        let kind = header.kind(revision);
-        if kind == FrameKind::StreamSettings && revision.has_settings() {
+        let number = header.kind_number();
+        self.task = Task::Refuse;
+        if number == number::STREAM_SETTINGS && revision.has_settings() {
             // revision-0006.md, 6.3, steps (a) and (b)
             let flags = SettingsFlags::from(header.flags());
             let [more, eos] =
                 [SettingsFlags::CONTINUATION, SettingsFlags::EOS].map(|flag| flags.contains(flag));
-            self.task = match (more, eos) {
-                (true, true) => Task::Refuse(ProtocolError::SettingsBothFlags),
-                (false, false) => Task::Refuse(ProtocolError::SettingsNoFlags),
-                _ => Task::Settings,
-            };
+            match (more, eos) {
+                (true, true) => self.error = ProtocolError::SettingsBothFlags,
+                (false, false) => self.error = ProtocolError::SettingsNoFlags,
+                _ => self.task = Task::Settings,
+            }
             return Ok(());
         }
-        let is_response = kind == revision.response_kind();
-        if kind == FrameKind::ErrorResponse
+        let is_response = number == revision.response_number();
+        if number == number::ERROR_RESPONSE
             || is_response && ResponseFlags::from(header.flags()).contains(ResponseFlags::EOS)
         {
             self.frame |= ENDS_REQUEST;
         }
         let key = self.key();
         let has = self.requests.find(key).map_or(0, |slot| slot.bits);
-        self.task = if has & phase::CANCELLED != 0 {
-            Task::Swallow
+        if has & phase::CANCELLED != 0 {
+            self.task = Task::Swallow;
         } else if has & phase::AWAITING == 0 {
-            Task::Refuse(ProtocolError::RequestNotActive) // row 4
+            self.error = ProtocolError::RequestNotActive; // row 4
         } else if is_response {
-            Task::Response // row 5
-        } else if matches!(
-            kind,
-            FrameKind::ErrorResponse | FrameKind::TextOutput | FrameKind::Progress
-        ) {
-            Task::Message(kind) // row 6
+            self.task = Task::Response; // row 5
+        } else if matches!(number, number::ERROR_RESPONSE..=number::PROGRESS) {
+            self.task = Task::Message; // row 6
         } else {
-            Task::Refuse(ProtocolError::UnhandledFrameType) // row 7
-        };
+            self.error = ProtocolError::UnhandledFrameType; // row 7
+        }
         Ok(())
     }
 
@@ -208,7 +207,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
     fn part<'a>(&mut self, bytes: &'a [u8], is_last: bool, memory: &mut T::Memory) -> Step<'a> {
         let is_first = self.frame & BEGUN == 0;
         self.frame |= BEGUN;
-        if is_first && matches!(self.task, Task::Message(_)) {
+        if is_first && self.task == Task::Message {
             // What a message left that broke off inside of its frame.
             self.drop_aside(Key::MESSAGE, memory);
         }
@@ -218,14 +217,15 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             self.drop_aside(Key::stream(stream), memory);
         }
         match self.task {
-            Task::Refuse(error) if is_last => {
+            Task::Refuse if is_last => {
+                let error = self.error;
                 if error != ProtocolError::UnhandledFrameType {
                     return Step::Error(error);
                 }
                 self.note_receiving();
                 Step::RequestError(error)
             }
-            Task::Skip | Task::Refuse(_) => Step::Quiet,
+            Task::Skip | Task::Refuse => Step::Quiet,
             Task::Swallow => {
                 if is_last && self.frame & ENDS_REQUEST != 0 {
                     self.end_request();
@@ -237,13 +237,13 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             Task::Settings if !self.revision().has_settings() => Step::Quiet,
             Task::Settings => self.settings_part(bytes, is_last, memory),
             Task::Response => self.response_part(bytes, is_last, memory),
-            Task::Message(kind) => self.message_part(kind, bytes, is_first, is_last, memory),
+            Task::Message => self.message_part(bytes, is_first, is_last, memory),
         }
     }
 
     /// The current frame's request was cancelled: what is still to come of the frame is swallowed.
     pub(super) fn swallow_frame(&mut self) {
-        if matches!(self.task, Task::Response | Task::Message(_)) {
+        if matches!(self.task, Task::Response | Task::Message) {
             self.task = Task::Swallow;
         }
     }
@@ -428,7 +428,6 @@ impl<P: Protocol, T: Requests> Client<P, T> {
     /// and 6.5.
     fn message_part<'a>(
         &mut self,
-        kind: FrameKind,
         bytes: &'a [u8],
         is_first: bool,
         is_last: bool,
@@ -453,7 +452,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
                 self.requests.free(key, memory);
                 self.end_request();
             }
-            return Step::TooLarge(kind);
+            return Step::TooLarge;
         }
         if !is_last {
             return Step::Quiet;
@@ -462,97 +461,103 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             self.end_request();
         }
         if is_whole {
-            return Step::Message(kind, bytes);
+            return Step::Message(bytes);
         }
         self.requests.take(Key::MESSAGE, memory);
         self.requests.remove(Key::MESSAGE);
-        Step::Taken(kind)
+        Step::Taken
     }
 
     /// The event of a step; what it borrows of the memory lies there until the next one.
+    ///
+    /// Each arm makes its event where it is returned: a copy of one is a call of `memcpy`.
     fn event<'a>(&mut self, step: Step<'a>, memory: &'a T::Memory) -> Option<Event<'a>> {
         let request_id = self.id();
-        Some(match step {
-            Step::Starved | Step::Quiet => return None,
-            Step::Encoded(bytes, is_last) => Event::Encoded {
-                stream_id: self.incoming.header().stream_id(),
+        let stream_id = self.incoming.header().stream_id();
+        match step {
+            Step::Starved | Step::Quiet => None,
+            Step::Encoded(bytes, is_last) => Some(Event::Encoded {
+                stream_id,
                 bytes,
                 is_last,
                 ends_stream: self.frame & ENDS_STREAM != 0,
-            },
-            Step::Response(data, expects_more, is_last) => Event::Response {
+            }),
+            Step::Response(data, expects_more, is_last) => Some(Event::Response {
                 request_id,
                 status: None,
                 data,
                 expects_more,
                 is_last,
-            },
+            }),
             Step::Opened(kind, len, held, bytes, expects_more, is_last) => {
                 let map = if held > 0 {
                     self.requests.taken(memory)
                 } else {
                     bytes
                 };
-                Event::Response {
+                Some(Event::Response {
                     request_id,
                     status: Some(kind.of(map, len)),
                     data: bytes.get(len.saturating_sub(held)..).unwrap_or_default(),
                     expects_more,
                     is_last,
-                }
+                })
             }
-            Step::Message(kind, bytes) => return Some(self.message(kind, bytes)),
-            Step::Taken(kind) => return Some(self.message(kind, self.requests.taken(memory))),
-            Step::TooLarge(kind) => Event::MessageTooLarge { request_id, kind },
-            Step::SetDecoder(encoding) => Event::SetDecoder {
-                stream_id: self.incoming.header().stream_id(),
+            Step::Message(bytes) => self.message(bytes),
+            Step::Taken => self.message(self.requests.taken(memory)),
+            Step::TooLarge => Some(Event::MessageTooLarge {
+                request_id,
+                kind: self.incoming.header().kind(self.revision()),
+            }),
+            Step::SetDecoder(encoding) => Some(Event::SetDecoder {
+                stream_id,
                 encoding,
-            },
-            Step::Error(error) => Event::Error {
+            }),
+            Step::Error(error) => Some(Event::Error {
                 error,
                 request_id: None,
-            },
-            Step::RequestError(error) => Event::Error {
+            }),
+            Step::RequestError(error) => Some(Event::Error {
                 error,
                 request_id: Some(request_id),
-            },
-        })
+            }),
+        }
     }
 
     #[inline(never)]
-    fn message<'a>(&self, kind: FrameKind, message: &'a [u8]) -> Event<'a> {
+    fn message<'a>(&self, message: &'a [u8]) -> Option<Event<'a>> {
         let request_id = self.id();
-        let revision = self.revision();
-        let error = match kind {
-            FrameKind::ErrorResponse => {
-                let flags = self.incoming.header().flags();
-                match ErrorMessage::decode(message, flags.into(), revision) {
+        let header = self.incoming.header();
+        let error = match header.kind_number() {
+            number::ERROR_RESPONSE => {
+                let flags = header.flags().into();
+                match ErrorMessage::decode(message, flags, self.revision()) {
                     Ok(message) => {
-                        return Event::Failed {
+                        return Some(Event::Failed {
                             request_id,
                             message,
-                        };
+                        });
                     }
                     Err(_) => ProtocolError::MalformedErrorResponse,
                 }
             }
-            FrameKind::TextOutput => match Atoms::decode(message) {
-                Ok(atoms) => return Event::Text { request_id, atoms },
+            number::TEXT_OUTPUT => match Atoms::decode(message) {
+                Ok(atoms) => return Some(Event::Text { request_id, atoms }),
                 Err(_) => ProtocolError::MalformedTextOutput,
             },
             _ => match ProgressView::decode(message) {
                 Ok(progress) => {
-                    return Event::Progress {
+                    return Some(Event::Progress {
                         request_id,
                         progress,
-                    };
+                    });
                 }
                 Err(_) => ProtocolError::MalformedProgress,
             },
         };
-        Event::Error {
+        Some(Event::Error {
             error,
             request_id: Some(request_id),
-        }
+        })
     }
 }

@@ -59,14 +59,15 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             return Ok(true);
         }
         let room = self.frame_size().min(out.room());
+        let mut settings: [&[u8]; 6] = [&[]; 6];
         if self.revision().has_settings()
             && self.state & ANNOUNCED == 0
-            && let Some(slices) = self.choices.settings()
+            && self.choices.settings(&mut settings)
         {
             // revision-0006.md, 4.1: once, before the first request's frames
             let number = number::SENDER_PROTOCOL_SETTINGS;
             let head = Head::new(id, number, SettingsFlags::EOS.into());
-            if len_of(&slices) > room || !out.fill(head, &slices) {
+            if len_of(&settings) > room || !out.fill(head, &settings) {
                 return Err(ApiMisuse::TooLarge);
             }
             self.state |= ANNOUNCED;

@@ -11,8 +11,8 @@ mod note;
 mod receive;
 mod respond;
 
-pub use event::{Command, Event, Refusal, Reply};
 pub(super) use event::generation;
+pub use event::{Command, Event, Refusal, Reply};
 pub use failure::Failure;
 
 use super::incoming::Incoming;
@@ -34,9 +34,9 @@ use crate::{ApiMisuse, Limits, Protocol, ProtocolError, RefusalReason, Revision}
 /// in several parts is lent to each step.
 ///
 /// `P` is how the revision is chosen: [`Revision`] by value, or a marker such as
-/// [`R0005`](crate::R0005) by type, which drops the code of the others. With the usual
-/// configuration and a revision by type, or 0003 by value, a new server is zeros: in a `static` it
-/// takes no flash.
+/// [`R0005`](crate::R0005) by type, which drops the code of the others. With streamed data,
+/// the usual limits, and a revision by type, or 0003 by value, a new server is zeros: in a `static`
+/// it takes no flash.
 ///
 /// [`Output`]: super::output::Output
 #[derive(Debug)]
@@ -50,8 +50,8 @@ pub struct Server<P: Protocol, T: Requests> {
     task: receive::Task,
     /// Why the current frame's request is refused, if it is; the limit's value beside it.
     reason: RefusalReason,
-    /// Data is streamed, and might have been collected.
-    streams_data: bool,
+    /// Data is collected.
+    collects: bool,
     notes: Notes,
     peer_encodings: EncodingSet,
     last_output: StreamId,
@@ -118,7 +118,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             stage: Stage::Initial,
             task: receive::Task::Skip,
             reason: RefusalReason::TooManyRequests,
-            streams_data: matches!(config.data_mode, DataMode::Stream) && !P::STREAMS,
+            collects: matches!(config.data_mode, DataMode::Collect) && !P::STREAMS,
             notes: if config.always_side_frames {
                 Notes::Always
             } else {
@@ -175,7 +175,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
 
     /// Whether data is collected.
     fn collects(&self) -> bool {
-        self.may_collect() && !self.streams_data
+        self.may_collect() && self.collects
     }
 
     /// The state (server.md, "State"; revision-0006.md, section 5).

@@ -51,7 +51,8 @@ pub fn serve<P: Protocol>(
 }
 
 /// The connection is over.
-struct Over;
+#[derive(Debug)]
+pub struct Over;
 
 impl From<ApiMisuse> for Over {
     fn from(_: ApiMisuse) -> Self {
@@ -59,7 +60,11 @@ impl From<ApiMisuse> for Over {
     }
 }
 
-fn step<P: Protocol>(
+/// Handles what has come.
+///
+/// # Errors
+/// The connection is over.
+pub fn step<P: Protocol>(
     port: &mut Port,
     server: &mut NextServer<P>,
     memory: &mut Memory,
