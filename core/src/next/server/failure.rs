@@ -125,7 +125,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
                 _ => ErrorFlags::APPLICATION,
             };
             let head = Self::aside(id, number::ERROR_RESPONSE, flags.into());
-            if failure.message.len() > room || !out.fill(&head, &[failure.message]) {
+            if !out.fill(&head, &[failure.message], room) {
                 return Err(ApiMisuse::TooLarge);
             }
             self.advance(id, 0, true, out);
@@ -169,9 +169,9 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             Self::aside(id, number::ERROR_RESPONSE, TypeFlags::NONE)
         };
         let is_filled = if revision.has_settings() {
-            out.fill(&head, &[before, args, between, len, message, after])
+            out.fill(&head, &[before, args, between, len, message, after], room)
         } else {
-            out.fill(&head, &[before, len, message, between, args, after])
+            out.fill(&head, &[before, len, message, between, args, after], room)
         };
         if !is_filled {
             return Err(ApiMisuse::TooLarge);
@@ -200,6 +200,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let digits = decimal(refusal.limit, &mut digits);
         let reason = refusal.reason.name().as_bytes();
         let middle: &[u8] = b", limit ";
+        let room = self.frame_room(out);
         let is_filled = if has_settings {
             let len = reason
                 .len()
@@ -211,11 +212,12 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             out.fill(
                 &head,
                 &[before, len.as_slice(), reason, middle, digits, OF_SERVER],
+                room,
             )
         } else {
             let flags = ErrorFlags::APPLICATION.into();
             let head = Self::aside(refusal.request_id, number::ERROR_RESPONSE, flags);
-            out.fill(&head, &[reason, middle, digits])
+            out.fill(&head, &[reason, middle, digits], room)
         };
         if is_filled {
             Ok(true)

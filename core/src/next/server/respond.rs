@@ -61,7 +61,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             return Ok(body.is_empty());
         }
         let head = self.data_head(id, is_end, false);
-        if !out.fill(&head, &[status, chunk]) {
+        if !out.fill(&head, &[status, chunk], room) {
             return Err(ApiMisuse::TooLarge);
         }
         *body = behind;
@@ -286,7 +286,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         out: &mut Output<'_>,
     ) -> bool {
         let head = self.data_head(id, is_end, !(is_end && bytes.is_empty()));
-        bytes.len() <= room && out.fill(&head, &[bytes])
+        out.fill(&head, &[bytes], room)
     }
 
     /// 0006: what is joined becomes a frame.
@@ -306,7 +306,8 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             is_encoded: false,
         };
         let settings = out.stream.encoding().stream_settings();
-        if !out.fill(&head, &[settings]) {
+        let room = out.room();
+        if !out.fill(&head, &[settings], room) {
             return Err(ApiMisuse::TooLarge);
         }
         out.stream.state |= SETTINGS;

@@ -1,0 +1,79 @@
+//! What random connections found in the reworked server: one test for each.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use hgrpc::next::output::Output;
+use hgrpc::next::server::{Event, Refusal, Reply, Server};
+use hgrpc::next::store::FixedRequests;
+use hgrpc::server::{DataMode, ServerConfig};
+use hgrpc::{ApiMisuse, Protocol, Revision};
+
+type Tested = Server<Revision, FixedRequests<4>>;
+
+/// A server that streams data, with so much payload in a frame.
+fn server(revision: Revision, send_frame_size: u32) -> (Tested, [u8; 64]) {
+    let mut config = ServerConfig::DEFAULT;
+    config.send_frame_size = send_frame_size;
+    config.data_mode = DataMode::Stream;
+    config.limits.request_frames = 2;
+    (
+        Server::new(revision, config, FixedRequests::new()),
+        [0; 64],
+    )
+}
+
+/// A frame of a client; the first has `stream-begin`.
+fn frame(id: u8, stream_flags: u8, kind_and_flags: u8, payload: &[u8]) -> Vec<u8> {
+    let len = u8::try_from(payload.len()).unwrap();
+    let mut frame = vec![len, 0, 0, id, 0, 1, stream_flags, kind_and_flags];
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// A request, and whether data follows.
+fn request(id: u8, has_data: bool) -> Vec<u8> {
+    let flags = if has_data { 0x19 } else { 0x11 };
+    frame(id, 1, flags, b"\xa1\x44name\x41c")
+}
+
+fn command<P: Protocol>(
+    server: &mut Server<P, FixedRequests<4>>,
+    memory: &mut [u8],
+    input: &[u8],
+) -> Reply {
+    let event = server.next(&mut &*input, memory);
+    let Some(Event::Command(command)) = event else {
+        panic!("{event:?}")
+    };
+    command.reply
+}
+
+/// The refusal of a command that runs: more empty data frames than the limit.
+fn refused(server: &mut Tested, memory: &mut [u8], id: u8) -> Refusal {
+    for _ in 0..3 {
+        let input = frame(id, 0, 0x21, b"");
+        match server.next(&mut input.as_slice(), memory) {
+            None => {}
+            Some(Event::Refused(refusal)) => return refusal,
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("not refused")
+}
+
+#[test]
+fn no_refusal_is_larger_than_a_frame() {
+    for revision in [Revision::R0005, Revision::R0006] {
+        let (mut server, mut memory) = server(revision, 12);
+        let _ = command(&mut server, &mut memory, &request(1, true));
+        let refusal = refused(&mut server, &mut memory, 1);
+        let mut buffer = [0; 128];
+        let mut out = Output::new(server.open_stream(&[]).unwrap(), &mut buffer);
+        let answer = server.refuse(&refusal, &mut out);
+        assert_eq!(answer, Err(ApiMisuse::TooLarge));
+        assert!(out.frame().is_empty());
+    }
+}
