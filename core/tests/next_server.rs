@@ -77,3 +77,14 @@ fn no_refusal_is_larger_than_a_frame() {
         assert!(out.frame().is_empty());
     }
 }
+
+#[test]
+fn what_is_too_large_is_known_before_the_streams_settings_go_out() {
+    let (mut server, mut memory) = server(Revision::R0006, 10);
+    let reply = command(&mut server, &mut memory, &request(1, false));
+    let mut buffer = [0; 64];
+    let mut out = Output::new(server.open_stream(&[]).unwrap(), &mut buffer);
+    let answer = server.respond(&reply, &mut &b"x"[..], true, &mut out);
+    assert_eq!(answer, Err(ApiMisuse::TooLarge));
+    assert!(!out.stream().is_begun());
+}

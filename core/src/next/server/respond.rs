@@ -38,18 +38,18 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let has = self.claim(reply, out)?;
         let id = reply.request_id();
         let room = self.frame_room(out);
-        if self.revision().has_settings() {
-            return self.respond_joining(id, has, body, is_last, room, out);
-        }
-        // messages.md, "Responses", 0003 and 0005
         let mut status: &[u8] = &[];
         if self.revision().has_status_map() && has & bits::BEGUN == 0 {
             status = STATUS_OK;
         }
-        let is_open = status.is_empty();
         let Some(rest) = room.checked_sub(status.len()) else {
             return Err(ApiMisuse::TooLarge);
         };
+        if self.revision().has_settings() {
+            return self.respond_joining(id, has, body, is_last, room, out);
+        }
+        // messages.md, "Responses", 0003 and 0005
+        let is_open = status.is_empty();
         let mut count = body.len().min(rest);
         let is_end = is_last && count == body.len();
         if !is_open && !is_end {
@@ -93,9 +93,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let is_identity = out.stream.encoding() == ContentEncoding::Identity;
         let is_done = body.is_empty() && !is_last;
         if has & bits::BEGUN == 0 && is_identity {
-            if !self.fill_data(id, false, STATUS_OK, room, out) {
-                return Err(ApiMisuse::TooLarge);
-            }
+            self.fill_data(id, false, STATUS_OK, room, out);
             self.advance(id, bits::BEGUN, false, out);
             return Ok(is_done);
         }
