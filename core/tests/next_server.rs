@@ -6,7 +6,7 @@
 )]
 
 use hgrpc::next::output::Output;
-use hgrpc::next::server::{Event, Refusal, Reply, Server};
+use hgrpc::next::server::{Event, Failure, Refusal, Reply, Server};
 use hgrpc::next::store::FixedRequests;
 use hgrpc::server::{DataMode, ServerConfig};
 use hgrpc::{ApiMisuse, Protocol, Revision};
@@ -19,10 +19,7 @@ fn server(revision: Revision, send_frame_size: u32) -> (Tested, [u8; 64]) {
     config.send_frame_size = send_frame_size;
     config.data_mode = DataMode::Stream;
     config.limits.request_frames = 2;
-    (
-        Server::new(revision, config, FixedRequests::new()),
-        [0; 64],
-    )
+    (Server::new(revision, config, FixedRequests::new()), [0; 64])
 }
 
 /// A frame of a client; the first has `stream-begin`.
@@ -87,4 +84,30 @@ fn what_is_too_large_is_known_before_the_streams_settings_go_out() {
     let answer = server.respond(&reply, &mut &b"x"[..], true, &mut out);
     assert_eq!(answer, Err(ApiMisuse::TooLarge));
     assert!(!out.stream().is_begun());
+}
+
+/// A server of 0006 whose peer decodes zlib, a stream with that encoding, and two commands.
+#[test]
+fn a_failure_needs_no_encoded_stream_for_itself() {
+    let (mut server, mut memory) = server(Revision::R0006, 64);
+    let settings = frame(0, 1, 0x82, b"\xa1\x50contentencodings\x81\x44zlib");
+    assert!(server.next(&mut settings.as_slice(), &mut memory).is_none());
+    let first = command(&mut server, &mut memory, &request(1, false));
+    let second = command(&mut server, &mut memory, &request(3, false));
+    let mut buffer = [0; 128];
+    let stream = server.open_stream(&hgrpc::cbor::ContentEncoding::ALL);
+    let mut out = Output::new(stream.unwrap(), &mut buffer);
+    assert_eq!(
+        server.respond(&first, &mut &b""[..], false, &mut out),
+        Ok(false)
+    );
+    let occupied = server.respond(&second, &mut &b""[..], false, &mut out);
+    assert_eq!(occupied, Err(ApiMisuse::StreamOccupied));
+    let failure = Failure::command(b"no");
+    assert_eq!(server.fail(&second, &failure, &mut out), Ok(true));
+    assert!(out.frame().ends_with(b"FstatusEerror"));
+    assert_eq!(
+        server.respond(&first, &mut &b"x"[..], true, &mut out),
+        Ok(true)
+    );
 }

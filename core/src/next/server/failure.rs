@@ -103,7 +103,8 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         out: &mut Output<'_>,
     ) -> Result<bool, ApiMisuse> {
         out.len = 0;
-        let has = self.claim(reply, out)?;
+        // No frame of a failure is encoded: it may go between those of another response.
+        let has = self.check(reply, out)?;
         if self.revision().has_settings() && out.is_joining() {
             self.send_joined(out);
             return Ok(false);

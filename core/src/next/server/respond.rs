@@ -225,19 +225,25 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         Ok(header)
     }
 
-    /// What the request of this token may do with the stream. On an encoded one (0006) it has that
-    /// for itself until its response ends (revision-0006.md, 3.5a).
-    #[inline]
-    pub(super) fn claim(&mut self, reply: &Reply, out: &mut Output<'_>) -> Result<u16, ApiMisuse> {
+    /// What is known of the request of this token, if it may be written for on this stream.
+    #[inline(never)]
+    pub(super) fn check(&mut self, reply: &Reply, out: &Output<'_>) -> Result<u16, ApiMisuse> {
         if out.stream.is_ended() {
             return Err(ApiMisuse::OutOfOrder);
         }
-        let id = reply.request_id();
-        let has = match self.requests.find(Key::request(id)) {
-            Some(slot) if slot.bits & bits::ACTIVE != 0 && reply.is_of(slot.order) => slot.bits,
-            _ => return Err(ApiMisuse::RequestNotActive),
-        };
+        match self.requests.find(Key::request(reply.request_id())) {
+            Some(slot) if slot.bits & bits::ACTIVE != 0 && reply.is_of(slot.order) => Ok(slot.bits),
+            _ => Err(ApiMisuse::RequestNotActive),
+        }
+    }
+
+    /// The same, and on an encoded stream (0006) the response has that for itself until it ends
+    /// (revision-0006.md, 3.5a).
+    #[inline]
+    fn claim(&mut self, reply: &Reply, out: &mut Output<'_>) -> Result<u16, ApiMisuse> {
+        let has = self.check(reply, out)?;
         if self.revision().has_settings() && out.stream.encoding() != ContentEncoding::Identity {
+            let id = reply.request_id();
             match out.stream.occupied_by {
                 Some(other) if other != id => return Err(ApiMisuse::StreamOccupied),
                 _ => out.stream.occupied_by = Some(id),
