@@ -111,3 +111,18 @@ fn a_failure_needs_no_encoded_stream_for_itself() {
         Ok(true)
     );
 }
+
+/// revision-0006.md, 7.4: output has begun.
+#[test]
+fn a_failure_behind_the_streams_settings_is_an_error_response() {
+    let (mut server, mut memory) = server(Revision::R0006, 64);
+    let reply = command(&mut server, &mut memory, &request(1, false));
+    let mut buffer = [0; 128];
+    let mut out = Output::new(server.open_stream(&[]).unwrap(), &mut buffer);
+    let opened = server.respond(&reply, &mut &b"x"[..], true, &mut out);
+    assert_eq!(opened, Ok(false));
+    let failure = Failure::command(b"no");
+    assert_eq!(server.fail(&reply, &failure, &mut out), Ok(true));
+    assert_eq!(out.frame().get(7), Some(&0x50));
+    assert!(out.frame().ends_with(b"DtypeGcommand"));
+}

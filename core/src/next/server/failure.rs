@@ -112,7 +112,8 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let id = reply.request_id();
         let revision = self.revision();
         let is_command = failure.kind == Kind::Command;
-        let is_status = is_command && has & bits::BEGUN == 0 && revision.has_status_map();
+        let is_status =
+            is_command && has & (bits::BEGUN | bits::OPENED) == 0 && revision.has_status_map();
         let args = failure.args.as_cbor();
         let has_args = !args.is_empty();
         let room = self.frame_room(out);

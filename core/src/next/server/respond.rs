@@ -315,6 +315,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             return Err(ApiMisuse::TooLarge);
         }
         out.stream.state |= SETTINGS;
+        self.advance(id, bits::OPENED, false, out);
         Ok(())
     }
 
