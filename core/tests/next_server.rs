@@ -126,3 +126,29 @@ fn a_failure_behind_the_streams_settings_is_an_error_response() {
     assert_eq!(out.frame().get(7), Some(&0x50));
     assert!(out.frame().ends_with(b"DtypeGcommand"));
 }
+
+/// Neither goes into the response of a later request with the same ID.
+#[test]
+fn what_was_joined_for_a_refused_command_is_dropped() {
+    let (mut server, mut memory) = server(Revision::R0006, 64);
+    let first = command(&mut server, &mut memory, &request(1, true));
+    let mut buffer = [0; 128];
+    let mut out = Output::new(server.open_stream(&[]).unwrap(), &mut buffer);
+    let mut piece: &[u8] = b"stale";
+    while server.respond(&first, &mut piece, false, &mut out) == Ok(false) {}
+    assert!(piece.is_empty() && out.frame().is_empty());
+    let _ = refused(&mut server, &mut memory, 1);
+    let second = command(&mut server, &mut memory, &request(1, false));
+    let mut frames = Vec::new();
+    let mut body: &[u8] = b"\x07";
+    while server.respond(&second, &mut body, true, &mut out) == Ok(false) {
+        frames.extend_from_slice(out.frame());
+    }
+    frames.extend_from_slice(out.frame());
+    let expected = [
+        b"\x0b\0\0\x01\0\x02\x04\x31\xa1FstatusBok".as_slice(),
+        b"\x01\0\0\x01\0\x02\x04\x31\x07",
+        b"\0\0\0\x01\0\x02\0\x32",
+    ];
+    assert_eq!(frames, expected.concat());
+}

@@ -82,7 +82,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         if has & bits::REDIRECTED != 0 && !(is_last && self.may_follow_redirect(body, out)) {
             return Err(ApiMisuse::OutOfOrder);
         }
-        if out.is_joining() && out.owner != id {
+        if out.is_joining() && (out.owner != id || has & bits::BEGUN == 0) {
             self.send_joined(out);
             return Ok(false);
         }
@@ -293,11 +293,17 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         out.fill(&head, &[bytes], room)
     }
 
-    /// 0006: what is joined becomes a frame.
+    /// 0006: what is joined becomes a frame, or nothing if its response came to nothing meanwhile:
+    /// its request was refused while it ran.
     #[inline(never)]
     pub(super) fn send_joined(&mut self, out: &mut Output<'_>) {
-        let head = self.data_head(out.owner, false, true);
         let count = core::mem::take(&mut out.joined);
+        let running = bits::ACTIVE | bits::BEGUN;
+        match self.requests.find(Key::request(out.owner)) {
+            Some(slot) if slot.bits & running == running => {}
+            _ => return,
+        }
+        let head = self.data_head(out.owner, false, true);
         out.seal(&head, count);
     }
 
