@@ -181,11 +181,11 @@ impl<'b> Output<'b> {
         self.buffer.get_mut(HEADER_LEN..).unwrap_or_default()
     }
 
-    /// Fills a frame of these parts; `false`, and nothing was done, if they do not fit.
+    /// Fills a frame of these parts; `false`, and nothing was done, if they are more than `room`
+    /// bytes, which is no more than [`room`](Self::room).
     #[inline(never)]
-    pub(super) fn fill(&mut self, head: Head, parts: &[&[u8]]) -> bool {
-        let mut rest = self.buffer.get_mut(HEADER_LEN..).unwrap_or_default();
-        let room = rest.len();
+    pub(super) fn fill(&mut self, head: Head, parts: &[&[u8]], room: usize) -> bool {
+        let mut rest = self.payload().get_mut(..room).unwrap_or_default();
         for part in parts {
             let Some((to, behind)) = rest.split_at_mut_checked(part.len()) else {
                 return false;

@@ -67,7 +67,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             // revision-0006.md, 4.1: once, before the first request's frames
             let number = number::SENDER_PROTOCOL_SETTINGS;
             let head = Head::new(id, number, SettingsFlags::EOS.into());
-            if len_of(&settings) > room || !out.fill(head, &settings) {
+            if !out.fill(head, &settings, room) {
                 return Err(ApiMisuse::TooLarge);
             }
             self.state |= ANNOUNCED;
@@ -144,7 +144,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
         }
         let (chunk, behind) = bytes.split_at_checked(count).unwrap_or_default();
         let head = self.data_head(upload.request_id(), is_end);
-        out.fill(head, &[chunk]);
+        out.fill(head, &[chunk], room);
         *bytes = if is_over { &[] } else { behind };
         if is_end {
             self.finish_sending(upload.request_id());

@@ -103,7 +103,8 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         out: &mut Output<'_>,
     ) -> Result<bool, ApiMisuse> {
         out.len = 0;
-        let has = self.claim(reply, out)?;
+        // No frame of a failure is encoded: it may go between those of another response.
+        let has = self.check(reply, out)?;
         if self.revision().has_settings() && out.is_joining() {
             self.send_joined(out);
             return Ok(false);
@@ -111,7 +112,8 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let id = reply.request_id();
         let revision = self.revision();
         let is_command = failure.kind == Kind::Command;
-        let is_status = is_command && has & bits::BEGUN == 0 && revision.has_status_map();
+        let is_status =
+            is_command && has & (bits::BEGUN | bits::OPENED) == 0 && revision.has_status_map();
         let args = failure.args.as_cbor();
         let has_args = !args.is_empty();
         let room = self.frame_room(out);
@@ -125,7 +127,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
                 _ => ErrorFlags::APPLICATION,
             };
             let head = Head::new(id, number::ERROR_RESPONSE, flags.into());
-            if failure.message.len() > room || !out.fill(head, &[failure.message]) {
+            if !out.fill(head, &[failure.message], room) {
                 return Err(ApiMisuse::TooLarge);
             }
             self.advance(id, 0, true, out);
@@ -169,9 +171,9 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             Head::new(id, number::ERROR_RESPONSE, TypeFlags::NONE)
         };
         let is_filled = if revision.has_settings() {
-            out.fill(head, &[before, args, between, len, message, after])
+            out.fill(head, &[before, args, between, len, message, after], room)
         } else {
-            out.fill(head, &[before, len, message, between, args, after])
+            out.fill(head, &[before, len, message, between, args, after], room)
         };
         if !is_filled {
             return Err(ApiMisuse::TooLarge);
@@ -200,6 +202,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let digits = decimal(refusal.limit, &mut digits);
         let reason = refusal.reason.name().as_bytes();
         let middle: &[u8] = b", limit ";
+        let room = self.frame_room(out);
         let is_filled = if has_settings {
             let len = reason
                 .len()
@@ -211,11 +214,12 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             out.fill(
                 head,
                 &[before, len.as_slice(), reason, middle, digits, OF_SERVER],
+                room,
             )
         } else {
             let flags = ErrorFlags::APPLICATION.into();
             let head = Head::new(refusal.request_id, number::ERROR_RESPONSE, flags);
-            out.fill(head, &[reason, middle, digits])
+            out.fill(head, &[reason, middle, digits], room)
         };
         if is_filled {
             Ok(true)

@@ -3,7 +3,7 @@
 use super::{Reply, Server};
 use crate::cbor::{Atom, Progress, encode_atoms};
 use crate::next::output::{Head, Output};
-use crate::next::store::{Key, Requests, bits};
+use crate::next::store::Requests;
 use crate::revision::number;
 use crate::wire::TypeFlags;
 use crate::{ApiMisuse, Protocol};
@@ -57,13 +57,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         if !self.peer_takes_notes() {
             return Err(ApiMisuse::PeerTakesNoSideFrames);
         }
-        if out.stream.is_ended() {
-            return Err(ApiMisuse::OutOfOrder);
-        }
-        match self.requests.find(Key::request(reply.request_id())) {
-            Some(slot) if slot.bits & bits::ACTIVE != 0 && reply.is_of(slot.order) => {}
-            _ => return Err(ApiMisuse::RequestNotActive),
-        }
+        self.check(reply, out)?;
         if self.revision().has_settings() && out.is_joining() {
             self.send_joined(out);
             return Ok(false);

@@ -38,18 +38,18 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let has = self.claim(reply, out)?;
         let id = reply.request_id();
         let room = self.frame_room(out);
-        if self.revision().has_settings() {
-            return self.respond_joining(id, has, body, is_last, room, out);
-        }
-        // messages.md, "Responses", 0003 and 0005
         let mut status: &[u8] = &[];
         if self.revision().has_status_map() && has & bits::BEGUN == 0 {
             status = STATUS_OK;
         }
-        let is_open = status.is_empty();
         let Some(rest) = room.checked_sub(status.len()) else {
             return Err(ApiMisuse::TooLarge);
         };
+        if self.revision().has_settings() {
+            return self.respond_joining(id, has, body, is_last, room, out);
+        }
+        // messages.md, "Responses", 0003 and 0005
+        let is_open = status.is_empty();
         let mut count = body.len().min(rest);
         let is_end = is_last && count == body.len();
         if !is_open && !is_end {
@@ -61,7 +61,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             return Ok(body.is_empty());
         }
         let head = self.data_head(id, is_end, false);
-        if !out.fill(head, &[status, chunk]) {
+        if !out.fill(head, &[status, chunk], room) {
             return Err(ApiMisuse::TooLarge);
         }
         *body = behind;
@@ -82,7 +82,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         if has & bits::REDIRECTED != 0 && !(is_last && self.may_follow_redirect(body, out)) {
             return Err(ApiMisuse::OutOfOrder);
         }
-        if out.is_joining() && out.owner != id {
+        if out.is_joining() && (out.owner != id || has & bits::BEGUN == 0) {
             self.send_joined(out);
             return Ok(false);
         }
@@ -93,9 +93,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let is_identity = out.stream.encoding() == ContentEncoding::Identity;
         let is_done = body.is_empty() && !is_last;
         if has & bits::BEGUN == 0 && is_identity {
-            if !self.fill_data(id, false, STATUS_OK, room, out) {
-                return Err(ApiMisuse::TooLarge);
-            }
+            self.fill_data(id, false, STATUS_OK, room, out);
             self.advance(id, bits::BEGUN, false, out);
             return Ok(is_done);
         }
@@ -227,19 +225,25 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         Ok(header)
     }
 
-    /// What the request of this token may do with the stream. On an encoded one (0006) it has that
-    /// for itself until its response ends (revision-0006.md, 3.5a).
-    #[inline]
-    pub(super) fn claim(&mut self, reply: &Reply, out: &mut Output<'_>) -> Result<u16, ApiMisuse> {
+    /// What is known of the request of this token, if it may be written for on this stream.
+    #[inline(never)]
+    pub(super) fn check(&mut self, reply: &Reply, out: &Output<'_>) -> Result<u16, ApiMisuse> {
         if out.stream.is_ended() {
             return Err(ApiMisuse::OutOfOrder);
         }
-        let id = reply.request_id();
-        let has = match self.requests.find(Key::request(id)) {
-            Some(slot) if slot.bits & bits::ACTIVE != 0 && reply.is_of(slot.order) => slot.bits,
-            _ => return Err(ApiMisuse::RequestNotActive),
-        };
+        match self.requests.find(Key::request(reply.request_id())) {
+            Some(slot) if slot.bits & bits::ACTIVE != 0 && reply.is_of(slot.order) => Ok(slot.bits),
+            _ => Err(ApiMisuse::RequestNotActive),
+        }
+    }
+
+    /// The same, and on an encoded stream (0006) the response has that for itself until it ends
+    /// (revision-0006.md, 3.5a).
+    #[inline]
+    fn claim(&mut self, reply: &Reply, out: &mut Output<'_>) -> Result<u16, ApiMisuse> {
+        let has = self.check(reply, out)?;
         if self.revision().has_settings() && out.stream.encoding() != ContentEncoding::Identity {
+            let id = reply.request_id();
             match out.stream.occupied_by {
                 Some(other) if other != id => return Err(ApiMisuse::StreamOccupied),
                 _ => out.stream.occupied_by = Some(id),
@@ -281,14 +285,20 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         out: &mut Output<'_>,
     ) -> bool {
         let head = self.data_head(id, is_end, !(is_end && bytes.is_empty()));
-        bytes.len() <= room && out.fill(head, &[bytes])
+        out.fill(head, &[bytes], room)
     }
 
-    /// 0006: what is joined becomes a frame.
+    /// 0006: what is joined becomes a frame, or nothing if its response came to nothing meanwhile:
+    /// its request was refused while it ran.
     #[inline(never)]
     pub(super) fn send_joined(&mut self, out: &mut Output<'_>) {
-        let head = self.data_head(out.owner, false, true);
         let count = core::mem::take(&mut out.joined);
+        let running = bits::ACTIVE | bits::BEGUN;
+        match self.requests.find(Key::request(out.owner)) {
+            Some(slot) if slot.bits & running == running => {}
+            _ => return,
+        }
+        let head = self.data_head(out.owner, false, true);
         out.seal(head, count);
     }
 
@@ -296,10 +306,12 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     fn send_settings(&mut self, id: RequestId, out: &mut Output<'_>) -> Result<(), ApiMisuse> {
         let head = Head::new(id, number::STREAM_SETTINGS, SettingsFlags::EOS.into());
         let settings = out.stream.encoding().stream_settings();
-        if !out.fill(head, &[settings]) {
+        let room = out.room();
+        if !out.fill(head, &[settings], room) {
             return Err(ApiMisuse::TooLarge);
         }
         out.stream.state |= SETTINGS;
+        self.advance(id, bits::OPENED, false, out);
         Ok(())
     }
 

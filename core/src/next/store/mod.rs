@@ -94,12 +94,14 @@ pub(crate) mod bits {
     pub(crate) const DATA: u16 = 0x40;
     /// Bytes were gathered, be they none.
     pub(crate) const HELD: u16 = 0x80;
-    /// Server: the response has begun (0006: the stream's settings are out).
+    /// Server: the status map is out, or whatever a response of 0003 began with.
     pub(crate) const BEGUN: u16 = 0x100;
     /// Server: a piece of the response goes out in frames of its own.
     pub(crate) const DIRECT: u16 = 0x200;
     /// Server: the response was a redirect; only its end follows.
     pub(crate) const REDIRECTED: u16 = 0x400;
+    /// Server: the stream's settings went out for the response (0006). A failure is no status then.
+    pub(crate) const OPENED: u16 = 0x800;
 }
 
 impl Slot {
