@@ -35,6 +35,8 @@ const BEGUN: u8 = 0x01;
 const ENDS_STREAM: u8 = 0x02;
 /// Its request ends with it, if it is of a request that is active.
 const ENDS_REQUEST: u8 = 0x04;
+/// Its payload goes through its stream's decoder.
+const DECODES: u8 = 0x08;
 
 /// What became of some bytes; the event is made of it once, behind the loop, since it borrows.
 enum Step<'a> {
@@ -97,6 +99,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
     /// drops the rest of the frame.
     pub fn handle_decode_error<'a>(&mut self, error: ProtocolError) -> Event<'a> {
         self.task = Task::Skip;
+        self.frame &= !DECODES;
         Event::Error {
             error,
             request_id: None,
@@ -129,14 +132,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             return Step::Starved;
         }
         let (bytes, is_last) = self.incoming.payload(input);
-        if self.revision().has_settings()
-            && self.choices.decoders() != EncodingSet::IDENTITY
-            && self
-                .incoming
-                .header()
-                .stream_flags()
-                .contains(StreamFlags::ENCODED)
-        {
+        if self.revision().has_settings() && self.frame & DECODES != 0 {
             return Step::Encoded(bytes, is_last);
         }
         self.part(bytes, is_last, memory)
@@ -159,8 +155,13 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             // On an open stream `stream-begin` changes nothing, and resets no decoder
             // (revision-0006.md, 3.3).
             *open |= bit;
-            if stream_flags.contains(StreamFlags::ENCODED) && !revision.has_settings() {
-                return Err(ProtocolError::EncodingUnsupported); // row 3
+            if stream_flags.contains(StreamFlags::ENCODED) {
+                if !revision.has_settings() {
+                    return Err(ProtocolError::EncodingUnsupported); // row 3
+                }
+                if self.choices.decoders() != EncodingSet::IDENTITY {
+                    self.frame |= DECODES;
+                }
             }
             if stream_flags.contains(StreamFlags::END) {
                 *open &= !bit;
