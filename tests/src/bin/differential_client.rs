@@ -411,9 +411,12 @@ fn configured(random: &mut Random) -> ClientConfig {
         config.buffer_sends = random.chance(50);
         config.takes_status = random.chance(60);
     }
-    config.send_frame_size = random.of(&[
-        0, 1, 2, 3, 7, 8, 9, 16, 20, 29, 30, 36, 51, 58, 59, 64, 100, 1_000, 0x8000, 0x0200_0000,
-    ]);
+    config.send_frame_size = match random.below(6) {
+        0 => random.of(&[0, 1, 2, 3, 7, 8, 9]),
+        1 => random.of(&[16, 20, 29, 30, 36, 51, 58]),
+        2 | 3 => random.of(&[59, 64, 100, 1_000]),
+        _ => random.of(&[0x8000, 0x0200_0000]),
+    };
     let encodings = [
         Some(ContentEncoding::Zstd8Mb),
         Some(ContentEncoding::Zlib),
@@ -435,10 +438,14 @@ fn configured(random: &mut Random) -> ClientConfig {
         config.decoders = encodings
             .into_iter()
             .flatten()
-            .filter(|_| random.chance(80))
+            .filter(|_| random.chance(90))
             .fold(EncodingSet::EMPTY, EncodingSet::with);
     }
-    config.max_frame_size = random.of(&[0, 3, 30, 100, 1_000, 65_535, 65_535, 65_535]);
+    config.max_frame_size = match random.below(20) {
+        0 => random.of(&[0, 3, 30, 60]),
+        1..4 => random.of(&[100, 1_000]),
+        _ => 65_535,
+    };
     config.status_size = random.of(&[0, 1, 10, 11, 12, 40, 100, 4_096, 4_096, 4_096]);
     config
 }
@@ -476,7 +483,7 @@ fn run<P: Protocol + Choose, const N: usize>(
         _ => random.of(&[0, 12, 40, 150, 2_000, 2_000]),
     };
     let (table, arena) = tables::<N>(store, bytes);
-    let mut room = random.of(&[1, 2, 5, 16, 64, 300, 70_000]);
+    let mut room = random.of(&[1, 2, 5, 16, 64, 64, 300, 300, 70_000]);
     if config.announcement.is_some() && random.chance(95) {
         room = room.max(64);
     }
@@ -609,6 +616,15 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
                 8 => self.flush(counts)?,
                 9 if self.random.chance(40) => self.cancel(counts)?,
                 _ => {
+                    // Something to be answered, mostly.
+                    if self.random.chance(90) {
+                        for _ in 0..40 {
+                            if self.old.active(&*self.table).next().is_some() {
+                                break;
+                            }
+                            self.send(out, counts)?;
+                        }
+                    }
                     while wire.len() < 4 || self.random.chance(30) {
                         self.server_frame(&mut wire);
                     }
@@ -814,8 +830,10 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
         let mut old_out = self.old.output(&mut *self.table);
         let wants_data = call.old.wants_data();
         if !call.is_requested {
-            let misused = self.new.send_data(&call.upload, &mut &DATA[..3], true, out);
-            if misused == Err(ApiMisuse::OutOfOrder) {
+            let is_early = self.random.chance(10)
+                && self.new.send_data(&call.upload, &mut &DATA[..3], true, out)
+                    == Err(ApiMisuse::OutOfOrder);
+            if is_early {
                 // Before the request's own frames; the other end agrees, whatever the call is.
                 let old = call.old.data_frame(&mut old_out, &DATA[..1], true);
                 same("early data", &Some(ApiMisuse::OutOfOrder), &old.err())?;
@@ -1147,7 +1165,7 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
             stream = self.random.byte();
         }
         let is_encoded = self.decoders.contains_key(&stream) && self.random.chance(70);
-        if is_encoded || self.random.chance(2) {
+        if is_encoded || self.random.below(200) == 0 {
             stream_flags |= 4;
         }
         let states: Vec<_> = self
@@ -1156,14 +1174,17 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
             .filter(|id| self.old.request_state(&*self.table, **id).is_some())
             .copied()
             .collect();
+        let active: Vec<_> = self.old.active(&*self.table).collect();
         let id = if states.is_empty() || self.random.chance(6) {
             match self.ids.len() {
                 0 => 1,
                 _ if self.random.chance(20) => self.random.below(20).try_into().unwrap_or(0),
                 len => self.ids[self.random.below(len)].value(),
             }
-        } else {
+        } else if active.is_empty() || self.random.chance(15) {
             self.random.of(&states).value()
+        } else {
+            self.random.of(&active).value()
         };
         let settings_kind = if revision == Revision::R0006 { 9 } else { 8 };
         let response_kind = if revision == Revision::R0003 { 4 } else { 3 };

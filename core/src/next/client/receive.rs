@@ -74,6 +74,8 @@ impl<P: Protocol, T: Requests> Client<P, T> {
         input: &mut &'i [u8],
         memory: &'a mut T::Memory,
     ) -> Option<Event<'a>> {
+        // What the last event borrowed is given back, be there more input or not.
+        self.requests.release(memory);
         let step = loop {
             match self.step(input, memory) {
                 Step::Quiet => {}
@@ -120,7 +122,6 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             if !self.incoming.begin(input) {
                 return Step::Starved;
             }
-            self.requests.release(memory);
             self.task = Task::Skip;
             self.frame = 0;
             if let Err(error) = self.judge() {
