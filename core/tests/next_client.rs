@@ -17,7 +17,7 @@ use hgrpc::next::client::{Client, Event, Request, Upload};
 use hgrpc::next::output::{Output, Stream};
 use hgrpc::next::store::FixedRequests;
 use hgrpc::{ApiMisuse, ProtocolError, Revision};
-use kit::{BEGIN, CONTINUATION, ENCODED, EOS, frame};
+use kit::{BEGIN, CONTINUATION, ENCODED, END, EOS, frame};
 
 type Cli<const N: usize> = Client<Revision, FixedRequests<N>>;
 
@@ -122,4 +122,28 @@ fn a_status_map_that_is_lent_takes_no_place_of_a_request() {
         client.next(&mut back, &mut memory),
         Some(Event::Text { .. })
     ));
+}
+
+#[test]
+fn a_decoder_is_dropped_with_its_stream_encoded_or_not() {
+    let mut config = full_duplex();
+    config.decoders = EncodingSet::IDENTITY.with(ContentEncoding::Zlib);
+    let mut memory = [0; 64];
+    for payload in [&b""[..], b"data"] {
+        let (mut client, _) = sent::<2>(config, false);
+        let bytes = frame(1, 2, BEGIN | END, 3, EOS, payload);
+        let (header, rest) = bytes.split_at(8);
+        let event = client.next(&mut &header[..], &mut memory);
+        assert!(matches!(event, Some(Event::DropDecoder { stream_id }) if stream_id.value() == 2));
+        // The frame's own event.
+        let event = client.next(&mut &rest[..], &mut memory);
+        assert!(matches!(
+            event,
+            Some(Event::Error {
+                error: ProtocolError::TruncatedResponse | ProtocolError::BadStatus,
+                ..
+            })
+        ));
+        assert!(client.finish().is_ok());
+    }
 }

@@ -57,7 +57,10 @@ fn main() -> ExitCode {
         .map(|number| {
             std::thread::spawn(move || {
                 let mut counts = Counts::default();
-                for seed in (from..from + connections).skip(index(number)).step_by(index(threads)) {
+                for seed in (from..from + connections)
+                    .skip(index(number))
+                    .step_by(index(threads))
+                {
                     let run = AssertUnwindSafe(|| connection(seed, &mut counts, false));
                     match catch_unwind(run) {
                         Ok(Ok(())) => {}
@@ -363,6 +366,8 @@ struct Pair<P: Protocol, const N: usize> {
     is_deaf: bool,
     /// The ends differ by design from now on.
     is_over: bool,
+    /// Streams that ended with frames that are not encoded, by end.
+    ended: [Vec<u8>; 2],
     /// A status map, or a part of one, may be held.
     holds_status: bool,
 }
@@ -515,6 +520,7 @@ fn run<P: Protocol + Choose, const N: usize>(
         is_dropped: true,
         is_deaf: false,
         is_over: false,
+        ended: [Vec::new(), Vec::new()],
         holds_status: false,
     };
     let mut buffer = vec![0; room + 8];
@@ -564,9 +570,13 @@ static DATA: [u8; 400] = {
     data
 };
 
-const NAMES: [&[u8]; 5] = [b"", b"led", b"heads", b"a-command-with-a-name-of-42-bytes-or-so-ok", {
-    &[b'n'; 300]
-}];
+const NAMES: [&[u8]; 5] = [
+    b"",
+    b"led",
+    b"heads",
+    b"a-command-with-a-name-of-42-bytes-or-so-ok",
+    { &[b'n'; 300] },
+];
 const ARGS: [&[u8]; 5] = [
     b"\xa0",
     b"\xa1\x42on\xf5",
@@ -678,7 +688,11 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
         let mut request = next::Request::new(random.of(&NAMES), {
             EncodedArgs::from_cbor(random.of(&ARGS)).unwrap_or(EncodedArgs::EMPTY)
         });
-        if random.chance(if self.old.revision() == Revision::R0006 { 40 } else { 4 }) {
+        if random.chance(if self.old.revision() == Revision::R0006 {
+            40
+        } else {
+            4
+        }) {
             request.redirect = Some(random.of(&REDIRECTS));
             if !random.chance(20) {
                 request.redirect = Some(REDIRECTS[random.below(4)]);
@@ -694,7 +708,8 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
             "call {} {data:?} {:x?}: {:?}",
             request.name.len(),
             request.redirect,
-            old.as_ref().map(|(call, action)| (call.request_id(), *action))
+            old.as_ref()
+                .map(|(call, action)| (call.request_id(), *action))
         );
         match (old, new) {
             (Ok((old, action)), Ok((upload, new_action))) => {
@@ -744,7 +759,9 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
                     result = self.new.send(&upload, &request, &mut out);
                 }
                 self.is_over = true;
-                *counts.entry(format!("misuse: {error}, by `send`")).or_default() += 1;
+                *counts
+                    .entry(format!("misuse: {error}, by `send`"))
+                    .or_default() += 1;
                 same("refusal", &Err(error), &result)
             }
             (Err(old), Err(new)) => {
@@ -820,12 +837,7 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
         result
     }
 
-    fn send_of(
-        &mut self,
-        call: &mut Call,
-        out: &mut Output<'_>,
-        counts: &mut Counts,
-    ) -> Outcome {
+    fn send_of(&mut self, call: &mut Call, out: &mut Output<'_>, counts: &mut Counts) -> Outcome {
         let size = index(self.old.config().send_frame_size.into());
         let mut old_out = self.old.output(&mut *self.table);
         let wants_data = call.old.wants_data();
@@ -858,12 +870,20 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
             same("no frame", &old, &Vec::new())?;
             let old = call.old.data_frame(&mut old_out, &DATA[..1], true);
             let new = self.new.data_header(&call.upload, 1, true, out);
-            same("no data", &old.map(|frame| frame.is_some()), &new.map(|header| header.is_some()))?;
+            same(
+                "no data",
+                &old.map(|frame| frame.is_some()),
+                &new.map(|header| header.is_some()),
+            )?;
             let new = self.new.send(&call.upload, &call.request, out);
             same("no frames", &(Ok(true), &[][..]), &(new, out.frame()))?;
             let mut more = &DATA[..2];
             let new = self.new.send_data(&call.upload, &mut more, true, out);
-            same("nothing", &(Ok(true), &[][..], &[][..]), &(new, out.frame(), more))?;
+            same(
+                "nothing",
+                &(Ok(true), &[][..], &[][..]),
+                &(new, out.frame(), more),
+            )?;
             call.is_over = true;
         } else if !call.has_piece && self.random.chance(40) {
             // A header, and the payload where it lies.
@@ -882,7 +902,10 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
             let is_last = self.random.chance(20);
             let old = call.old.data_frame(&mut old_out, piece, is_last);
             let new = self.new.data_header(&call.upload, len, is_last, out);
-            trace!(self, "header {} {len} {is_last}: {old:x?}, {new:?}", call.id);
+            trace!(
+                self,
+                "header {} {len} {is_last}: {old:x?}, {new:?}", call.id
+            );
             let (old, new) = match (old, new) {
                 (Err(old), Err(new)) => {
                     *counts.entry(format!("misuse: {old}")).or_default() += 1;
@@ -900,7 +923,9 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
                 }
             };
             same("a frame of data", &old, &new)?;
-            *counts.entry(format!("{}, by header", frame_name(&new))).or_default() += 1;
+            *counts
+                .entry(format!("{}, by header", frame_name(&new)))
+                .or_default() += 1;
         } else {
             if !call.has_piece {
                 call.has_piece = true;
@@ -912,12 +937,18 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
                 call.is_last = self.random.chance(25);
             }
             let left = call.left;
-            let new = self.new.send_data(&call.upload, &mut call.left, call.is_last, out);
+            let new = self
+                .new
+                .send_data(&call.upload, &mut call.left, call.is_last, out);
             let chunk = left.get(..size).unwrap_or(left);
             let is_end = call.is_last && chunk.len() < size;
             let old = if chunk.is_empty() && !is_end && !out.frame().is_empty() {
                 // An empty piece is not sent, but says that the data is over if it is.
-                bytes_of(call.old.data_frame(&mut old_out, &[], true).unwrap_or_default())
+                bytes_of(
+                    call.old
+                        .data_frame(&mut old_out, &[], true)
+                        .unwrap_or_default(),
+                )
             } else if chunk.is_empty() && !is_end {
                 Vec::new()
             } else {
@@ -941,7 +972,9 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
             let old = self.reader.finish();
             same("finish", &old, &self.new.finish())?;
             if let Err(error) = old {
-                *counts.entry(format!("error at the end: {error}")).or_default() += 1;
+                *counts
+                    .entry(format!("error at the end: {error}"))
+                    .or_default() += 1;
             }
         }
         loop {
@@ -986,10 +1019,22 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
         let [mut old_input, mut new_input] = [piece; 2];
         loop {
             let old = self.old_next(&mut old_input);
-            let new = self.new.next(&mut new_input, &mut self.memory);
-            let new = new.map(Seen::of_event);
+            let new = loop {
+                match self.new.next(&mut new_input, &mut self.memory) {
+                    Some(next::Event::DropDecoder { stream_id }) => {
+                        self.ended[1].push(stream_id.value());
+                    }
+                    event => break event.map(Seen::of_event),
+                }
+            };
             trace!(self, "  {old:x?}");
             same("an event", &old, &new)?;
+            let [old_ended, new_ended] = std::mem::take(&mut self.ended);
+            same("streams that ended", &old_ended, &new_ended)?;
+            for stream in old_ended {
+                self.decoders.remove(&stream);
+                *counts.entry("event: drop decoder".into()).or_default() += 1;
+            }
             let Some(seen) = old else {
                 return Ok(());
             };
@@ -1049,6 +1094,11 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
                             && self.config.decoders != EncodingSet::IDENTITY
                         {
                             self.decodes = Some(verdict.ends_stream);
+                        } else if verdict.ends_stream
+                            && self.old.revision() == Revision::R0006
+                            && self.config.decoders != EncodingSet::IDENTITY
+                        {
+                            self.ended[0].push(part.header.stream_id().value());
                         }
                     }
                     Err(ClientError { error, request_id }) => {
@@ -1067,12 +1117,9 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
             if part.header.kind(self.old.revision()) == self.old.revision().response_kind() {
                 self.holds_status = self.config.takes_status;
             }
-            let action = self.old.handle_part(
-                part.bytes,
-                part.is_last,
-                &mut *self.table,
-                &mut *self.arena,
-            );
+            let action =
+                self.old
+                    .handle_part(part.bytes, part.is_last, &mut *self.table, &mut *self.arena);
             if let Some(seen) = Seen::of_action(action) {
                 return Some(seen);
             }
@@ -1121,19 +1168,18 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
             pieces.push((&[], true));
         }
         for (piece, is_last) in pieces {
-            let old = self.old.handle_part(
-                piece,
-                is_last,
-                &mut *self.table,
-                &mut *self.arena,
-            );
+            let old = self
+                .old
+                .handle_part(piece, is_last, &mut *self.table, &mut *self.arena);
             let old = Seen::of_action(old);
             let new = self.new.decoded(piece, is_last, &mut self.memory);
             let new = new.map(Seen::of_event);
             trace!(self, "  decoded {piece:x?} {is_last}: {old:x?}");
             same("an event of decoded bytes", &old, &new)?;
             if let Some(seen) = old {
-                *counts.entry(format!("{} (decoded)", seen.name())).or_default() += 1;
+                *counts
+                    .entry(format!("{} (decoded)", seen.name()))
+                    .or_default() += 1;
                 self.note(&seen);
             }
             if self.is_over {

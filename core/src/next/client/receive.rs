@@ -56,6 +56,7 @@ enum Step<'a> {
     Taken,
     TooLarge,
     SetDecoder(crate::cbor::ContentEncoding),
+    DropDecoder,
     /// The server broke the protocol: the connection's error.
     Error(ProtocolError),
     /// The same, of the current frame's request.
@@ -129,7 +130,13 @@ impl<P: Protocol, T: Requests> Client<P, T> {
                 self.incoming.payload(input);
                 return Step::Error(error);
             }
-        } else if input.is_empty() {
+            if self.revision().has_settings()
+                && self.frame & (ENDS_STREAM | DECODES) == ENDS_STREAM
+                && self.choices.decoders() != EncodingSet::IDENTITY
+            {
+                return Step::DropDecoder;
+            }
+        } else if input.is_empty() && self.incoming.left() > 0 {
             return Step::Starved;
         }
         let (bytes, is_last) = self.incoming.payload(input);
@@ -515,6 +522,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
                 stream_id,
                 encoding,
             }),
+            Step::DropDecoder => Some(Event::DropDecoder { stream_id }),
             Step::Error(error) => Some(Event::Error {
                 error,
                 request_id: None,
