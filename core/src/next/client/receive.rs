@@ -136,7 +136,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             {
                 return Step::DropDecoder;
             }
-        } else if input.is_empty() && self.incoming.left() > 0 {
+        } else if input.is_empty() && self.frame & (BEGUN | DECODES) != 0 {
             return Step::Starved;
         }
         let (bytes, is_last) = self.incoming.payload(input);
