@@ -389,6 +389,8 @@ struct Pair<P: Protocol, const N: usize> {
     /// What the old end knows of the current frame.
     decodes: Option<bool>,
     is_dropped: bool,
+    /// By a decoder.
+    is_refused: bool,
     /// Nothing can be read any more.
     is_deaf: bool,
     /// The ends differ by design from now on.
@@ -545,6 +547,7 @@ fn run<P: Protocol + Choose, const N: usize>(
         decoders: BTreeMap::new(),
         decodes: None,
         is_dropped: true,
+        is_refused: false,
         is_deaf: false,
         is_over: false,
         ended: [Vec::new(), Vec::new()],
@@ -1117,6 +1120,7 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
             if part.is_first {
                 self.decodes = None;
                 self.is_dropped = false;
+                self.is_refused = false;
                 match self.old.begin_frame(&part.header, &mut *self.table) {
                     Ok(verdict) => {
                         if verdict.decoder.is_some()
@@ -1137,6 +1141,11 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
                 }
             }
             if self.is_dropped {
+                if self.is_refused && part.is_last {
+                    // The end of a frame whose bytes a decoder refused.
+                    let table = &mut *self.table;
+                    let _ = self.old.handle_part(&[], true, table, &mut *self.arena);
+                }
                 continue;
             }
             if let Some(ends_stream) = self.decodes {
@@ -1173,6 +1182,7 @@ impl<P: Protocol + Choose, const N: usize> Pair<P, N> {
                 let ClientError { error, request_id } = self.old.handle_decode_error(error);
                 let old = Seen::error(error, request_id);
                 self.is_dropped = true;
+                self.is_refused = true;
                 let new = Seen::of_event(self.new.handle_decode_error(error));
                 *counts.entry(old.name()).or_default() += 1;
                 trace!(self, "  decoder: {error}");
