@@ -60,6 +60,12 @@ pub enum Event<'a> {
         /// The encoding of its frames that are `encoded`.
         encoding: ContentEncoding,
     },
+    /// 0006, where the owner has decoders: the stream ends with a frame that is not encoded. Drop its
+    /// decoder, if it has one. The frame's own event follows.
+    DropDecoder {
+        /// The stream.
+        stream_id: StreamId,
+    },
     /// 0006, where the owner has decoders: bytes of an encoded frame. Put them through the stream's
     /// decoder and hand in what comes out, be it nothing, with
     /// [`Client::decoded`](super::Client::decoded): a decoder must see every encoded byte of its

@@ -35,6 +35,8 @@ const BEGUN: u8 = 0x01;
 const ENDS_STREAM: u8 = 0x02;
 /// Its request ends with it, if it is of a request that is active.
 const ENDS_REQUEST: u8 = 0x04;
+/// Its payload goes through its stream's decoder.
+const DECODES: u8 = 0x08;
 
 /// What became of some bytes; the event is made of it once, behind the loop, since it borrows.
 enum Step<'a> {
@@ -54,6 +56,7 @@ enum Step<'a> {
     Taken,
     TooLarge,
     SetDecoder(crate::cbor::ContentEncoding),
+    DropDecoder,
     /// The server broke the protocol: the connection's error.
     Error(ProtocolError),
     /// The same, of the current frame's request.
@@ -72,6 +75,8 @@ impl<P: Protocol, T: Requests> Client<P, T> {
         input: &mut &'i [u8],
         memory: &'a mut T::Memory,
     ) -> Option<Event<'a>> {
+        // What the last event borrowed is given back, be there more input or not.
+        self.requests.release(memory);
         let step = loop {
             match self.step(input, memory) {
                 Step::Quiet => {}
@@ -97,6 +102,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
     /// drops the rest of the frame.
     pub fn handle_decode_error<'a>(&mut self, error: ProtocolError) -> Event<'a> {
         self.task = Task::Skip;
+        self.frame &= !DECODES;
         Event::Error {
             error,
             request_id: None,
@@ -117,7 +123,6 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             if !self.incoming.begin(input) {
                 return Step::Starved;
             }
-            self.requests.release(memory);
             self.task = Task::Skip;
             self.frame = 0;
             if let Err(error) = self.judge() {
@@ -125,18 +130,17 @@ impl<P: Protocol, T: Requests> Client<P, T> {
                 self.incoming.payload(input);
                 return Step::Error(error);
             }
-        } else if input.is_empty() {
+            if self.revision().has_settings()
+                && self.frame & (ENDS_STREAM | DECODES) == ENDS_STREAM
+                && self.choices.decoders() != EncodingSet::IDENTITY
+            {
+                return Step::DropDecoder;
+            }
+        } else if input.is_empty() && self.frame & (BEGUN | DECODES) != 0 {
             return Step::Starved;
         }
         let (bytes, is_last) = self.incoming.payload(input);
-        if self.revision().has_settings()
-            && self.choices.decoders() != EncodingSet::IDENTITY
-            && self
-                .incoming
-                .header()
-                .stream_flags()
-                .contains(StreamFlags::ENCODED)
-        {
+        if self.revision().has_settings() && self.frame & DECODES != 0 {
             return Step::Encoded(bytes, is_last);
         }
         self.part(bytes, is_last, memory)
@@ -159,8 +163,13 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             // On an open stream `stream-begin` changes nothing, and resets no decoder
             // (revision-0006.md, 3.3).
             *open |= bit;
-            if stream_flags.contains(StreamFlags::ENCODED) && !revision.has_settings() {
-                return Err(ProtocolError::EncodingUnsupported); // row 3
+            if stream_flags.contains(StreamFlags::ENCODED) {
+                if !revision.has_settings() {
+                    return Err(ProtocolError::EncodingUnsupported); // row 3
+                }
+                if self.choices.decoders() != EncodingSet::IDENTITY {
+                    self.frame |= DECODES;
+                }
             }
             if stream_flags.contains(StreamFlags::END) {
                 *open &= !bit;
@@ -513,6 +522,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
                 stream_id,
                 encoding,
             }),
+            Step::DropDecoder => Some(Event::DropDecoder { stream_id }),
             Step::Error(error) => Some(Event::Error {
                 error,
                 request_id: None,

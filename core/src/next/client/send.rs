@@ -166,10 +166,13 @@ impl<P: Protocol, T: Requests> Client<P, T> {
         out: &mut Output<'_>,
     ) -> Result<Option<FrameHeader>, ApiMisuse> {
         out.len = 0;
+        let Some(is_over) = self.takes_data(upload)? else {
+            return Ok(None);
+        };
         if count > self.frame_size() {
             return Err(ApiMisuse::TooLarge);
         }
-        if self.takes_data(upload)? != Some(false) {
+        if is_over {
             return Ok(None);
         }
         let head = self.data_head(upload.request_id(), is_last);

@@ -133,14 +133,18 @@ fn vacate(slots: &mut Slots, key: Key, taken: &Cell<Key>) {
     }
 }
 
-/// The slot for a key: its own, a vacant one, or one that was never used.
+/// The slot for a key: its own, a vacant one, one that was never used, or else the one whose request
+/// has ended and whose bytes are lent: they stay lent under the new key.
 #[inline(never)]
-fn open(slots: &mut Slots, key: Key) -> Option<&mut Slot> {
+fn open<'s>(slots: &'s mut Slots, key: Key, taken: &Cell<Key>) -> Option<&'s mut Slot> {
     if find(slots, key).is_none() {
         if let Some((vacant, _)) = find(slots, VACANT) {
             vacant.set(key);
-        } else {
-            let _ = slots.insert(Cell::new(key), Slot::blank());
+        } else if slots.insert(Cell::new(key), Slot::blank()).is_err()
+            && let Some((lent, _)) = find(slots, LENT)
+        {
+            lent.set(key);
+            taken.set(key);
         }
     }
     find(slots, key).map(|(_, slot)| slot)
@@ -181,10 +185,12 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
         } else {
             (live.as_mut_view(), aside.as_mut_view())
         };
-        let Some(slot) = open(slots, key) else {
+        let Some(slot) = open(slots, key, taken) else {
             return false;
         };
+        let lent = slot.len;
         slot.open(order, bits);
+        slot.len = lent;
         vacate(other, key, taken);
         true
     }
