@@ -101,7 +101,7 @@ impl<'b> ArgsWriter<'b> {
         let entry_len = writer.position();
         let value = writer.finish().get(key_len..).unwrap_or_default();
         let mut cursor = Cursor::new(value);
-        if !cursor.skip(DEPTH) || !cursor.rest().is_empty() {
+        if cursor.value(DEPTH).is_none() || !cursor.rest().is_empty() {
             return Err(ApiMisuse::InvalidMessage);
         }
         let used = self.used.saturating_add(entry_len);
