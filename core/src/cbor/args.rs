@@ -3,6 +3,7 @@
 use super::cursor::Cursor;
 use super::item::{CborError, MAJOR_MAP};
 use super::{ByteString, Entries, Value};
+use crate::bytes::equal;
 
 /// Why an argument is not what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,7 +123,10 @@ impl<'a> Args<'a> {
         let mut pairs = cursor.enter(MAJOR_MAP)?;
         while let Some(left) = cursor.next(pairs) {
             pairs = left;
-            let is_key = Value::new_unchecked(cursor.known_value()?).is_bytes(key);
+            let is_key = match cursor.short_bytes() {
+                Some(name) => equal(name, key),
+                None => Value::new_unchecked(cursor.known_value()?).is_bytes(key),
+            };
             let value = cursor.known_value()?;
             if is_key {
                 return Some(Value::new_unchecked(value));

@@ -123,7 +123,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes a head. A break is a head too: initial byte `0xff`.
-    #[inline(never)]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn head(&mut self) -> bool {
         let Some((&initial, rest)) = self.rest.split_first() else {
             return false;
@@ -191,14 +191,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Takes one well-formed value that lies inside of `outer` levels.
-    ///
-    /// Most values are of one byte, or strings with a head of one byte: these need no levels.
-    #[inline(never)]
-    pub(super) fn value(&mut self, outer: usize) -> Option<&'a [u8]> {
+    /// Takes one value of one byte, or one string with a head of one byte: most values are such. The
+    /// error is told by those who take others.
+    #[inline]
+    fn short(&mut self) -> Option<&'a [u8]> {
         let initial = *self.rest.first()?;
         if initial & 0x1f >= 24 || matches!(initial >> 5, MAJOR_ARRAY | MAJOR_MAP | MAJOR_TAG) {
-            return self.any(outer, false);
+            return None;
         }
         let is_string = matches!(initial >> 5, MAJOR_BYTES | MAJOR_TEXT);
         let content = if is_string { initial & 0x1f } else { 0 };
@@ -206,6 +205,29 @@ impl<'a> Cursor<'a> {
         let (value, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
         Some(value)
+    }
+
+    /// Takes a byte string with a head of one byte, as most keys are, and returns its content.
+    /// `None`: there is none, and nothing is taken.
+    #[inline]
+    pub(super) fn short_bytes(&mut self) -> Option<&'a [u8]> {
+        let (initial, rest) = self.rest.split_first()?;
+        let len = initial.wrapping_sub(MAJOR_BYTES << 5);
+        if len >= 24 {
+            return None;
+        }
+        let (content, rest) = rest.split_at_checked(usize::from(len))?;
+        self.rest = rest;
+        Some(content)
+    }
+
+    /// Takes one well-formed value that lies inside of `outer` levels.
+    #[cfg_attr(target_os = "none", inline(never))]
+    pub(super) fn value(&mut self, outer: usize) -> Option<&'a [u8]> {
+        match self.short() {
+            None => self.any(outer, false),
+            short => short,
+        }
     }
 
     /// Takes one value as settings may hold it, by the table of revision-0006.md, 9.2, except byte
@@ -269,12 +291,15 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn known_value(&mut self) -> Option<&'a [u8]> {
         if cfg!(target_os = "none") {
-            self.value(0)
-        } else {
-            self.pass()
+            return self.value(0);
+        }
+        match self.short() {
+            None => self.pass(),
+            short => short,
         }
     }
 
+    #[inline(never)]
     fn pass(&mut self) -> Option<&'a [u8]> {
         let start = self.rest;
         // Items to come of definite containers.
@@ -308,7 +333,7 @@ impl<'a> Cursor<'a> {
 
     /// Enters a container of this major type: how many items, or pairs, it has. They are taken
     /// next, each after [`next`](Self::next).
-    #[inline(never)]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn enter(&mut self, major: u8) -> Option<usize> {
         if !self.head() {
             return None;
@@ -323,7 +348,7 @@ impl<'a> Cursor<'a> {
     /// Returns how many items, or pairs, follow the next one; `None` if there is no next one. At the
     /// end of the bytes inside an indefinite length there seems to be one, which is incomplete then.
     /// Takes the break.
-    #[inline(never)]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn next(&mut self, left: usize) -> Option<usize> {
         if left == OPEN {
             if self.rest.first() == Some(&BREAK) {
@@ -347,11 +372,14 @@ impl<'a> Cursor<'a> {
         let mut pairs = self.enter(MAJOR_MAP)?;
         while let Some(left) = self.next(pairs) {
             pairs = left;
-            if *self.rest.first()? >> 5 != MAJOR_BYTES {
-                self.malformed();
-                return None;
+            // On a device the usual keys need no code of their own.
+            if cfg!(target_os = "none") || self.short_bytes().is_none() {
+                if *self.rest.first()? >> 5 != MAJOR_BYTES {
+                    self.malformed();
+                    return None;
+                }
+                self.value(2)?;
             }
-            self.value(2)?;
             self.value(2)?;
         }
         self.taken(start)

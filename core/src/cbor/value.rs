@@ -5,6 +5,7 @@ use super::item::{
     CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_UNSIGNED, value_len,
 };
 use super::{ArgError, ByteString, Text};
+use crate::bytes::equal;
 
 /// The encoding of one well-formed value of any kind.
 ///
@@ -100,16 +101,21 @@ impl<'a> Value<'a> {
     }
 
     /// Returns `true` if the value is a byte string with this content, in any encoding.
+    #[cfg_attr(target_os = "none", inline(never))]
+    pub(super) fn is_bytes(self, content: &[u8]) -> bool {
+        match self.0 {
+            [0x40..=0x57, short @ ..] => equal(short, content),
+            _ => self.is_bytes_in_pieces(content),
+        }
+    }
+
     #[inline(never)]
-    pub(super) fn is_bytes(self, mut content: &[u8]) -> bool {
+    fn is_bytes_in_pieces(self, mut content: &[u8]) -> bool {
         let mut cursor = Cursor::new(self.0);
         while let Some(piece) = cursor.piece() {
-            // Byte by byte: `memcmp` is larger than this, and keys are short.
-            for byte in piece {
-                match content.split_first() {
-                    Some((first, rest)) if first == byte => content = rest,
-                    _ => return false,
-                }
+            match content.split_at_checked(piece.len()) {
+                Some((front, rest)) if equal(front, piece) => content = rest,
+                _ => return false,
             }
         }
         self.is_byte_string() && content.is_empty()
