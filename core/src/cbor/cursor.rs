@@ -11,7 +11,7 @@ use super::item::{
     BREAK, CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_SIMPLE, MAJOR_TAG,
     MAJOR_TEXT, MAJOR_UNSIGNED,
 };
-use super::levels::{Levels, Step};
+use super::levels::{Around, Levels, Step};
 
 /// The major types that have an indefinite length (of [`MAJOR_SIMPLE`], it is the break).
 const INDEFINITE: u32 =
@@ -46,8 +46,6 @@ pub(super) const fn is_simple_allowed(initial: u8, argument: usize) -> bool {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct Cursor<'a> {
     rest: &'a [u8],
-    /// The content of the last definite string that [`item`](Self::item) took.
-    content: &'a [u8],
     /// The argument; [`OPEN`] for an indefinite length and a break; at most [`MOST`].
     argument: usize,
     initial: u8,
@@ -66,7 +64,6 @@ impl<'a> Cursor<'a> {
     pub(super) const fn new(bytes: &'a [u8]) -> Self {
         Self {
             rest: bytes,
-            content: &[],
             argument: 0,
             initial: 0,
             error: CborError::Incomplete,
@@ -155,30 +152,31 @@ impl<'a> Cursor<'a> {
         is_simple_allowed(self.initial, argument) || self.malformed()
     }
 
-    /// Takes a head, and the content of a definite string behind it.
+    /// Takes a head, and the content of a definite string behind it, which is returned; of other
+    /// items, nothing.
     #[inline(never)]
-    fn item(&mut self) -> bool {
+    fn item(&mut self) -> Option<&'a [u8]> {
         if !self.head() {
-            return false;
+            return None;
         }
-        let Some((content, rest)) = self.rest.split_at_checked(self.content_len()) else {
-            return false;
-        };
-        self.content = content;
+        let (content, rest) = self.rest.split_at_checked(self.content_len())?;
         self.rest = rest;
-        true
+        Some(content)
     }
 
     /// Takes the next piece of a string in any encoding: its content, or one chunk. `None` behind
     /// the last one, and for what is no string.
     #[inline(never)]
     pub(super) fn piece(&mut self) -> Option<&'a [u8]> {
-        while self.item() && matches!(self.major(), MAJOR_BYTES | MAJOR_TEXT) {
+        loop {
+            let content = self.item()?;
+            if !matches!(self.major(), MAJOR_BYTES | MAJOR_TEXT) {
+                return None;
+            }
             if !self.is_indefinite() {
-                return Some(self.content);
+                return Some(content);
             }
         }
-        None
     }
 
     /// Returns the length of the content that follows the last head: none but a definite string's.
@@ -243,6 +241,7 @@ impl<'a> Cursor<'a> {
     fn any(&mut self, outer: usize, is_strict: bool) -> Option<&'a [u8]> {
         let start = self.rest;
         let mut levels = Levels::inside(outer);
+        let mut around = Around::new();
         let mut kinds = Kinds::default();
         loop {
             if is_strict && !kinds.may_begin(self.rest, &levels) {
@@ -257,10 +256,8 @@ impl<'a> Cursor<'a> {
                 self.error = CborError::Malformed;
                 return None;
             }
-            if !self.item() {
-                return None;
-            }
-            match levels.step(self.initial, self.argument) {
+            self.item()?;
+            match levels.step(&mut around, self.initial, self.argument) {
                 Step::More => {}
                 Step::Done => return self.taken(start),
                 Step::Malformed => {
@@ -273,7 +270,7 @@ impl<'a> Cursor<'a> {
                 }
             }
             if is_strict {
-                kinds.follow(self.major(), &levels);
+                kinds.follow(self.major(), around.len());
             }
         }
     }
@@ -288,7 +285,7 @@ impl<'a> Cursor<'a> {
     ///
     /// On a device as one that is not known: less code is worth more there than a shorter walk of
     /// what is nested.
-    #[inline]
+    #[inline(always)]
     pub(super) fn known_value(&mut self) -> Option<&'a [u8]> {
         if cfg!(target_os = "none") {
             return self.value(0);
@@ -307,9 +304,7 @@ impl<'a> Cursor<'a> {
         // Breaks to come: inside of an indefinite container, nothing else is counted.
         let mut breaks = 0usize;
         while left > 0 || breaks > 0 {
-            if !self.item() {
-                return None;
-            }
+            self.item()?;
             if self.initial == BREAK {
                 breaks = breaks.wrapping_sub(1);
                 continue;
@@ -406,12 +401,12 @@ impl Kinds {
     }
 
     /// Follows the levels after an item of this major type.
-    fn follow(&mut self, major: u8, levels: &Levels) {
-        while self.depth > levels.depth() {
+    fn follow(&mut self, major: u8, depth: usize) {
+        while self.depth > depth {
             self.bits >>= 2;
             self.depth = self.depth.wrapping_sub(1);
         }
-        if self.depth < levels.depth() {
+        if self.depth < depth {
             let kind = match major {
                 MAJOR_MAP => KIND_MAP,
                 MAJOR_TAG => KIND_TAG,
@@ -419,7 +414,7 @@ impl Kinds {
                 _ => KIND_ARRAY,
             };
             self.bits = (self.bits << 2) | kind;
-            self.depth = levels.depth();
+            self.depth = depth;
         }
     }
 

@@ -25,29 +25,20 @@ pub(super) enum Step {
     TooDeep,
 }
 
+/// Items still to come of the levels around the innermost one, the outermost first. Apart from
+/// [`Levels`], so that those stay in registers.
+pub(super) type Around = Vec<usize, MAX_NESTING>;
+
 /// Counts the items of one value, whoever reads their heads.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct Levels {
     /// Items still to come of the innermost level; 1 where none is open.
     left: usize,
-    /// The same for the levels around it, the outermost first.
-    around: Vec<usize, MAX_NESTING>,
     /// How many levels may be open.
     limit: usize,
     /// Initial byte of the indefinite string that is open; 0 if none is. It is no level.
     chunked: u8,
-}
-
-#[cfg(feature = "defmt")]
-impl defmt::Format for Levels {
-    fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(
-            f,
-            "Levels({=[?]}, {=usize})",
-            self.around.as_slice(),
-            self.left
-        );
-    }
 }
 
 impl Levels {
@@ -56,16 +47,9 @@ impl Levels {
     pub(super) const fn inside(outer: usize) -> Self {
         Self {
             left: 1,
-            around: Vec::new(),
             limit: MAX_NESTING.wrapping_sub(outer),
             chunked: 0,
         }
-    }
-
-    /// Returns how many levels are open.
-    #[inline]
-    pub(super) fn depth(&self) -> usize {
-        self.around.len()
     }
 
     /// Returns `true` if the next item of a map is a key.
@@ -88,10 +72,10 @@ impl Levels {
     /// `argument`: [`usize::MAX`] for an indefinite length; else at most [`MOST_ITEMS`], of a map
     /// half as much.
     #[inline]
-    pub(super) fn step(&mut self, initial: u8, argument: usize) -> Step {
+    pub(super) fn step(&mut self, around: &mut Around, initial: u8, argument: usize) -> Step {
         let major = initial >> 5;
         if matches!(major, MAJOR_ARRAY | MAJOR_MAP | MAJOR_TAG) {
-            if self.around.len() >= self.limit {
+            if around.len() >= self.limit {
                 return Step::TooDeep;
             }
             let count = match major {
@@ -103,7 +87,7 @@ impl Levels {
             };
             if count > 0 {
                 // There is room: no limit is above the capacity.
-                let _ = self.around.push(self.left);
+                let _ = around.push(self.left);
                 self.left = count;
                 return Step::More;
             }
@@ -134,7 +118,7 @@ impl Levels {
             if self.left > 0 {
                 return Step::More;
             }
-            let Some(left) = self.around.pop() else {
+            let Some(left) = around.pop() else {
                 self.left = 1;
                 return Step::Done;
             };

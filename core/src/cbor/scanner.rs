@@ -2,7 +2,7 @@
 
 use super::cursor::{argument_len, is_simple_allowed};
 use super::item::{CborError, MAJOR_BYTES, MAJOR_MAP, MAJOR_TEXT};
-use super::levels::{Levels, MOST_ITEMS, Step};
+use super::levels::{Around, Levels, MOST_ITEMS, Step};
 
 /// Finds the end of one well-formed value in bytes that come in parts.
 ///
@@ -10,9 +10,9 @@ use super::levels::{Levels, MOST_ITEMS, Step};
 /// device. Feed it with [`scan`](Self::scan); work is linear in the bytes, whatever the split.
 /// (Containers of more than `usize::MAX − 3` items, keys and values counted, never end for it.)
 #[derive(Clone, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ValueScanner {
     levels: Levels,
+    around: Around,
     /// Initial byte of the current item.
     initial: u8,
     /// Argument bytes still to come.
@@ -21,6 +21,19 @@ pub struct ValueScanner {
     argument: u64,
     /// Bytes of a string still to pass over: a stream may be longer than memory.
     skip: u64,
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for ValueScanner {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "ValueScanner({}, {=[?]}, {=u64})",
+            self.levels,
+            self.around.as_slice(),
+            self.skip
+        );
+    }
 }
 
 impl Default for ValueScanner {
@@ -34,6 +47,7 @@ impl ValueScanner {
     pub const fn new() -> Self {
         Self {
             levels: Levels::inside(0),
+            around: Around::new(),
             initial: 0,
             missing: 0,
             started: false,
@@ -131,7 +145,7 @@ impl ValueScanner {
         } else {
             usize::try_from(self.argument).map_or(most, |argument| argument.min(most))
         };
-        match self.levels.step(self.initial, argument) {
+        match self.levels.step(&mut self.around, self.initial, argument) {
             Step::Malformed => Err(CborError::Malformed),
             Step::TooDeep => Err(CborError::NestedTooDeep),
             step => Ok(step),

@@ -93,6 +93,10 @@ impl<'a> ByteString<'a> {
 
     /// The content of a string, of bytes or text.
     pub(super) fn of(value: Value<'a>) -> Self {
+        // The usual encoding: a head of one byte.
+        if let [0x40..=0x57 | 0x60..=0x77, content @ ..] = value.as_cbor() {
+            return Self::from_slice(content);
+        }
         let mut chunks = Chunks::of(value);
         let first = chunks.next().unwrap_or_default();
         Self(if chunks.next().is_some() {

@@ -5,7 +5,6 @@ use super::item::{
     CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_UNSIGNED, value_len,
 };
 use super::{ArgError, ByteString, Text};
-use crate::bytes::equal;
 
 /// The encoding of one well-formed value of any kind.
 ///
@@ -101,24 +100,22 @@ impl<'a> Value<'a> {
     }
 
     /// Returns `true` if the value is a byte string with this content, in any encoding.
-    #[cfg_attr(target_os = "none", inline(never))]
-    pub(super) fn is_bytes(self, content: &[u8]) -> bool {
-        match self.0 {
-            [0x40..=0x57, short @ ..] => equal(short, content),
-            _ => self.is_bytes_in_pieces(content),
-        }
-    }
-
     #[inline(never)]
-    fn is_bytes_in_pieces(self, mut content: &[u8]) -> bool {
+    pub(super) fn is_bytes(self, content: &[u8]) -> bool {
+        if !self.is_byte_string() {
+            return false;
+        }
+        let mut content = content.iter();
         let mut cursor = Cursor::new(self.0);
         while let Some(piece) = cursor.piece() {
-            match content.split_at_checked(piece.len()) {
-                Some((front, rest)) if equal(front, piece) => content = rest,
-                _ => return false,
+            // Byte by byte: `memcmp` is larger than this, and keys are short.
+            for byte in piece {
+                if content.next() != Some(byte) {
+                    return false;
+                }
             }
         }
-        self.is_byte_string() && content.is_empty()
+        content.as_slice().is_empty()
     }
 
     /// The value as an integer that fits; `None` for larger ones too.
