@@ -360,8 +360,8 @@ impl<'a> Cursor<'a> {
         left == OPEN && self.rest.is_empty()
     }
 
-    /// Takes an argument map that lies inside of one level: byte strings are its keys. What is
-    /// wrong first, from the front, is the error.
+    /// Takes an argument map that lies inside of one level: byte strings are its keys. The first
+    /// mistake from the front is the error.
     pub(super) fn args(&mut self) -> Option<&'a [u8]> {
         let start = self.rest;
         let mut pairs = self.enter(MAJOR_MAP)?;
@@ -455,3 +455,71 @@ impl Kinds {
 
 /// The number of the tag of sets, in eight bytes.
 const TAG_SET: [u8; 8] = 258u64.to_be_bytes();
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::super::testing::{cbor, nearly_cbor};
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2048))]
+
+        #[test]
+        fn known_values_end_where_checked_ones_do(value in cbor(), after: Vec<u8>) {
+            let encoded = value.to_vec();
+            let bytes = [&encoded[..], &after].concat();
+            let mut known = Cursor::new(&bytes);
+            prop_assert_eq!(known.known_value(), Some(&encoded[..]));
+            prop_assert_eq!(known.rest(), &after[..]);
+            let mut passed = Cursor::new(&bytes);
+            prop_assert_eq!(passed.pass(), Some(&encoded[..]));
+            prop_assert_eq!(passed.rest(), &after[..]);
+            let mut checked = Cursor::new(&bytes);
+            prop_assert_eq!(checked.value(0), Some(&encoded[..]));
+            prop_assert_eq!(checked.rest(), &after[..]);
+        }
+
+        #[test]
+        fn usual_values_are_what_the_levels_find(bytes in nearly_cbor()) {
+            let (mut usual, mut any) = (Cursor::new(&bytes), Cursor::new(&bytes));
+            prop_assert_eq!(usual.value(0), any.any(0, false));
+            prop_assert_eq!(usual.error(), any.error());
+            let mut key = Cursor::new(&bytes);
+            if let Some(content) = key.short_bytes() {
+                let len = content.len() + 1;
+                prop_assert_eq!(any.error(), CborError::Incomplete);
+                prop_assert_eq!(usual.rest(), &bytes[len..]);
+                prop_assert_eq!(key.rest(), &bytes[len..]);
+            } else {
+                prop_assert_eq!(key.rest(), &bytes[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn arguments_that_no_memory_holds_are_no_marks_of_indefinite_lengths() {
+        for head in [
+            &b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff"[..],
+            b"\x9b\xff\xff\xff\xff\xff\xff\xff\xfc",
+            b"\xbb\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"\xbb\x7f\xff\xff\xff\xff\xff\xff\xff",
+            b"\xbb\x7f\xff\xff\xff\xff\xff\xff\xfe",
+            b"\xbb\x80\x00\x00\x00\x00\x00\x00\x00",
+        ] {
+            for (after, error) in [
+                (&b"\x00\x00"[..], CborError::Incomplete),
+                (b"\xff", CborError::Malformed),
+            ] {
+                let bytes = [head, after].concat();
+                let mut cursor = Cursor::new(&bytes);
+                assert_eq!(cursor.value(0), None);
+                assert_eq!(cursor.error(), error, "{bytes:x?}");
+            }
+        }
+    }
+}

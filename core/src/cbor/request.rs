@@ -401,6 +401,21 @@ mod tests {
         );
     }
 
+    #[test]
+    fn places_hold_only_what_the_last_request_had() {
+        let full = hex("a3 446e616d65 4163 4461726773 a1416b01 487265646972656374 a0");
+        let (mut name, mut args, mut redirect) = (Value::ABSENT, Args::EMPTY, Value::ABSENT);
+        let decoded = decode_request(&full, true, &mut name, &mut args, &mut redirect);
+        assert_eq!(decoded, Ok(()));
+        assert_eq!((name.as_cbor(), args.len()), (&b"\x41c"[..], 1));
+        assert_eq!(redirect.as_cbor(), b"\xa0");
+        let least = hex("a1 5f446e616d65ff 4164");
+        let decoded = decode_request(&least, true, &mut name, &mut args, &mut redirect);
+        assert_eq!(decoded, Ok(()));
+        assert_eq!((name.as_cbor(), args), (&b"\x41d"[..], Args::EMPTY));
+        assert!(redirect.is_absent());
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1024))]
 
