@@ -101,8 +101,8 @@ pub(crate) fn decode_request<'a>(
     *name = Value::ABSENT;
     *args = Args::ABSENT;
     *redirect = Value::ABSENT;
-    let found = [&mut *name, args.value_mut(), redirect];
-    if read_request(&mut cursor, has_redirect, found).is_none() || !cursor.rest().is_empty() {
+    let read = read_request(&mut cursor, has_redirect, name, args.value_mut(), redirect);
+    if read.is_none() || !cursor.rest().is_empty() {
         return Err(match cursor.error() {
             CborError::NestedTooDeep => RequestError::NestedTooDeep,
             CborError::Malformed | CborError::Incomplete => RequestError::Malformed,
@@ -123,17 +123,19 @@ pub(crate) fn decode_request<'a>(
 fn read_request<'a>(
     cursor: &mut Cursor<'a>,
     has_redirect: bool,
-    mut found: [&mut Value<'a>; 3],
+    name: &mut Value<'a>,
+    args: &mut Value<'a>,
+    redirect: &mut Value<'a>,
 ) -> Option<()> {
     let mut pairs = cursor.enter(MAJOR_MAP)?;
     while let Some(left) = cursor.next(pairs) {
         pairs = left;
         let mut key = UNKNOWN;
-        if let Some((usual, rest)) = cursor.rest().split_first_chunk::<5>() {
-            if *usual == *b"\x44name" {
+        if let Some(([0x44, usual @ ..], rest)) = cursor.rest().split_first_chunk::<5>() {
+            if *usual == *b"name" {
                 key = NAME;
             }
-            if *usual == *b"\x44args" {
+            if *usual == *b"args" {
                 key = ARGS;
             }
             if key != UNKNOWN {
@@ -148,15 +150,17 @@ fn read_request<'a>(
         } else {
             cursor.value(1)?
         };
-        let Some(slot) = found.get_mut(key) else {
-            continue;
+        let (slot, major) = match key {
+            NAME => (&mut *name, MAJOR_BYTES),
+            ARGS => (&mut *args, MAJOR_MAP),
+            REDIRECT => (&mut *redirect, MAJOR_MAP),
+            _ => continue,
         };
         let value = Value::new_unchecked(value);
-        let major = if key == NAME { MAJOR_BYTES } else { MAJOR_MAP };
         if value.major() != Some(major) || !slot.is_absent() {
             return None;
         }
-        **slot = value;
+        *slot = value;
     }
     Some(())
 }
