@@ -3,6 +3,7 @@
 use super::cursor::Cursor;
 use super::item::{CborError, MAJOR_MAP};
 use super::{ByteString, Entries, Value};
+use crate::bytes::equal;
 
 /// Why an argument is not what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,6 +80,7 @@ impl<'a> Args<'a> {
     }
 
     /// Returns the place of the map itself.
+    #[inline]
     pub(super) const fn value_mut(&mut self) -> &mut Value<'a> {
         &mut self.0
     }
@@ -89,10 +91,15 @@ impl<'a> Args<'a> {
     /// If the bytes are not exactly one map with byte strings as keys, at most
     /// [`MAX_NESTING`](super::MAX_NESTING) levels deep with the request around it.
     pub fn from_cbor(bytes: &'a [u8]) -> Result<Self, CborError> {
-        let mut cursor = Cursor::new(bytes);
-        if !cursor.args() {
-            return Err(cursor.error());
+        // Refused at its first byte, even if the rest of its head is not there.
+        if bytes
+            .first()
+            .is_some_and(|initial| initial >> 5 != MAJOR_MAP)
+        {
+            return Err(CborError::Malformed);
         }
+        let mut cursor = Cursor::new(bytes);
+        cursor.args().ok_or(cursor.error())?;
         if cursor.rest().is_empty() {
             Ok(Self::new_unchecked(bytes))
         } else {
@@ -114,11 +121,21 @@ impl<'a> Args<'a> {
     pub fn find(&self, key: &[u8]) -> Option<Value<'a>> {
         let mut cursor = Cursor::new(self.as_cbor());
         let mut pairs = cursor.enter(MAJOR_MAP)?;
-        while cursor.more(&mut pairs) {
-            let is_key = cursor.known_value().is_bytes(key);
-            let value = cursor.known_value();
+        while let Some(left) = cursor.next(pairs) {
+            pairs = left;
+            // On a device the usual keys need no code of their own.
+            let usual = if cfg!(target_os = "none") {
+                None
+            } else {
+                cursor.short_bytes()
+            };
+            let is_key = match usual {
+                Some(name) => equal(name, key),
+                None => Value::new_unchecked(cursor.known_value()?).is_bytes(key),
+            };
+            let value = cursor.known_value()?;
             if is_key {
-                return Some(value);
+                return Some(Value::new_unchecked(value));
             }
         }
         None

@@ -64,11 +64,7 @@ const _: () = assert!(MAX_NESTING == 16);
 /// [`CborError::Incomplete`] when more input is needed; otherwise why there is no value.
 pub fn value_len(bytes: &[u8]) -> Result<usize, CborError> {
     let mut cursor = Cursor::new(bytes);
-    if cursor.skip(0) {
-        Ok(bytes.len().wrapping_sub(cursor.rest().len()))
-    } else {
-        Err(cursor.error())
-    }
+    cursor.value(0).map(<[u8]>::len).ok_or(cursor.error())
 }
 
 #[cfg(test)]

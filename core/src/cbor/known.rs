@@ -47,9 +47,11 @@ impl Known {
         found: &mut [Option<Value<'a>>],
     ) -> Result<(), CborError> {
         let mut pairs = cursor.enter(MAJOR_MAP).ok_or(cursor.error())?;
-        while cursor.more(&mut pairs) {
+        while let Some(left) = cursor.next(pairs) {
+            pairs = left;
             let key = cursor.value(1).ok_or(cursor.error())?;
             let value = cursor.value(1).ok_or(cursor.error())?;
+            let [key, value] = [key, value].map(Value::new_unchecked);
             if let Some(slot) = found.get_mut(index_of(key, self.keys))
                 && slot.replace(value).is_some()
             {

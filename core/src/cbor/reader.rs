@@ -49,7 +49,7 @@ impl<'a> CborReader<'a> {
         let mut cursor = Cursor::new(self.rest);
         let value = cursor.value(self.depth.into()).ok_or(cursor.error())?;
         self.rest = cursor.rest();
-        Ok(value)
+        Ok(Value::new_unchecked(value))
     }
 
     /// Takes one byte string, definite or in chunks.
@@ -96,11 +96,15 @@ impl<'a> CborReader<'a> {
     /// [`CborError::Incomplete`] at the end of the bytes inside an indefinite length.
     pub fn has_next(&mut self, items: &mut Items) -> Result<bool, CborError> {
         let mut cursor = Cursor::new(self.rest);
-        let is_more = cursor.has_next(&mut items.left)?;
+        if cursor.is_cut_off(items.left) {
+            return Err(CborError::Incomplete);
+        }
+        let left = cursor.next(items.left);
         self.rest = cursor.rest();
-        if !is_more {
+        items.left = left.unwrap_or_default();
+        if left.is_none() {
             self.depth = self.depth.wrapping_sub(1);
         }
-        Ok(is_more)
+        Ok(left.is_some())
     }
 }

@@ -97,23 +97,28 @@ pub(crate) fn decode_request<'a>(
     args: &mut Args<'a>,
     redirect: &mut Value<'a>,
 ) -> Result<(), RequestError> {
+    let mut cursor = Cursor::new(bytes);
     *name = Value::ABSENT;
     *args = Args::ABSENT;
     *redirect = Value::ABSENT;
-    let mut cursor = Cursor::new(bytes);
-    if !read_request(&mut cursor, has_redirect, name, args.value_mut(), redirect) {
-        return Err(cursor.error().into());
-    }
-    if name.is_absent() {
-        return Err(RequestError::MissingName);
+    let read = read_request(&mut cursor, has_redirect, name, args.value_mut(), redirect);
+    if read.is_none() || !cursor.rest().is_empty() {
+        return Err(match cursor.error() {
+            CborError::NestedTooDeep => RequestError::NestedTooDeep,
+            CborError::Malformed | CborError::Incomplete => RequestError::Malformed,
+        });
     }
     if args.value_mut().is_absent() {
         *args = Args::EMPTY;
     }
+    if name.is_absent() {
+        return Err(RequestError::MissingName);
+    }
     Ok(())
 }
 
-/// Finds the values of the known keys in one walk. `false`: the cursor says what is wrong.
+/// Finds the values of the known keys in one walk. `None`: the request is malformed, or, if the
+/// cursor says so, nested too deep.
 #[inline]
 fn read_request<'a>(
     cursor: &mut Cursor<'a>,
@@ -121,44 +126,64 @@ fn read_request<'a>(
     name: &mut Value<'a>,
     args: &mut Value<'a>,
     redirect: &mut Value<'a>,
-) -> bool {
-    let Some(mut pairs) = cursor.enter(MAJOR_MAP) else {
-        return false;
-    };
-    while cursor.more(&mut pairs) {
-        let Some(key) = cursor.value(1) else {
-            return false;
-        };
-        let start = cursor.rest();
-        // The usual encoding of the usual keys, or any other.
-        let (is_name, is_args) = match <[u8; 5]>::try_from(key.as_cbor()) {
-            Ok(usual) => (usual == *b"\x44name", usual == *b"\x44args"),
-            Err(_) => (key.is_bytes(b"name"), key.is_bytes(b"args")),
-        };
-        let is_right = if is_args {
-            cursor.args()
-        } else {
-            cursor.skip(1)
-        };
-        if !is_right {
-            return false;
+) -> Option<()> {
+    let mut pairs = cursor.enter(MAJOR_MAP)?;
+    while let Some(left) = cursor.next(pairs) {
+        pairs = left;
+        let mut key = UNKNOWN;
+        if let Some(([0x44, usual @ ..], rest)) = cursor.rest().split_first_chunk::<5>() {
+            if *usual == *b"name" {
+                key = NAME;
+            }
+            if *usual == *b"args" {
+                key = ARGS;
+            }
+            if key != UNKNOWN {
+                cursor.go_on_with(rest);
+            }
         }
-        let value = cursor.since(start);
-        let (slot, major) = if is_name {
-            (&mut *name, MAJOR_BYTES)
-        } else if is_args {
-            (&mut *args, MAJOR_MAP)
-        } else if has_redirect && key.is_bytes(b"redirect") {
-            (&mut *redirect, MAJOR_MAP)
+        if key == UNKNOWN {
+            key = unusual_key(cursor, has_redirect)?;
+        }
+        let value = if key == ARGS {
+            cursor.args()?
         } else {
-            continue;
+            cursor.value(1)?
         };
+        let (slot, major) = match key {
+            NAME => (&mut *name, MAJOR_BYTES),
+            ARGS => (&mut *args, MAJOR_MAP),
+            REDIRECT => (&mut *redirect, MAJOR_MAP),
+            _ => continue,
+        };
+        let value = Value::new_unchecked(value);
         if value.major() != Some(major) || !slot.is_absent() {
-            return cursor.malformed();
+            return None;
         }
         *slot = value;
     }
-    cursor.rest().is_empty() || cursor.malformed()
+    Some(())
+}
+
+/// The places of the known keys.
+const NAME: usize = 0;
+const ARGS: usize = 1;
+const REDIRECT: usize = 2;
+const UNKNOWN: usize = 3;
+
+/// Takes a key, in any encoding, and returns which one it is.
+#[inline(never)]
+fn unusual_key(cursor: &mut Cursor<'_>, has_redirect: bool) -> Option<usize> {
+    let key = Value::new_unchecked(cursor.value(1)?);
+    Some(if key.is_bytes(b"name") {
+        NAME
+    } else if key.is_bytes(b"args") {
+        ARGS
+    } else if has_redirect && key.is_bytes(b"redirect") {
+        REDIRECT
+    } else {
+        UNKNOWN
+    })
 }
 
 /// Where a client is willing to be redirected: the map `redirect` of a request (revision-0006.md,
@@ -383,6 +408,21 @@ mod tests {
             nested(15, "a3 446e616d65 01 4461726773 a1 416b", "00"),
             Some(RequestError::Malformed)
         );
+    }
+
+    #[test]
+    fn places_hold_only_what_the_last_request_had() {
+        let full = hex("a3 446e616d65 4163 4461726773 a1416b01 487265646972656374 a0");
+        let (mut name, mut args, mut redirect) = (Value::ABSENT, Args::EMPTY, Value::ABSENT);
+        let decoded = decode_request(&full, true, &mut name, &mut args, &mut redirect);
+        assert_eq!(decoded, Ok(()));
+        assert_eq!((name.as_cbor(), args.len()), (&b"\x41c"[..], 1));
+        assert_eq!(redirect.as_cbor(), b"\xa0");
+        let least = hex("a1 5f446e616d65ff 4164");
+        let decoded = decode_request(&least, true, &mut name, &mut args, &mut redirect);
+        assert_eq!(decoded, Ok(()));
+        assert_eq!((name.as_cbor(), args), (&b"\x41d"[..], Args::EMPTY));
+        assert!(redirect.is_absent());
     }
 
     proptest! {

@@ -1,8 +1,8 @@
 //! Finds where a value ends whose bytes come in parts.
 
 use super::cursor::{argument_len, is_simple_allowed};
-use super::item::{BREAK, CborError, MAJOR_BYTES, MAJOR_TEXT};
-use super::levels::{Levels, Step};
+use super::item::{CborError, MAJOR_BYTES, MAJOR_MAP, MAJOR_TEXT};
+use super::levels::{Around, Levels, MOST_ITEMS, Step};
 
 /// Finds the end of one well-formed value in bytes that come in parts.
 ///
@@ -10,19 +10,30 @@ use super::levels::{Levels, Step};
 /// device. Feed it with [`scan`](Self::scan); work is linear in the bytes, whatever the split.
 /// (Containers of more than `usize::MAX − 3` items, keys and values counted, never end for it.)
 #[derive(Clone, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ValueScanner {
     levels: Levels,
+    around: Around,
     /// Initial byte of the current item.
     initial: u8,
-    /// Initial byte of the indefinite string that is open; 0 if none is.
-    chunked: u8,
     /// Argument bytes still to come.
     missing: u8,
     started: bool,
     argument: u64,
     /// Bytes of a string still to pass over: a stream may be longer than memory.
     skip: u64,
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for ValueScanner {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "ValueScanner({}, {=[?]}, {=u64})",
+            self.levels,
+            self.around.as_slice(),
+            self.skip
+        );
+    }
 }
 
 impl Default for ValueScanner {
@@ -35,9 +46,9 @@ impl ValueScanner {
     /// Creates a scanner at the start of a value.
     pub const fn new() -> Self {
         Self {
-            levels: Levels::new(),
+            levels: Levels::inside(0),
+            around: Around::new(),
             initial: 0,
-            chunked: 0,
             missing: 0,
             started: false,
             argument: 0,
@@ -69,7 +80,7 @@ impl ValueScanner {
                 if self.skip > 0 {
                     return Ok(None);
                 }
-                step = self.string_done();
+                step = self.step()?;
             } else {
                 let Some((&byte, after)) = rest.split_first() else {
                     return Ok(None);
@@ -96,8 +107,7 @@ impl ValueScanner {
     /// of its head has not come.
     fn begin_item(&mut self, byte: u8) -> Result<(), CborError> {
         self.started = true;
-        // A chunk is a definite string of the same type: another byte with the same major type.
-        if self.chunked != 0 && byte != BREAK && !matches!(byte ^ self.chunked, 1..=0x1f) {
+        if !self.levels.may_begin(byte) {
             return Err(CborError::Malformed);
         }
         self.missing = argument_len(byte).ok_or(CborError::Malformed)?;
@@ -116,37 +126,29 @@ impl ValueScanner {
         if !is_simple_allowed(self.initial, argument) {
             return Err(CborError::Malformed);
         }
-        if self.chunked != 0 && self.initial == BREAK {
-            self.chunked = 0;
-            return Ok(self.string_done());
+        let is_string = matches!(self.initial >> 5, MAJOR_BYTES | MAJOR_TEXT);
+        if is_string && self.initial & 0x1f != 31 && self.argument > 0 {
+            self.skip = self.argument;
+            return Ok(Step::More);
         }
-        match self.initial >> 5 {
-            MAJOR_BYTES | MAJOR_TEXT if self.initial & 0x1f == 31 => {
-                self.chunked = self.initial;
-                Ok(Step::More)
-            }
-            MAJOR_BYTES | MAJOR_TEXT => {
-                self.skip = self.argument;
-                Ok(if self.skip == 0 {
-                    self.string_done()
-                } else {
-                    Step::More
-                })
-            }
-            _ => match self.levels.step(self.initial, argument, 0) {
-                Step::Malformed => Err(CborError::Malformed),
-                Step::TooDeep => Err(CborError::NestedTooDeep),
-                step => Ok(step),
-            },
-        }
+        self.step()
     }
 
-    /// Acts on the end of a string, or of a chunk of one.
-    fn string_done(&mut self) -> Step {
-        if self.chunked != 0 {
-            Step::More
+    /// Counts the item as complete.
+    fn step(&mut self) -> Result<Step, CborError> {
+        let most = match self.initial >> 5 {
+            MAJOR_MAP => MOST_ITEMS / 2,
+            _ => MOST_ITEMS,
+        };
+        let argument = if self.initial & 0x1f == 31 {
+            usize::MAX
         } else {
-            self.levels.item_done()
+            usize::try_from(self.argument).map_or(most, |argument| argument.min(most))
+        };
+        match self.levels.step(&mut self.around, self.initial, argument) {
+            Step::Malformed => Err(CborError::Malformed),
+            Step::TooDeep => Err(CborError::NestedTooDeep),
+            step => Ok(step),
         }
     }
 }

@@ -63,7 +63,7 @@ pub fn check_strict(bytes: &[u8]) -> Result<StrictValues, StrictError> {
             cursor.head();
             in_chunks = true;
             continue;
-        } else if !cursor.skip_strict() {
+        } else if cursor.strict_value().is_none() {
             return match cursor.error() {
                 CborError::Incomplete => Ok(values),
                 CborError::Malformed => Err(StrictError::Malformed),

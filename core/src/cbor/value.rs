@@ -2,11 +2,9 @@
 
 use super::cursor::Cursor;
 use super::item::{
-    BREAK, CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_UNSIGNED,
-    value_len,
+    CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_UNSIGNED, value_len,
 };
 use super::{ArgError, ByteString, Text};
-use crate::bytes::equal;
 
 /// The encoding of one well-formed value of any kind.
 ///
@@ -101,29 +99,23 @@ impl<'a> Value<'a> {
         cursor.argument().try_into().ok()
     }
 
-    /// Returns `true` if the value is a byte string with this content. Less code than a comparison
-    /// with what [`as_bytes`](Self::as_bytes) gives, as a definite string is a chunk like any other
-    /// here.
+    /// Returns `true` if the value is a byte string with this content, in any encoding.
     #[inline(never)]
-    pub fn is_bytes(self, mut content: &[u8]) -> bool {
-        let mut cursor = Cursor::new(self.0);
-        while cursor.head() && cursor.initial() != BREAK {
-            if cursor.initial() >> 5 != MAJOR_BYTES {
-                return false;
-            }
-            if cursor.initial() & 0x1f == 31 {
-                continue;
-            }
-            let chunk = cursor.content().unwrap_or_default();
-            let Some((first, rest)) = content.split_at_checked(chunk.len()) else {
-                return false;
-            };
-            if !equal(first, chunk) {
-                return false;
-            }
-            content = rest;
+    pub fn is_bytes(self, content: &[u8]) -> bool {
+        if !self.is_byte_string() {
+            return false;
         }
-        content.is_empty()
+        let mut content = content.iter();
+        let mut cursor = Cursor::new(self.0);
+        while let Some(piece) = cursor.piece() {
+            // Byte by byte: `memcmp` is larger than this, and keys are short.
+            for byte in piece {
+                if content.next() != Some(byte) {
+                    return false;
+                }
+            }
+        }
+        content.as_slice().is_empty()
     }
 
     /// The value as an integer that fits; `None` for larger ones too.
@@ -225,9 +217,10 @@ impl<'a> Iterator for Elements<'a> {
     type Item = Value<'a>;
 
     fn next(&mut self) -> Option<Value<'a>> {
-        self.cursor
-            .more(&mut self.left)
-            .then(|| self.cursor.known_value())
+        let left = self.cursor.next(self.left);
+        self.left = left.unwrap_or_default();
+        left?;
+        self.cursor.known_value().map(Value)
     }
 }
 
@@ -244,9 +237,11 @@ impl<'a> Iterator for Entries<'a> {
     type Item = (Value<'a>, Value<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.cursor
-            .more(&mut self.left)
-            .then(|| (self.cursor.known_value(), self.cursor.known_value()))
+        let left = self.cursor.next(self.left);
+        self.left = left.unwrap_or_default();
+        left?;
+        let key = Value(self.cursor.known_value()?);
+        Some((key, Value(self.cursor.known_value()?)))
     }
 }
 

@@ -7,7 +7,7 @@ use super::float::shorten_floats;
 use super::item::{
     BREAK, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_TEXT, MAJOR_UNSIGNED,
 };
-use super::{Args, ByteString, CborError};
+use super::{Args, ByteString, CborError, Value};
 use crate::bytes::copy;
 use crate::error::ApiMisuse;
 
@@ -359,8 +359,8 @@ impl<'a> RequestPieces<'a> {
         if !redirect.is_empty() {
             // It lies one level deep in the request.
             let mut cursor = Cursor::new(redirect);
-            let is_map = cursor.value(1).is_some_and(|value| value.is_map());
-            if !is_map || !cursor.rest().is_empty() {
+            let is_value = cursor.value(1).is_some() && cursor.rest().is_empty();
+            if !is_value || !Value::new_unchecked(redirect).is_map() {
                 return Err(ApiMisuse::InvalidMessage);
             }
             redirect = unless_empty(redirect);
