@@ -411,6 +411,47 @@ fn a_response_that_ends_inside_of_its_status() {
     }
 }
 
+/// A message beside a response, be it between two parts of its status map, takes nothing of it.
+#[test]
+fn a_message_in_the_middle_of_a_status_map_leaves_the_map_alone() {
+    let text = b"\x81\xa1\x43msg\x42hi";
+    let progress = b"\xa3\x45topic\x41t\x43pos\x01\x45total\x02";
+    for revision in [R0005, R0006] {
+        for (kind, message) in [(6, &text[..]), (7, &progress[..])] {
+            for cut in 1..OK.len() {
+                for part in [1, 999] {
+                    let mut cli: Cli = taking(revision);
+                    assert_eq!(cli.sent(), 1);
+                    let (first, rest) = OK.split_at(cut);
+                    assert_eq!(
+                        cli.recv(&res(revision, 1, CONTINUATION, first)),
+                        Ok(Got::Noop)
+                    );
+                    let got = cli.recv_cut(&frame(1, 2, BEGIN, kind, 0, message), part);
+                    assert!(
+                        matches!(
+                            got.last(),
+                            Some(Ok(Got::Text { .. } | Got::Progress { pos: 1, .. }))
+                        ),
+                        "{got:?}"
+                    );
+                    assert_eq!(
+                        cli.recv(&res(revision, 1, EOS, &[rest, b"x"].concat())),
+                        Ok(Got::Data {
+                            id: 1,
+                            status: Some("ok"),
+                            data: b"x".to_vec(),
+                            more: false,
+                            eos: true,
+                        }),
+                        "cut at {cut}"
+                    );
+                }
+            }
+        }
+    }
+}
+
 /// An arena with place for two keys must not fill with what requests leave behind.
 #[test]
 fn nothing_is_left_in_the_arena_by_requests_that_ended() {

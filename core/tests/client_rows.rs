@@ -426,6 +426,28 @@ fn row_6_error_responses() {
         );
         assert_eq!(cli.state(1), None);
     }
+    // A `type` that is no byte string is unusual, not malformed: it is passed through as it came.
+    for revision in [R0005, R0006] {
+        for kind in [&b"\x66server"[..], b"\xf6", b"\x05", b"\x81\x41x"] {
+            let bytes = [&b"\xa2\x47message\x41m\x44type"[..], kind].concat();
+            let mut cli = sent(revision);
+            let got = cli.recv(&frame(1, 2, BEGIN, 5, 0, &bytes));
+            assert_eq!(
+                got,
+                Ok(Got::Error {
+                    id: 1,
+                    text: format!("{} false false", String::from_utf8_lossy(&bytes)),
+                })
+            );
+            assert_eq!(cli.state(1), None);
+            // The connection goes on.
+            let id = cli.sent();
+            assert!(matches!(
+                cli.recv(&frame(id, 2, 0, response_kind(revision), EOS, b"")),
+                Ok(Got::Data { eos: true, .. })
+            ));
+        }
+    }
 }
 
 // D14, D-03

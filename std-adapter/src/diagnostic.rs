@@ -25,6 +25,8 @@ use std::fmt::{self, Write};
 pub use error::{ParseError, ParseErrorKind};
 pub use parse::parse;
 
+use hgrpc::cbor::is_hidden;
+
 use crate::value::{Cursor, DecodeError, DecodeErrorKind, Head, Integer};
 
 /// Encoded bytes that show themselves as a sequence of CBOR values.
@@ -255,10 +257,10 @@ fn quoted<W: Write>(out: &mut W, text: &str, quote: char) -> fmt::Result {
     out.write_char(quote)
 }
 
-/// Whether a character may go to a terminal as it is: not if it is a control character, or one that
-/// turns the direction of what follows.
+/// Whether a character may go to a terminal as it is: not if it does not show there, or does
+/// something to what is around it.
 fn shows(c: char) -> bool {
-    matches!(c, ' '..='~') || !c.is_ascii() && c.escape_debug().len() == 1
+    matches!(c, ' '..='~') || !c.is_ascii() && !is_hidden(c) && c.escape_debug().len() == 1
 }
 
 fn escaped<W: Write>(out: &mut W, c: char) -> fmt::Result {

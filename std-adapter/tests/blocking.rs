@@ -265,6 +265,9 @@ fn values_come_one_by_one() {
             let value = response.next_value().unwrap().unwrap();
             assert_eq!(Value::from_cbor(&value).unwrap().as_u64(), Some(77));
             assert_eq!(response.next_value().unwrap(), None);
+            // As bytes it is what was encoded, in every revision.
+            let response = client.call("count").send().unwrap();
+            assert_eq!(response.read_bytes(9).unwrap(), b"\x00");
             if config.revision == Revision::R0006 {
                 let mut response = client.call("values").send().unwrap();
                 let mut values = Vec::new();
@@ -281,7 +284,7 @@ fn values_come_one_by_one() {
                     ]
                 );
                 let error = client
-                    .call("count")
+                    .call("bytes-then-value")
                     .send()
                     .unwrap()
                     .read_bytes(9)

@@ -158,9 +158,14 @@ fn text_and_progress_are_on_the_error_output() {
         let run = call(&[&address, "--revision", revision.name(), "say", "--raw"]);
         assert_eq!((run.code, run.text()), (Some(0), "said"));
         let lines: Vec<&str> = run.err.lines().collect();
-        assert_eq!(lines.first(), Some(&"careful: \\x1b[31m"), "{}", run.err);
-        assert_eq!(lines.last(), Some(&"bye"), "{}", run.err);
-        assert!(run.err.contains("files: 1/2\n"), "{}", run.err);
+        assert_eq!(
+            lines.first(),
+            Some(&"remote: careful: \\x1b[31m"),
+            "{}",
+            run.err
+        );
+        assert_eq!(lines.last(), Some(&"remote: bye"), "{}", run.err);
+        assert!(run.err.contains("remote: files: 1/2\n"), "{}", run.err);
     }
 }
 
@@ -342,7 +347,11 @@ fn calls_that_fail_do_not_stop_a_batch() {
             run.err
         );
     }
-    assert!(run.err.contains("6: careful: \\x1b[31m\n"), "{}", run.err);
+    assert!(
+        run.err.contains("remote: 6: careful: \\x1b[31m\n"),
+        "{}",
+        run.err
+    );
     let run = call_with(&[&address[..], "--batch", "-"], "fail\necho msg=1");
     assert_eq!((run.code, run.text()), (Some(1), "2: '1'\n"));
 }

@@ -415,7 +415,8 @@ fn a_batch_tells_what_was_not_done() {
     assert_eq!((run.code, run.text()), (Some(3), "2: '1'\n"));
     assert_eq!(
         run.err,
-        "hgrpc: line 1: no complete answer to never within 2 s\n"
+        "hgrpc: line 1: no complete answer to never within 2 s; the server is there, but slow: \
+         --timeout gives it longer\n"
     );
 }
 
@@ -436,7 +437,10 @@ fn arguments_over_the_servers_limit_are_refused() {
 fn text_that_does_not_end_is_no_part_of_the_message() {
     let run = call(&[&SERVER, "say-and-fail"]);
     assert_eq!(run.code, Some(1));
-    assert_eq!(run.err, "no newline\nhgrpc: say-and-fail: it failed\n");
+    assert_eq!(
+        run.err,
+        "remote: no newline\nhgrpc: say-and-fail: it failed\n"
+    );
 }
 
 #[test]

@@ -212,7 +212,14 @@ fn check_cat(client: &Client, seed: u64, size: u64) {
 #[test]
 fn a_program_gets_data_while_it_answers() {
     for revision in REVISIONS {
-        let served = Served::tcp(&["--command", "cat=cat", "--revision", revision.name()]);
+        let served = Served::tcp(&[
+            "--command",
+            "cat=cat",
+            "--limit",
+            "peer=32",
+            "--revision",
+            revision.name(),
+        ]);
         let client = served.client(revision);
         let size = if revision == R { 64 << 20 } else { 4 << 20 };
         check_cat(&client, 1, size);
@@ -626,7 +633,7 @@ fn a_client_that_takes_no_text_leaves_it_to_the_log() {
 
 #[test]
 fn one_connection_too_many_is_told_so() {
-    let served = Served::tcp(&["--connections", "2"]);
+    let served = Served::tcp(&["--connections", "2", "--peer-connections", "2"]);
     let first = served.client(R);
     let second = served.client(R);
     for client in [&first, &second] {
@@ -720,7 +727,7 @@ fn frames_are_shown_and_limited() {
     );
     served.expect_log("connected");
     served.expect_log(" -> frame(size=");
-    let is_named = |line: &str| line.starts_with("tcp://") && line.contains(" -> frame(size=");
+    let is_named = |line: &str| line.contains("Z tcp://") && line.contains(": -> frame(size=");
     assert!(served.log().lines().any(is_named), "whose frames they are");
     served.expect_log("type=command-request; flags=new)");
     served.expect_log(" <- frame(size=");

@@ -139,7 +139,7 @@ fn text_and_noise_between_packets_are_shown_and_harm_nothing() {
     assert!(status.success(), "{err}");
     assert_eq!(
         err,
-        format!("{at_client}: boot v1.2\n{at_client}: ok\\x1b[2J\n")
+        format!("remote: {at_client}: boot v1.2\nremote: {at_client}: ok\\x1b[2J\n")
     );
     server.expect_log(&format!("{at_server}: AT\n"));
 }

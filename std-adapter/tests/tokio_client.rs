@@ -11,8 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::{FutureExt as _, StreamExt as _};
 use hgrpc::Revision;
 use hgrpc::cbor::Value;
 use hgrpc_std::blocking::{Atom, Progress, Router, Transport, serve};
@@ -232,9 +232,20 @@ async fn values_come_one_by_one_and_a_dropped_read_loses_nothing() {
         let value = response.next_value().await.unwrap().unwrap();
         assert_eq!(Value::from_cbor(&value).unwrap().as_u64(), Some(77));
         assert_eq!(response.next_value().await.unwrap(), None);
+        // As bytes it is what was encoded, in every revision.
+        let response = client.call("count").send().await.unwrap();
+        assert_eq!(response.read_bytes(9).await.unwrap(), b"\x00");
+        let response = client.call("values").send().await.unwrap();
+        let all = response.read_bytes(99).await;
         if config.revision != Revision::R0006 {
+            assert_eq!(all.unwrap(), b"\x01\x82\x02\x19\x01\x2cabc\x64text");
             continue;
         }
+        // Bytes behind values are one of them.
+        assert_eq!(all.unwrap(), b"\x01\x82\x02\x19\x01\x2c\x43abc\x64text");
+        let response = client.call("bytes-then-value").send().await.unwrap();
+        let error = response.read_bytes(9).await.unwrap_err();
+        assert!(matches!(error, CallError::Answer(AnswerError::NotBytes)));
         let mut response = client.call("values").send().await.unwrap();
         let mut values = Vec::new();
         loop {
@@ -253,9 +264,6 @@ async fn values_come_one_by_one_and_a_dropped_read_loses_nothing() {
             b"\x64text",
         ];
         assert_eq!(values, expected);
-        let response = client.call("count").send().await.unwrap();
-        let error = response.read_bytes(9).await.unwrap_err();
-        assert!(matches!(error, CallError::Answer(AnswerError::NotBytes)));
     }
 }
 
@@ -516,4 +524,36 @@ async fn a_server_that_closes_at_once_is_not_asked_in_a_loop() {
     let error = client.call("x").send().await.unwrap_err();
     assert!(matches!(error, CallError::Connection(_)), "{error}");
     assert_eq!(attempts.load(std::sync::atomic::Ordering::Relaxed), 10);
+}
+
+/// A driver that is polled again when it has ended, or panicked, says why it has ended.
+#[tokio::test]
+async fn a_driver_that_has_ended_stays_so() {
+    let (here, there) = duplex(100);
+    let (client, mut driver) = Client::new(here, &Config::default());
+    drop(there);
+    for _ in 0..2 {
+        let error = in_time(&mut driver).await;
+        assert!(matches!(error, ConnectionError::ClosedAtOnce), "{error:?}");
+    }
+    assert!(client.ended().is_some());
+
+    let (here, _there) = duplex(100);
+    let (client, mut driver) = Client::new(here, &Config::default());
+    let data = futures_util::stream::poll_fn(|_| -> std::task::Poll<Option<io::Result<Bytes>>> {
+        panic!("on purpose")
+    });
+    let call = client.call("cat").data_stream(data);
+    let driving = async {
+        let panicked = std::panic::AssertUnwindSafe(&mut driver).catch_unwind();
+        assert!(panicked.await.is_err());
+        driver.await
+    };
+    let (error, response) = in_time(async { tokio::join!(driving, call.send()) }).await;
+    assert!(matches!(error, ConnectionError::Shutdown), "{error:?}");
+    let lost = match response {
+        Ok(response) => response.read_bytes(9).await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(matches!(lost, CallError::Connection(_)), "{lost:?}");
 }

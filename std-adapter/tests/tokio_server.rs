@@ -6,16 +6,19 @@ mod raw;
 
 use std::io::{self, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hgrpc::link::LinkError;
 use hgrpc::{ProtocolError, Revision};
 use hgrpc_std::blocking::{CallError, Client, Config, Transport};
 use hgrpc_std::encoding::SUPPORTED;
 use hgrpc_std::tokio::{
-    Args, Call, Cbor, Collected, Data, Failure, Gone, Peer, Progress, Refusal, Reply, Router,
-    Server, ServerBuilder, ServerLimits, State,
+    Args, Call, Cbor, Collected, ConnectionError, Data, Failure, Gone, Peer, Progress, Refusal,
+    Reply, Router, Server, ServerBuilder, ServerLimits, State,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -572,4 +575,122 @@ async fn a_connection_is_known_again_by_its_peer() {
     let answer = client.call("which").send().await.unwrap();
     assert_eq!(answer.read_text(9).await.unwrap(), "none");
     assert!(labelled.load(Ordering::Relaxed) >= 2, "its frames");
+}
+
+/// A line whose link is lost, as its two halves notice it: the writer at once, the reader when it has
+/// had its turn, or never.
+struct LostLine {
+    request: Vec<u8>,
+    reader_fails: bool,
+}
+
+fn link_lost() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, LinkError::LinkLost)
+}
+
+impl tokio::io::AsyncRead for LostLine {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.request.is_empty() {
+            buffer.put_slice(&std::mem::take(&mut self.request));
+            return Poll::Ready(Ok(()));
+        }
+        if self.reader_fails {
+            return Poll::Ready(Err(link_lost()));
+        }
+        Poll::Pending
+    }
+}
+
+impl tokio::io::AsyncWrite for LostLine {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(link_lost()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(link_lost()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(link_lost()))
+    }
+}
+
+/// A writer that has failed is not polled again, whatever it failed with.
+#[tokio::test]
+async fn a_link_that_is_lost_while_the_server_writes_ends_only_its_connection() {
+    let server = Server::new(router());
+    for reader_fails in [false, true] {
+        let line = LostLine {
+            request: raw::request(1, raw::NEW, &raw::command("count")),
+            reader_fails,
+        };
+        let serving = server.clone();
+        let served =
+            tokio::spawn(async move { serving.serve_connection(line, Peer::UNKNOWN).await });
+        let served = tokio::time::timeout(Duration::from_secs(60), served).await;
+        let result = served.expect("it hangs").expect("it panics");
+        assert!(
+            matches!(result, Err(ConnectionError::Link(LinkError::LinkLost))),
+            "{result:?}"
+        );
+    }
+    assert_eq!(server.stats().connections, 0);
+}
+
+/// Whatever a handler returns reads the same in every revision, with either client.
+#[test]
+fn what_a_handler_returns_reads_as_the_same_bytes_in_every_revision() {
+    let router = || {
+        Router::new()
+            .command("number", || async { Cbor(5) })
+            .command("text", || async { Cbor("hello") })
+            .command("list", || async { Cbor([1, 2, 300]) })
+            .command("pair", || async {
+                Cbor((1, minicbor::bytes::ByteVec::from(vec![7])))
+            })
+            .command("float", || async { Cbor(2.5f32) })
+            .command("null", || async { Cbor(()) })
+            .command("bytes", || async { b"\x05 bytes".to_vec() })
+            .command("string", || async { "hello" })
+            .command("nothing", || async {})
+            .command("long", || async { Cbor(vec![70_000u32; 20_000]) })
+    };
+    let long = minicbor::to_vec(vec![70_000u32; 20_000]).unwrap();
+    let expected = [
+        ("number", &b"\x05"[..]),
+        ("text", b"\x65hello"),
+        ("list", b"\x83\x01\x02\x19\x01\x2c"),
+        ("pair", b"\x82\x01\x41\x07"),
+        ("float", b"\xf9\x41\0"),
+        ("null", b"\x80"),
+        ("bytes", b"\x05 bytes"),
+        ("string", b"hello"),
+        ("nothing", b""),
+        ("long", &long),
+    ];
+    for revision in REVISIONS {
+        let served = Served::new(Server::builder(router()).revision(revision));
+        let client = served.client(revision);
+        let address = served.address;
+        let tokio_client = served.runtime.block_on(async {
+            let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            hgrpc_std::tokio::Client::spawn(stream, &Config::new(revision))
+        });
+        for (command, expected) in expected {
+            let about = format!("{command} in {revision}");
+            let bytes = client.call(command).send().unwrap().read_bytes(1 << 20);
+            assert_eq!(bytes.as_deref().map_err(drop), Ok(expected), "{about}");
+            let bytes = served.runtime.block_on(async {
+                let response = tokio_client.call(command).send().await.unwrap();
+                response.read_bytes(1 << 20).await
+            });
+            assert_eq!(bytes.as_deref().map_err(drop), Ok(expected), "{about}");
+        }
+        drop((client, tokio_client));
+        served.shut_down();
+    }
 }

@@ -6,7 +6,7 @@
 use core::fmt;
 
 use super::cursor::Cursor;
-use super::known::{ANY, BYTES, Known, REQUIRED};
+use super::known::{ANY, Known, REQUIRED};
 use super::utf8::write_lossy;
 use super::{Atoms, ByteString, CborError, Escaped, Text, Value};
 use crate::Revision;
@@ -18,7 +18,8 @@ use crate::wire::ErrorFlags;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ErrorMessage<'a> {
-    /// A message for people as raw bytes (0003 and 0005).
+    /// A message for people as raw bytes (0003 and 0005); the payload as it came where `type` is not
+    /// a byte string (0005 and 0006).
     Raw {
         /// The connection is broken and should be closed.
         protocol: bool,
@@ -39,18 +40,19 @@ pub enum ErrorMessage<'a> {
 /// The map that a structured message is.
 const STRUCTURED: Known = Known {
     keys: b"\x44type\x47message",
-    kinds: &[BYTES | REQUIRED, ANY | REQUIRED],
+    kinds: &[ANY | REQUIRED, ANY | REQUIRED],
 };
 
 impl<'a> ErrorMessage<'a> {
     /// Decodes the payload of an `error-response` frame. Work is linear in the bytes.
     ///
     /// 0003: always raw. 0005: structured if no flag is set and the payload is exactly one map with
-    /// `type` and `message`, else raw. 0006: structured; flags are ignored.
+    /// `type`, a byte string, and `message`, else raw. 0006: structured, or raw if `type` is not a
+    /// byte string; flags do not decide.
     ///
     /// # Errors
-    /// 0006 only: [`CborError`] if the payload is not exactly one map with `type`, a byte string,
-    /// and `message` (`malformed-error-response`).
+    /// 0006 only: [`CborError`] if the payload is not exactly one map with `type` and `message`
+    /// (`malformed-error-response`).
     pub fn decode(
         bytes: &'a [u8],
         flags: ErrorFlags,
@@ -66,8 +68,8 @@ impl<'a> ErrorMessage<'a> {
         if may_be_structured {
             match Self::structured(bytes) {
                 Err(error) if revision.has_settings() => return Err(error),
-                Ok(message) => return Ok(message),
-                Err(_) => {}
+                Ok(Some(message)) => return Ok(message),
+                Ok(None) | Err(_) => {}
             }
         }
         Ok(Self::Raw {
@@ -77,15 +79,15 @@ impl<'a> ErrorMessage<'a> {
         })
     }
 
-    fn structured(bytes: &'a [u8]) -> Result<Self, CborError> {
+    /// Reads a structured message; `None` if its `type` is not a byte string.
+    fn structured(bytes: &'a [u8]) -> Result<Option<Self>, CborError> {
         let mut cursor = Cursor::new(bytes);
         let mut found = [None; 2];
         STRUCTURED.read(&mut cursor, &mut found)?;
         match found {
-            [Some(kind), Some(message)] if cursor.rest().is_empty() => Ok(Self::Structured {
-                kind: ByteString::of(kind),
-                message,
-            }),
+            [Some(kind), Some(message)] if cursor.rest().is_empty() => Ok(kind
+                .as_bytes()
+                .map(|kind| Self::Structured { kind, message })),
             _ => Err(CborError::Malformed),
         }
     }
@@ -184,8 +186,6 @@ mod tests {
             "a1476d65737361676580",
             "a0a0",
             &[GOOD, "00"].concat(),
-            "a2 476d657373616765 80 4474797065 66736572766572",
-            "a2 476d657373616765 80 4474797065 f6",
             "a3 476d657373616765 80 4474797065 4161 4474797065 4161",
             "2e000001000200",
             "a2476d65737361676581a24461726773814577726f6e67436d73674777656e742025734474797065467365727665",
@@ -197,6 +197,25 @@ mod tests {
             );
             let raw = ErrorMessage::decode(&bytes, ErrorFlags::NONE, R0005).unwrap();
             assert!(matches!(raw, ErrorMessage::Raw { message, .. } if message == bytes));
+        }
+    }
+
+    #[test]
+    fn a_type_that_is_no_byte_string_is_passed_through() {
+        for kind in ["66736572766572", "f6", "05", "80", "a0"] {
+            let bytes = hex(&["a2 476d657373616765 80 4474797065", kind].concat());
+            for revision in [R0005, R0006] {
+                let message = ErrorMessage::decode(&bytes, ErrorFlags::NONE, revision);
+                assert_eq!(
+                    message,
+                    Ok(ErrorMessage::Raw {
+                        protocol: false,
+                        application: false,
+                        message: &bytes
+                    }),
+                    "{kind} in {revision}"
+                );
+            }
         }
     }
 

@@ -119,6 +119,26 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn a_sequence_is_whole_where_a_value_ends(
+            values in prop::collection::vec(cbor(), 0..4), cut: prop::sample::Index, part in 1usize..8,
+        ) {
+            let mut bytes = Vec::new();
+            let mut ends = std::vec![0];
+            for value in values {
+                bytes.extend(value.to_vec());
+                ends.push(bytes.len());
+            }
+            let cut = cut.index(bytes.len() + 1);
+            let mut scanner = ValueScanner::new();
+            for part in bytes[..cut].chunks(part) {
+                prop_assert_eq!(scanner.scan_sequence(part), Ok(()));
+            }
+            prop_assert_eq!(scanner.is_inside(), !ends.contains(&cut));
+        }
+    }
+
     #[test]
     fn sixteen_levels_pass_and_seventeen_do_not() {
         for opening in [&[0x81][..], &[0x9f], &[0xa1, 0x01], &[0xbf, 0x01], &[0xc1]] {

@@ -66,6 +66,6 @@ pub(crate) use status::StatusKind;
 pub use status::{CommandError, Location, Redirect, STATUS_OK, Status, StatusError};
 pub use strict::{StrictError, StrictValues, check_strict};
 pub use string::{ByteString, ByteStrings, Chunks, Text};
-pub use utf8::Escaped;
+pub use utf8::{Escaped, is_hidden};
 pub use value::{Elements, Entries, Value};
 pub use write::{CborWriter, EncodedArgs, Head, RequestPieces};

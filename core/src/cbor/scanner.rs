@@ -61,6 +61,19 @@ impl ValueScanner {
         self.started
     }
 
+    /// Scans the next bytes of a sequence of values. [`is_inside`](Self::is_inside) then says
+    /// whether the sequence would end inside a value (revision-0006.md, 8).
+    ///
+    /// # Errors
+    /// As for [`scan`](Self::scan).
+    pub fn scan_sequence(&mut self, bytes: &[u8]) -> Result<(), CborError> {
+        let mut rest = bytes;
+        while let Some(len) = self.scan(rest)? {
+            rest = rest.get(len..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
     /// Scans the next bytes. `Some(n)`: the value ends after `n` of them, and the scanner is ready
     /// for the next value. `None`: all of them belong to the value, and more must come.
     ///

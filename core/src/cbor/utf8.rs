@@ -134,13 +134,34 @@ fn write_safe(w: &mut dyn Write, c: char) -> fmt::Result {
             w.write_str("\\x")?;
             write_hex(w, u32::from(c), 2)
         }
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+        _ if is_hidden(c) => {
             w.write_str("\\u{")?;
-            write_hex(w, u32::from(c), 4)?;
+            let digits = if c > '\u{ffff}' { 5 } else { 4 };
+            write_hex(w, u32::from(c), digits)?;
             w.write_char('}')
         }
         _ => w.write_char(c),
     }
+}
+
+/// Returns whether a character does something to a terminal or to the text around it, or does not
+/// show at all: [`Escaped`] escapes these, except newline and tab.
+///
+/// They are the Unicode 16 general categories Cc, Cf, Zl and Zp and `Default_Ignorable_Code_Point`:
+/// controls, line and paragraph separators, zero-width characters, those that reorder text, fillers,
+/// variation selectors and tags. Emoji that are joined or varied by some are shown with these
+/// escaped: two names that differ look different.
+pub const fn is_hidden(c: char) -> bool {
+    matches!(
+        c,
+        '\0'..='\x1f' | '\x7f'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}'
+            | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
+            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// Writes a string as text, lossily.
@@ -151,8 +172,8 @@ pub(super) fn write_lossy(bytes: &ByteString<'_>, w: &mut dyn Write) -> fmt::Res
 /// Shows anything so that it is safe on a terminal (messages.md, "Text output").
 ///
 /// Control characters other than newline and tab become `\x1b`, those of U+0080 to U+009F
-/// (`\x9b`) included; characters that reorder text, such as U+202E, become `\u{202e}`. Everything
-/// else is shown as it is.
+/// (`\x9b`) included; characters that reorder text or do not show, such as U+202E and U+200B
+/// ([`is_hidden`]), become `\u{202e}`. Everything else is shown as it is.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Escaped<T>(pub T);
@@ -230,6 +251,7 @@ mod tests {
         fn nothing_that_is_shown_controls_a_terminal(text: String) {
             let shown = format!("{}", Escaped(text));
             prop_assert!(!shown.chars().any(|c| c.is_control() && c != '\n' && c != '\t'));
+            prop_assert!(!shown.chars().any(|c| is_hidden(c) && c != '\n' && c != '\t'));
         }
     }
 
@@ -243,5 +265,23 @@ mod tests {
             shown,
             "a\\x1b[31m\n\t\\x0d\\x00\\x7f\\x9b\u{a0}\\u{202e}\\u{2066}\\x é"
         );
+    }
+
+    #[test]
+    fn what_does_not_show_is_escaped() {
+        let hidden = "\u{ad}\u{200b}\u{2028}\u{2029}\u{feff}\u{3164}\u{fe0f}\u{e0041}\u{e0100}";
+        assert_eq!(
+            format!("{}", Escaped(hidden)),
+            "\\u{00ad}\\u{200b}\\u{2028}\\u{2029}\\u{feff}\\u{3164}\\u{fe0f}\\u{e0041}\\u{e0100}"
+        );
+        for shown in [
+            "\u{a0}\u{3000}",
+            "e\u{301}",
+            "你好",
+            "\u{1f600}",
+            "\u{e000}",
+        ] {
+            assert_eq!(format!("{}", Escaped(shown)), shown);
+        }
     }
 }

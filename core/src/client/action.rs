@@ -37,7 +37,10 @@ pub enum ClientAction<'a> {
         data: &'a [u8],
         /// The `continuation` bit of the frame, or more of the frame is to come.
         expect_more: bool,
-        /// The response ends here.
+        /// The response ends here. 0006: the reactor does not follow the values behind the status
+        /// map. An owner that does not read each of them follows them with a
+        /// [`ValueScanner`](crate::cbor::ValueScanner): a response that ends inside a value is
+        /// [`ProtocolError::TruncatedResponse`] (revision-0006.md, 8).
         eos: bool,
     },
     /// A request failed and has ended.

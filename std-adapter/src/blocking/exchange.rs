@@ -65,7 +65,7 @@ impl Shared {
             return;
         };
         // Another call may have its ID by now.
-        if state.open.get(&id).is_some_and(|c| Arc::ptr_eq(c, call)) {
+        if state.open.find(id).is_some_and(|c| Arc::ptr_eq(c, call)) {
             state.give_up(id);
         }
     }
@@ -73,7 +73,7 @@ impl Shared {
     /// The connection has ended: so has every call, with this error.
     pub(super) fn end(&self, error: &ConnectionError) {
         let calls = lock(&self.state).end(error);
-        for call in calls.values() {
+        for (_, call) in calls {
             call.body.end(Err(call.head.lost(error)));
         }
     }

@@ -115,15 +115,15 @@ impl Receiver<'_> {
                 call,
                 len,
                 is_opening,
-                is_end,
+                end,
             } => {
                 if is_opening {
                     call.body.open();
                 }
                 let start = bytes.len().saturating_sub(len);
                 self.deliver(&call, bytes.get(start..).unwrap_or_default());
-                if is_end {
-                    call.body.end(Ok(()));
+                if let Some(end) = end {
+                    call.body.end(end);
                 }
             }
             Event::Failed(call, error) => call.body.end(Err(error)),
@@ -155,7 +155,10 @@ impl Receiver<'_> {
         if bytes.is_empty() {
             return;
         }
-        call.head.count(bytes.len());
+        if call.head.count(bytes.len()) > self.shared.limits.response_size {
+            call.body.end(Err(CallError::Answer(AnswerError::TooLarge)));
+            return self.give_up(call);
+        }
         if call.body.push(bytes, self.shared.limits.stall) == Pushed::Stalled {
             call.body.end(Err(CallError::Answer(AnswerError::Stalled)));
             self.give_up(call);

@@ -218,7 +218,9 @@ impl Prepared {
         // Calls go out at once, so there is nothing to flush.
         let (core, _) = state.client.call(&mut state.table, request)?;
         call.head.set_id(core.request_id());
-        state.open.insert(core.request_id(), Arc::clone(call));
+        state
+            .open
+            .add(core.request_id(), Arc::clone(call), shared.revision);
         Ok(core)
     }
 }

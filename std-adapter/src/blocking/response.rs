@@ -17,8 +17,9 @@ use crate::host::strings::{Step, Strings};
 
 /// The answer to a call, as it arrives.
 ///
-/// [Reading](Read) it gives the bytes that the command wrote, in all revisions alike;
-/// [`next_value`](Self::next_value) gives CBOR values. Use one or the other.
+/// [Reading](Read) it gives what the command wrote, in all revisions alike: bytes, or values as they
+/// are encoded. (In 0006 a value that is a byte string, if it is the first, reads as its content:
+/// bytes come as such.) [`next_value`](Self::next_value) gives CBOR values. Use one or the other.
 ///
 /// What arrives before it is read waits in a bounded buffer; when that is full, the connection
 /// stops: read all responses at once, each in a thread of its own, or one after another in the
@@ -193,12 +194,11 @@ impl Response {
                     Err(TRUNCATED)
                 };
             }
-            match strings.step(bytes)? {
+            let step = strings.step(bytes)?;
+            self.strings = strings;
+            match step {
                 Step::Content(len) => return Ok(len),
-                Step::Head => {
-                    self.strings = strings;
-                    self.body.consume(1);
-                }
+                Step::Head => self.body.consume(1),
             }
         }
     }

@@ -21,6 +21,9 @@ pub enum DecodeError {
     FrameOutputTooLarge,
     /// One stream decodes to more than [`DecodeLimits::stream_output`](super::DecodeLimits).
     StreamOutputTooLarge,
+    /// Encoded bytes decode to more times their size than
+    /// [`DecodeLimits::ratio`](super::DecodeLimits) allows.
+    RatioTooLarge,
     /// All decoders together hold more than [`DecodeLimits::memory`](super::DecodeLimits), or the
     /// allocator has nothing left.
     MemoryExceeded,
@@ -36,7 +39,9 @@ impl DecodeError {
         match self {
             Self::Malformed | Self::WindowTooLarge | Self::DictionaryNeeded => "decode-failed",
             Self::Ended => "encoding-ended",
-            Self::FrameOutputTooLarge | Self::StreamOutputTooLarge => "output-too-large",
+            Self::FrameOutputTooLarge | Self::StreamOutputTooLarge | Self::RatioTooLarge => {
+                "output-too-large"
+            }
             Self::MemoryExceeded => "memory-exceeded",
             Self::Abandoned => "abandoned",
         }
@@ -61,6 +66,7 @@ impl DecodeError {
             Self::Ended => "bytes after the end of the compressed stream",
             Self::FrameOutputTooLarge => "one frame decodes to more than the limit",
             Self::StreamOutputTooLarge => "the stream decodes to more than the limit",
+            Self::RatioTooLarge => "the bytes decode to more times their size than the limit",
             Self::MemoryExceeded => "the decoders need more memory than the limit",
             Self::Abandoned => "an earlier payload was not decoded to its end",
         }

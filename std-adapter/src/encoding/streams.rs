@@ -13,8 +13,8 @@ pub const PIECE_LEN: usize = 32 * 1024;
 /// What a peer may make the decoders of one connection do.
 ///
 /// A small frame can decode to a great deal: zlib makes up to 1,032 bytes out of one, Zstandard
-/// 32,768. Memory stays constant whatever the length, so the first two limits are about time, and
-/// about consumers that gather what they get.
+/// 32,768. Memory stays constant whatever the length, so all limits but that of memory are about
+/// time, and about consumers that keep what they get, in memory or in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DecodeLimits {
@@ -26,6 +26,13 @@ pub struct DecodeLimits {
     /// Bytes that all frames of one stream together may decode to. Default: no limit, since a
     /// stream may live as long as its connection.
     pub stream_output: u64,
+    /// How many bytes one encoded byte may decode to on average, beyond the first
+    /// [`ratio_free`](Self::ratio_free). Default 200: text and code stay under 20, and logs under
+    /// 100. `u32::MAX`: no limit.
+    pub ratio: u32,
+    /// Bytes that may be decoded whatever their ratio: all streams of a connection together may be
+    /// so far ahead of what their encoded bytes allow. Default 64 MiB.
+    pub ratio_free: u64,
     /// Bytes of memory that all decoders together may hold; one window of 8 MiB more may be taken
     /// before it is noticed. Default 128 MiB: 15 streams of the largest windows, or 55 of those of
     /// 2 MiB that the reference makes.
@@ -38,6 +45,8 @@ impl DecodeLimits {
         Self {
             frame_output: 1 << 30,
             stream_output: u64::MAX,
+            ratio: 200,
+            ratio_free: 64 << 20,
             memory: 128 << 20,
         }
     }
@@ -82,6 +91,9 @@ pub struct StreamDecoders {
     entries: BTreeMap<StreamId, Entry>,
     /// What all entries hold together, in bytes.
     memory: usize,
+    /// Decoded bytes that the ratio does not allow for the encoded bytes that came. Counted for all
+    /// streams together: else each new one would have its own free bytes.
+    ahead: u64,
     /// One buffer for all: only one payload is decoded at a time. Empty until one is.
     buffer: Vec<u8>,
 }
@@ -104,6 +116,7 @@ impl StreamDecoders {
             limits,
             entries: BTreeMap::new(),
             memory: 0,
+            ahead: 0,
             buffer: Vec::new(),
         }
     }
@@ -164,10 +177,13 @@ impl StreamDecoders {
             return Decoded(Source::Plain(part));
         };
         self.buffer.resize(PIECE_LEN, 0);
+        let allowed = length(part.len()).saturating_mul(self.limits.ratio.into());
+        self.ahead = self.ahead.saturating_sub(allowed);
         Decoded(Source::Coded(Coded {
             entry,
             limits: &self.limits,
             memory: &mut self.memory,
+            ahead: &mut self.ahead,
             buffer: &mut self.buffer,
             input: part,
             last,
@@ -229,6 +245,7 @@ struct Coded<'a> {
     entry: &'a mut Entry,
     limits: &'a DecodeLimits,
     memory: &'a mut usize,
+    ahead: &'a mut u64,
     buffer: &'a mut [u8],
     input: &'a [u8],
     last: bool,
@@ -296,6 +313,12 @@ impl Coded<'_> {
         }
         if entry.stream_output > self.limits.stream_output {
             return Err(DecodeError::StreamOutputTooLarge);
+        }
+        if self.limits.ratio != u32::MAX {
+            *self.ahead = self.ahead.saturating_add(length(made));
+            if *self.ahead > self.limits.ratio_free {
+                return Err(DecodeError::RatioTooLarge);
+            }
         }
         Ok(made)
     }

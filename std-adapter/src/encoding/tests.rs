@@ -325,6 +325,61 @@ fn a_frame_is_counted_over_its_parts_and_a_stream_over_its_frames() {
 }
 
 #[test]
+fn a_ratio_is_counted_over_all_streams() {
+    for encoding in COMPRESSING {
+        let bomb = zeros(encoding, 1);
+        let mut limits = DecodeLimits::new();
+        (limits.ratio, limits.ratio_free) = (10, 5 << 19);
+        let mut bounded = streams(encoding, limits);
+        let mut next = (0..).step_by(2).map(|id| StreamId::new(100 + id));
+        let mut feed = |bounded: &mut StreamDecoders, bytes: &[u8]| {
+            let stream = next.next().unwrap();
+            assert!(bounded.install(stream, encoding));
+            let fed = bounded.decode(stream, bytes, true).skip();
+            bounded.end(stream);
+            fed
+        };
+        // Two are free; a third is not, on whatever stream.
+        for _ in 0..2 {
+            assert_eq!(feed(&mut bounded, &bomb), Ok(1 << 20));
+        }
+        let error = feed(&mut bounded, &bomb).unwrap_err();
+        assert_eq!(error, DecodeError::RatioTooLarge);
+        assert_eq!(
+            (error.name(), error.protocol_error()),
+            ("output-too-large", None)
+        );
+        // What is sent as it is allows more, but not for later: it is not saved up.
+        let mut plain = Vec::new();
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        let noise: Vec<u8> = (0..1 << 19)
+            .map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                state.to_le_bytes()[0]
+            })
+            .collect();
+        let mut encoder = encoder(encoding).unwrap();
+        encoder.encode(&noise, &mut plain).unwrap();
+        encoder.flush(&mut plain).unwrap();
+        for _ in 0..2 {
+            assert_eq!(feed(&mut bounded, &plain), Ok(1 << 19));
+        }
+        for _ in 0..2 {
+            assert_eq!(feed(&mut bounded, &bomb), Ok(1 << 20));
+        }
+        assert_eq!(feed(&mut bounded, &bomb), Err(DecodeError::RatioTooLarge));
+
+        limits.ratio = u32::MAX;
+        let mut unlimited = streams(encoding, limits);
+        for _ in 0..4 {
+            assert_eq!(feed(&mut unlimited, &bomb), Ok(1 << 20));
+        }
+    }
+}
+
+#[test]
 fn windows_are_counted_together() {
     let mut streams = StreamDecoders::default();
     // Open frames with the largest window: nothing is in them yet.

@@ -57,10 +57,12 @@ impl CallHead {
         }
     }
 
-    /// So many bytes of the answer have come.
-    pub(crate) fn count(&self, len: usize) {
+    /// Counts bytes of the answer that have come; returns how many that makes.
+    pub(crate) fn count(&self, len: usize) -> u64 {
         let len = u64::try_from(len).unwrap_or(u64::MAX);
-        self.received.fetch_add(len, Ordering::Relaxed);
+        self.received
+            .fetch_add(len, Ordering::Relaxed)
+            .saturating_add(len)
     }
 
     /// What the connection's end means to this call.

@@ -7,6 +7,7 @@ use hgrpc::client::{Announcement, Client, ClientAction, ClientConfig, ClientErro
 use hgrpc::wire::{FrameHeader, FrameKind, RequestId, StreamId};
 use hgrpc::{ApiMisuse, ProtocolError, Revision};
 
+use super::sequence::{Sequence, SequenceError};
 use super::{
     AnswerError, CallError, CommandFailure, Config, ConnectionError, Limits, ServerFailure,
 };
@@ -18,19 +19,28 @@ pub(crate) struct Calls<C> {
     pub(crate) client: Client<Revision>,
     pub(crate) table: GrowableTable,
     pub(crate) arena: GrowableArena,
-    pub(crate) open: HashMap<RequestId, C>,
+    pub(crate) open: OpenCalls<C>,
     pub(crate) ended: Option<ConnectionError>,
+}
+
+/// The calls whose responses have not ended.
+pub(crate) struct OpenCalls<C>(HashMap<RequestId, Open<C>>);
+
+struct Open<C> {
+    call: C,
+    /// The values of its response.
+    values: Option<Sequence>,
 }
 
 /// What a piece of a frame asks for, with nothing borrowed but the piece itself.
 pub(crate) enum Event<C> {
     Nothing,
-    /// The last so many bytes of the piece are of this call's response.
+    /// The last so many bytes of the piece are of this call's response, which may end with them.
     Data {
         call: C,
         len: usize,
         is_opening: bool,
-        is_end: bool,
+        end: Option<Result<(), CallError>>,
     },
     /// The call has failed.
     Failed(C, CallError),
@@ -50,7 +60,7 @@ impl<C: Clone> Calls<C> {
             client: Client::new(config.revision, core_config(config)),
             table: GrowableTable::new(budgets),
             arena: GrowableArena::new(budgets),
-            open: HashMap::new(),
+            open: OpenCalls(HashMap::new()),
             ended: None,
         }
     }
@@ -91,7 +101,7 @@ impl<C: Clone> Calls<C> {
                 error,
                 request_id: Some(id),
             }) => {
-                let Some(call) = self.open.remove(&id) else {
+                let Some(call) = self.open.remove(id) else {
                     return Ok(Event::Nothing);
                 };
                 self.give_up(id);
@@ -109,18 +119,13 @@ impl<C: Clone> Calls<C> {
                 eos,
                 ..
             } => {
-                let call = if eos {
-                    self.open.remove(&request_id)
-                } else {
-                    self.open.get(&request_id).cloned()
-                };
-                let Some(call) = call else {
+                let Some((call, end)) = self.open.follow(request_id, data, eos) else {
                     return Ok(Event::Nothing);
                 };
                 match status {
                     Some(Status::Error(error)) => {
                         let failure = CallError::Command(command_failure(&error));
-                        self.open.remove(&request_id);
+                        self.open.remove(request_id);
                         if !eos {
                             self.give_up(request_id);
                         }
@@ -138,32 +143,32 @@ impl<C: Clone> Calls<C> {
                         call,
                         len: data.len(),
                         is_opening: status.is_some() || !revision.has_status_map(),
-                        is_end: eos,
+                        end,
                     },
                 }
             }
             ClientAction::ErrorResponse {
                 request_id,
                 message,
-            } => match self.open.remove(&request_id) {
+            } => match self.open.remove(request_id) {
                 Some(call) => Event::Failed(call, error_response(&message)),
                 None => Event::Nothing,
             },
-            ClientAction::TextOutput { request_id, atoms } => match self.open.get(&request_id) {
+            ClientAction::TextOutput { request_id, atoms } => match self.open.find(request_id) {
                 Some(call) => Event::Text(call.clone(), atoms.as_cbor().to_vec()),
                 None => Event::Nothing,
             },
             ClientAction::Progress {
                 request_id,
                 progress,
-            } => match self.open.get(&request_id) {
+            } => match self.open.find(request_id) {
                 Some(call) => Event::Progress(call.clone(), encode(&progress.progress(), revision)),
                 None => Event::Nothing,
             },
             ClientAction::MessageTooLarge {
                 request_id,
                 kind: FrameKind::ErrorResponse,
-            } => match self.open.remove(&request_id) {
+            } => match self.open.remove(request_id) {
                 Some(call) => Event::Failed(
                     call,
                     CallError::Server(ServerFailure {
@@ -183,16 +188,64 @@ impl<C: Clone> Calls<C> {
 
     /// Swallows what still comes of a call.
     pub(crate) fn give_up(&mut self, id: RequestId) {
-        self.open.remove(&id);
+        self.open.remove(id);
         // It may have ended already.
         let _: Result<(), ApiMisuse> = self.client.cancel(&mut self.table, &mut self.arena, id);
     }
 
     /// The connection has ended; the calls that were open.
-    pub(crate) fn end(&mut self, error: &ConnectionError) -> HashMap<RequestId, C> {
+    pub(crate) fn end(&mut self, error: &ConnectionError) -> Vec<(RequestId, C)> {
         self.ended.get_or_insert_with(|| error.clone());
         while self.client.handle_eof(&mut self.table).is_some() {}
-        std::mem::take(&mut self.open)
+        self.open.take_all()
+    }
+}
+
+impl<C> OpenCalls<C> {
+    /// Adds a call whose request was sent.
+    pub(crate) fn add(&mut self, id: RequestId, call: C, revision: Revision) {
+        let values = Sequence::of_response(revision);
+        self.0.insert(id, Open { call, values });
+    }
+
+    pub(crate) fn find(&self, id: RequestId) -> Option<&C> {
+        self.0.get(&id).map(|open| &open.call)
+    }
+
+    fn remove(&mut self, id: RequestId) -> Option<C> {
+        self.0.remove(&id).map(|open| open.call)
+    }
+
+    pub(crate) fn take_all(&mut self) -> Vec<(RequestId, C)> {
+        let all = std::mem::take(&mut self.0).into_iter();
+        all.map(|(id, open)| (id, open.call)).collect()
+    }
+}
+
+impl<C: Clone> OpenCalls<C> {
+    /// Follows the next bytes of a response; its call, and how the response has ended if it ends
+    /// with them.
+    fn follow(
+        &mut self,
+        id: RequestId,
+        data: &[u8],
+        is_last: bool,
+    ) -> Option<(C, Option<Result<(), CallError>>)> {
+        let open = self.0.get_mut(&id)?;
+        let mut result = Ok(());
+        if let Some(values) = &mut open.values {
+            values.scan(data);
+            result = values.end().map_err(|error| match error {
+                SequenceError::Truncated => TRUNCATED,
+                SequenceError::Malformed => CallError::Answer(AnswerError::NotValues),
+            });
+        }
+        let call = open.call.clone();
+        if !is_last {
+            return Some((call, None));
+        }
+        self.0.remove(&id);
+        Some((call, Some(result)))
     }
 }
 

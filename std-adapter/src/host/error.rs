@@ -76,11 +76,13 @@ pub enum ConnectionLimit {
     PeerFull,
     /// Its peer connects too often; it was closed at once.
     PeerRate,
+    /// Data of a request came too slowly.
+    SlowData,
 }
 
 impl ConnectionLimit {
     /// All of them, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::FirstFrame,
         Self::Idle,
         Self::SlowFrame,
@@ -93,6 +95,7 @@ impl ConnectionLimit {
         Self::ServerFull,
         Self::PeerFull,
         Self::PeerRate,
+        Self::SlowData,
     ];
 
     /// Its place in [`ALL`](Self::ALL).
@@ -110,6 +113,7 @@ impl ConnectionLimit {
             Self::ServerFull => 9,
             Self::PeerFull => 10,
             Self::PeerRate => 11,
+            Self::SlowData => 12,
         }
     }
 
@@ -128,6 +132,7 @@ impl ConnectionLimit {
             Self::ServerFull => "server-full",
             Self::PeerFull => "peer-full",
             Self::PeerRate => "peer-rate",
+            Self::SlowData => "slow-data",
         }
     }
 }
@@ -147,6 +152,7 @@ impl fmt::Display for ConnectionLimit {
             Self::ServerFull => "the server has as many connections as it takes",
             Self::PeerFull => "the peer has as many connections as it may",
             Self::PeerRate => "the peer connects too often",
+            Self::SlowData => "data of a request came too slowly",
         })
     }
 }
@@ -163,6 +169,9 @@ impl fmt::Display for ConnectionError {
                 f,
                 "the connection was cut in the middle of a frame, {missing} bytes before its end"
             ),
+            Self::Read(error) | Self::Write(error) if is_path_lost(error) => {
+                write!(f, "the path to the peer is dead: {error}")
+            }
             Self::Read(error) => write!(f, "reading from the connection failed: {error}"),
             Self::Write(error) => write!(f, "writing to the connection failed: {error}"),
             Self::Link(error) => f.write_str(match error {
@@ -182,6 +191,12 @@ impl fmt::Display for ConnectionError {
 }
 
 impl ConnectionError {
+    /// Whether the path to the peer has died: nothing comes back from its machine. It may have come
+    /// to all that was sent, or to nothing of it.
+    pub fn is_path_lost(&self) -> bool {
+        matches!(self, Self::Read(error) | Self::Write(error) if is_path_lost(error))
+    }
+
     /// What a read error means: the link's, if that is what it holds.
     pub(crate) fn reading(error: io::Error) -> Self {
         link_error(&error).map_or_else(|| Self::Read(Arc::new(error)), Self::Link)
@@ -191,6 +206,15 @@ impl ConnectionError {
     pub(crate) fn writing(error: io::Error) -> Self {
         link_error(&error).map_or_else(|| Self::Write(Arc::new(error)), Self::Link)
     }
+}
+
+/// Whether this is how a system says that nothing comes back from a machine.
+fn is_path_lost(error: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    matches!(
+        error.kind(),
+        TimedOut | HostUnreachable | NetworkUnreachable | NetworkDown
+    )
 }
 
 fn link_error(error: &io::Error) -> Option<LinkError> {
@@ -315,9 +339,9 @@ pub enum CallError {
 pub enum AnswerError {
     /// It breaks this rule.
     Protocol(ProtocolError),
-    /// It holds CBOR values other than byte strings, but was read as bytes.
+    /// Behind byte strings it holds other CBOR values, but was read as bytes (0006).
     NotBytes,
-    /// It holds bytes that are no CBOR, but was read as values.
+    /// It holds bytes that are not CBOR, but was read as values, or has to be some (0006).
     NotValues,
     /// A value, or all of it, is larger than was allowed.
     TooLarge,
@@ -337,7 +361,7 @@ impl fmt::Display for AnswerError {
                 f,
                 "the answer breaks the protocol ({error}); does the peer speak the same revision?"
             ),
-            Self::NotBytes => f.write_str("the answer holds values, not bytes"),
+            Self::NotBytes => f.write_str("the answer holds values after its bytes"),
             Self::NotValues => f.write_str("the answer holds bytes that are no CBOR values"),
             Self::TooLarge => f.write_str("the answer is larger than allowed"),
             Self::NotText => f.write_str("the answer is not UTF-8 text"),

@@ -57,6 +57,10 @@ pub struct Limits {
     /// the size of a [`Value`](crate::value::Value), so one of many small items takes up to 33 times
     /// as much.
     pub value_size: usize,
+    /// Client: most bytes of one response, as they are after decoding. Over it the call fails with
+    /// [`TooLarge`](super::AnswerError::TooLarge), and the others go on. Default: no limit, since
+    /// responses stream.
+    pub response_size: u64,
     /// Server, 0006: most output streams with a compressing encoding, in use and idle together.
     /// Default 4: each holds about 5 MiB with `zstd-8mb`. More responses at once go uncompressed.
     pub compressed_streams: usize,
@@ -75,6 +79,7 @@ impl Limits {
         buffer: 256 << 10,
         stall: None,
         value_size: 16 << 20,
+        response_size: u64::MAX,
         compressed_streams: 4,
         decoding: DecodeLimits::new(),
     };

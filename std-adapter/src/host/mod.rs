@@ -15,10 +15,17 @@ mod error;
 mod failure;
 mod limits;
 pub(crate) mod mistaken;
+#[cfg(any(feature = "http-server", feature = "tokio", feature = "transport"))]
+#[cfg_attr(
+    not(any(feature = "http-server", feature = "tokio")),
+    allow(dead_code, reason = "lines have no users")
+)]
+pub(crate) mod origin;
 #[cfg(any(feature = "http-server", feature = "tokio"))]
 pub(crate) mod peer;
 pub(crate) mod refusal;
 pub(crate) mod request;
+pub(crate) mod sequence;
 pub(crate) mod streams;
 pub(crate) mod strings;
 pub(crate) mod sync;

@@ -1,7 +1,9 @@
 //! Who is at the other end of a connection.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
+
+use super::origin::Origin;
 
 /// Who is at the other end of a connection, as far as the operating system says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,27 +67,14 @@ impl Peer {
         }
     }
 
-    /// Whose connections count together.
-    pub(crate) fn key(&self) -> Key {
-        match (self.address.map(|address| address.ip()), self.credentials) {
-            (Some(IpAddr::V6(address)), _) if address.to_ipv4_mapped().is_none() => {
-                // One customer has a network of so many addresses.
-                let [a, b, c, d, ..] = address.segments();
-                Key::Address(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
-            }
-            (Some(address), _) => Key::Address(address.to_canonical()),
-            (None, Some(credentials)) => Key::User(credentials.uid),
-            (None, None) => Key::Unknown,
+    /// Returns whose connections this one counts with.
+    pub fn origin(&self) -> Origin {
+        match (self.address, self.credentials) {
+            (Some(address), _) => Origin::of(address.ip()),
+            (None, Some(credentials)) => Origin::User(credentials.uid),
+            (None, None) => Origin::Unknown,
         }
     }
-}
-
-/// An address without its port (of IPv6, its network of 64 bits), or a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Key {
-    Address(IpAddr),
-    User(u32),
-    Unknown,
 }
 
 impl fmt::Display for Peer {
@@ -108,7 +97,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_network_count_together() {
-        let key = |text: &str| Peer::tcp(text.parse().unwrap()).key();
+        let key = |text: &str| Peer::tcp(text.parse().unwrap()).origin();
         assert_eq!(key("[2001:db8::1]:1"), key("[2001:db8::2:2]:7"));
         assert_ne!(key("[2001:db8::1]:1"), key("[2001:db8:0:1::1]:1"));
         assert_eq!(key("[::ffff:10.0.0.1]:1"), key("10.0.0.1:2"));

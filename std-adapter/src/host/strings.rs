@@ -1,14 +1,21 @@
-//! Finds the content of byte strings in a CBOR sequence, however it is cut.
+//! Finds what a command wrote in a CBOR sequence, however it is cut: the content of byte strings, or
+//! values as they are encoded.
 
 use hgrpc::Revision;
+use hgrpc::cbor::MAJOR_BYTES;
 
 use super::{AnswerError, CallError};
 
 /// Where in a sequence of byte strings, definite or streamed, the next byte lies.
+///
+/// A sequence that begins with another value was not written as bytes: all of it is content, as it
+/// is in 0003 and 0005, so that a handler's answer reads the same in every revision.
 #[derive(Clone, Debug)]
 pub(crate) struct Strings {
     /// Everything is content.
     is_raw: bool,
+    /// Nothing has come.
+    is_first: bool,
     /// Inside a streamed string, between its chunks or in one.
     is_streamed: bool,
     /// Bytes of the head's argument still to come.
@@ -31,6 +38,7 @@ impl Strings {
     const fn new() -> Self {
         Self {
             is_raw: false,
+            is_first: true,
             is_streamed: false,
             missing: 0,
             argument: 0,
@@ -54,6 +62,10 @@ impl Strings {
 
     /// Looks at the next bytes, at least one. One of a head is passed over.
     pub(crate) fn step(&mut self, bytes: &[u8]) -> Result<Step, CallError> {
+        if let (true, Some(byte)) = (self.is_first, bytes.first()) {
+            self.is_first = false;
+            self.is_raw |= byte >> 5 != MAJOR_BYTES;
+        }
         if self.is_raw {
             return Ok(Step::Content(bytes.len()));
         }
@@ -128,12 +140,21 @@ mod tests {
         for wrong in [
             &b"\x43ab"[..],
             b"\x5f\x41a",
-            b"\x01",
+            b"\x41a\x01",
             b"\x5f\x5f",
-            b"\xff",
+            b"\x41a\xff",
             b"\x58",
         ] {
             assert_eq!(contents(wrong, 9), None, "{wrong:02x?}");
+        }
+    }
+
+    #[test]
+    fn what_begins_with_another_value_is_content_as_it_is() {
+        for values in [&b"\x01"[..], b"\x82\x01\x41a\x43abc", b"\x65hello\x41a"] {
+            for most in [1, 2, 9] {
+                assert_eq!(contents(values, most).as_deref(), Some(values));
+            }
         }
     }
 

@@ -97,6 +97,6 @@ pub use codec::{CodecError, Frame, FrameCodec};
 pub use hgrpc::cbor::{Atom, Atoms, Progress};
 pub use server::{
     Args, Call, Cbor, Collected, Credentials, Cut, Data, FromParts, Gone, Handler, IntoReply,
-    Listener, Parts, Peer, Refusal, Reply, Router, Server, ServerBuilder, ServerLimits, Shutdown,
-    Side, State, Stats, serve,
+    Listener, Origin, Parts, Peer, Refusal, Reply, Router, Server, ServerBuilder, ServerLimits,
+    Shutdown, Side, State, Stats, serve,
 };

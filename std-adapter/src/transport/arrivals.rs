@@ -10,9 +10,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::Connection;
-use super::line::Control;
+use super::line::{Control, Mover};
 use super::signal::Signal;
 use super::wake::timespec;
+use crate::host::origin::Origin;
 
 /// What became of a line.
 #[derive(Debug)]
@@ -27,7 +28,8 @@ pub(super) enum Arrival {
 #[derive(Debug)]
 pub(super) struct Arrivals {
     queue: Mutex<VecDeque<Arrival>>,
-    lines: Mutex<Vec<Weak<Control>>>,
+    lines: Mutex<Vec<(Origin, Weak<Control>)>>,
+    mover: Arc<Mover>,
     signal: Signal,
 }
 
@@ -36,11 +38,12 @@ impl Arrivals {
         Ok(Self {
             queue: Mutex::default(),
             lines: Mutex::default(),
+            mover: Arc::new(Mover::new()?),
             signal: Signal::new()?,
         })
     }
 
-    fn lines(&self) -> MutexGuard<'_, Vec<Weak<Control>>> {
+    fn lines(&self) -> MutexGuard<'_, Vec<(Origin, Weak<Control>)>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -48,15 +51,21 @@ impl Arrivals {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many lines there are.
-    pub(super) fn count(&self) -> usize {
+    /// How many lines there are, and how many of them are of this origin.
+    pub(super) fn count(&self, origin: Origin) -> [usize; 2] {
         let mut lines = self.lines();
-        lines.retain(|line| line.strong_count() > 0);
-        lines.len()
+        lines.retain(|(_, line)| line.strong_count() > 0);
+        let own = lines.iter().filter(|(of, _)| *of == origin).count();
+        [lines.len(), own]
     }
 
-    pub(super) fn add(&self, line: &Arc<Control>) {
-        self.lines().push(Arc::downgrade(line));
+    pub(super) fn add(&self, origin: Origin, line: &Arc<Control>) {
+        self.lines().push((origin, Arc::downgrade(line)));
+    }
+
+    /// What moves the lines' bytes.
+    pub(super) fn mover(&self) -> &Arc<Mover> {
+        &self.mover
     }
 
     pub(super) fn push(&self, arrival: Arrival) {
@@ -94,7 +103,7 @@ impl AsFd for Arrivals {
 
 impl Drop for Arrivals {
     fn drop(&mut self) {
-        for line in self.lines().iter().filter_map(Weak::upgrade) {
+        for line in (self.lines().iter()).filter_map(|(_, line)| line.upgrade()) {
             line.end();
         }
     }

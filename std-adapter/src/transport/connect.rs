@@ -21,7 +21,7 @@ impl Address {
     /// long as the operating system does. Standard input and output and programs do not wait.
     ///
     /// A host's addresses are tried one after the other. TCP goes out without delay
-    /// (`TCP_NODELAY`). Standard input and output can be connected once in a process: in their
+    /// (`TCP_NODELAY`), and a dead path is noticed ([`Options::keepalive`]). Standard input and output can be connected once in a process: in their
     /// places come `/dev/null` and the error output, so that nothing else gets between the frames.
     /// A program's error output is this process's.
     ///
@@ -30,7 +30,7 @@ impl Address {
     pub fn connect(&self, timeout: Option<Duration>) -> io::Result<Connection> {
         self.connect_with(&Options {
             timeout,
-            console: None,
+            ..Options::default()
         })
     }
 
@@ -42,9 +42,9 @@ impl Address {
     pub fn connect_with(&self, options: &Options) -> io::Result<Connection> {
         let timeout = options.timeout;
         let result = match self {
-            Self::Tcp { host, port } => {
-                tcp(host, *port, timeout).and_then(|s| socket::tcp_connection(s, self.to_string()))
-            }
+            Self::Tcp { host, port } => tcp(host, *port, timeout).and_then(|stream| {
+                socket::tcp_connection(stream, self.to_string(), options.keepalive)
+            }),
             Self::Unix(path) => {
                 let path = path.clone();
                 // It waits where the server accepts nothing.
@@ -96,6 +96,7 @@ fn port(address: &Address) -> io::Result<Raw> {
                 file: super::serial::open_port(path, *settings)?,
                 baud: Some(settings.baud),
                 peer: address.to_string(),
+                address: None,
             });
         }
         #[cfg(not(feature = "serial"))]
@@ -124,7 +125,13 @@ fn linked(
     };
     raw.peer = address.to_string();
     let arrivals = Arc::new(Arrivals::new()?);
-    line::start(raw, settings, options.console.clone(), &arrivals, true)?;
+    let line = line::Plan {
+        settings,
+        console: options.console.clone(),
+        silence: None,
+        is_single: true,
+    };
+    line::start(raw, line, &arrivals)?;
     let deadline = deadline.unwrap_or_else(|| Instant::now() + LINK_TIMEOUT);
     loop {
         match arrivals.pop() {

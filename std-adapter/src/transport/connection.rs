@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::process::ExitStatus;
 use std::sync::{Arc, Weak};
 
@@ -34,6 +35,12 @@ pub struct Connection {
     pub(super) writer: Writer,
     pub(super) link: Weak<dyn Link>,
     pub(super) peer: String,
+    /// Where the peer is, if it has come in over a link.
+    #[cfg_attr(
+        not(feature = "tokio"),
+        expect(dead_code, reason = "nothing else counts connections by peer")
+    )]
+    pub(crate) address: Option<SocketAddr>,
 }
 
 impl Connection {
@@ -49,6 +56,7 @@ impl Connection {
             writer: Box::new(writer),
             link,
             peer,
+            address: None,
         }
     }
 

@@ -1,12 +1,16 @@
 //! A child's standard input and output as a connection.
 
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use super::family::{Family, Members};
 
 use super::Connection;
 use super::connection::Link;
@@ -35,21 +39,36 @@ pub(super) fn connect(program: &str, args: &[String], peer: String) -> io::Resul
     Ok(Connection::new(reader, writer, &link, peer))
 }
 
-/// Runs a program. It is ended and reaped when the link is dropped, which comes after its pipes.
+/// Runs a program. It is ended and reaped when the link is dropped, which comes after its pipes; so
+/// is what it has started and not made a daemon.
 pub(crate) fn spawn(
     program: &str,
     args: &[String],
 ) -> io::Result<(ChildStdin, ChildStdout, ExecLink)> {
     let wake = Wake::new()?;
-    let mut child = Command::new(program)
+    let mut family = Family::new();
+    let mut command = Command::new(program);
+    family.adopt(&mut command);
+    // In a process group of its own it could not ask for a password on the terminal.
+    let has_group = !Family::FINDS_MEMBERS && File::open("/dev/tty").is_err();
+    if has_group {
+        command.process_group(0);
+    }
+    let mut child = command
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
+    if has_group {
+        family.add_group(child.id());
+    }
+    let started = Members::StartedBy(Pid::from_child(&child));
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     // From here on the child is ended and reaped whatever happens.
     let link = ExecLink(Arc::new(Running {
         child: Mutex::new(child),
+        family,
+        started,
         wake,
     }));
     match (stdin, stdout) {
@@ -68,6 +87,9 @@ pub(crate) struct ExecLink(Arc<Running>);
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Mutex<Child>,
+    family: Family,
+    /// What ends with the child.
+    started: Members,
     wake: Wake,
 }
 
@@ -117,13 +139,21 @@ impl Running {
         }
     }
 
-    /// Ends the child that was asked to.
+    /// Ends the child that was asked to, and what it has started.
     fn kill(&self) {
-        if self.wait(GRACE).is_none() {
-            let mut child = self.child();
-            let _ = child.kill();
-            let _ = child.wait();
+        if self.wait(GRACE).is_some() {
+            return self.end_started();
         }
+        let mut child = self.child();
+        let _ = child.kill();
+        let _ = child.wait();
+        drop(child);
+        self.family.kill_those(self.started);
+    }
+
+    /// Ends what the child has left behind.
+    fn end_started(&self) {
+        self.family.end_those(self.started, GRACE);
     }
 }
 
@@ -151,6 +181,8 @@ impl Drop for ExecLink {
         if self.0.wake.is_woken() || self.0.wait(GRACE).is_none() {
             self.0.terminate();
             self.0.kill();
+        } else {
+            self.0.end_started();
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A raw line with a link over it, and the thread that moves its bytes.
+//! Raw lines with links over them, and the thread that moves the bytes of all lines of a listener, or
+//! of the one of a client.
 //!
 //! ```text
 //!   line ──read──▶ Link ──payload──▶ Session.inbox ──▶ the connection's reader
@@ -7,11 +8,13 @@
 //!                   └─▶ up: a new Session, into Arrivals; lost: its end
 //! ```
 
+use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,6 +30,7 @@ use super::options::{Console, Stray};
 use super::session::{Ended, GRACE, Session};
 use super::signal::Signal;
 use super::wake::timespec;
+use crate::host::origin::Origin;
 
 /// How often a peer is asked where it is, unless the line is slow.
 const TICK: Duration = Duration::from_millis(200);
@@ -40,6 +44,8 @@ pub(super) struct Raw {
     pub(super) baud: Option<u32>,
     /// Who is at the other end, for messages.
     pub(super) peer: String,
+    /// Where it is, if it has come in over TCP.
+    pub(super) address: Option<SocketAddr>,
 }
 
 /// Bytes that may wait in a socket: what is said of a link must not wait behind too many.
@@ -57,21 +63,38 @@ impl Raw {
             file,
             baud: None,
             peer: String::new(),
+            address: None,
         })
+    }
+
+    /// With whose lines it counts.
+    pub(super) fn origin(&self) -> Origin {
+        self.address
+            .map_or(Origin::Unknown, |address| Origin::of(address.ip()))
     }
 }
 
-/// What others may ask of a line's thread.
+/// What is to be done with a line.
+pub(super) struct Plan {
+    pub(super) settings: LinkSettings,
+    pub(super) console: Option<Console>,
+    /// How long it may be without a connection; none: for ever.
+    pub(super) silence: Option<Duration>,
+    /// It ends with its first connection.
+    pub(super) is_single: bool,
+}
+
+/// What others may ask of a line.
 #[derive(Debug)]
 pub(super) struct Control {
-    signal: Signal,
+    mover: Arc<Mover>,
     is_ending: AtomicBool,
 }
 
 impl Control {
     /// Something is to be done.
     pub(super) fn wake(&self) {
-        self.signal.set();
+        self.mover.signal.set();
     }
 
     /// Ends the line as soon as it has no connection.
@@ -85,59 +108,160 @@ impl Control {
     }
 }
 
-/// Puts a link over a line. `is_single`: the line ends with its first connection.
-pub(super) fn start(
-    raw: Raw,
-    settings: LinkSettings,
-    console: Option<Console>,
-    arrivals: &Arc<Arrivals>,
-    is_single: bool,
-) -> io::Result<()> {
+/// Puts a link over a line.
+pub(super) fn start(raw: Raw, plan: Plan, arrivals: &Arc<Arrivals>) -> io::Result<()> {
+    let mover = arrivals.mover();
     let control = Arc::new(Control {
-        signal: Signal::new()?,
+        mover: Arc::clone(mover),
         is_ending: AtomicBool::new(false),
     });
-    arrivals.add(&control);
-    let arrivals = Arc::downgrade(arrivals);
-    let name = thread::Builder::new().name("hgrpc-line".into());
-    let shared = Shared {
+    arrivals.add(raw.origin(), &control);
+    mover.add(Shared {
         raw,
-        console,
+        plan,
         control,
-        arrivals,
-        is_single,
-        settings,
-    };
-    name.spawn(move || match shared.settings.packet {
-        32 => Line::<32>::new(shared).run(),
-        64 => Line::<64>::new(shared).run(),
-        128 => Line::<128>::new(shared).run(),
-        _ => Line::<MAX_PACKET>::new(shared).run(),
+        arrivals: Arc::downgrade(arrivals),
     })
-    .map(drop)
+}
+
+/// A thread that moves the bytes of lines, while there are any.
+#[derive(Debug)]
+pub(super) struct Mover {
+    signal: Signal,
+    state: Mutex<MoverState>,
+}
+
+#[derive(Debug, Default)]
+struct MoverState {
+    /// Lines that the thread has not taken.
+    new: Vec<Shared>,
+    is_running: bool,
+}
+
+impl Mover {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            signal: Signal::new()?,
+            state: Mutex::default(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, MoverState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(self: &Arc<Self>, line: Shared) -> io::Result<()> {
+        let packet = line.plan.settings.packet;
+        let mut state = self.state();
+        if !state.is_running {
+            let mover = Arc::clone(self);
+            // Packets of all its lines are of one size.
+            thread::Builder::new()
+                .name("hgrpc-line".into())
+                .spawn(move || match packet {
+                    32 => mover.run::<32>(),
+                    64 => mover.run::<64>(),
+                    128 => mover.run::<128>(),
+                    _ => mover.run::<MAX_PACKET>(),
+                })?;
+            state.is_running = true;
+        }
+        state.new.push(line);
+        drop(state);
+        self.signal.set();
+        Ok(())
+    }
+
+    fn run<const N: usize>(&self) {
+        let mut input = [0; 4096];
+        let mut lines: Vec<Box<Line<N>>> = Vec::new();
+        loop {
+            self.signal.clear();
+            let mut state = self.state();
+            lines.extend(state.new.drain(..).map(|line| Box::new(Line::new(line))));
+            if lines.is_empty() {
+                // With the next line comes another thread.
+                state.is_running = false;
+                return;
+            }
+            drop(state);
+            lines.retain_mut(|line| line.prepare());
+            let mut found = self.wait(&lines).into_iter();
+            lines.retain_mut(|line| {
+                let found = found.next().unwrap_or_else(PollFlags::empty);
+                line.serve(found, &mut input)
+            });
+        }
+    }
+
+    /// Waits for a line, a wake-up, or the time when something is to be done; what there is of each
+    /// line.
+    fn wait<const N: usize>(&self, lines: &[Box<Line<N>>]) -> Vec<PollFlags> {
+        let now = Instant::now();
+        let Some(due) = lines.iter().map(|line| line.due()).min() else {
+            return Vec::new();
+        };
+        let timeout = timespec(due.saturating_duration_since(now));
+        let mut files = vec![PollFd::new(&self.signal, PollFlags::IN)];
+        files.extend((lines.iter()).map(|line| PollFd::new(&line.shared.raw.file, line.wanted)));
+        match poll(&mut files, Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            // Mostly for want of memory.
+            Err(_) => thread::sleep(TICK),
+        }
+        files.iter().skip(1).map(PollFd::revents).collect()
+    }
 }
 
 struct Shared {
     raw: Raw,
-    console: Option<Console>,
+    plan: Plan,
     control: Arc<Control>,
     arrivals: Weak<Arrivals>,
-    is_single: bool,
-    settings: LinkSettings,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("raw", &self.raw)
+            .field("control", &self.control.is_ending)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection that the thread has done with when this is dropped.
+struct Leaving(Arc<Session>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
 }
 
 /// The thread's own.
 struct Line<const N: usize> {
+    // Before `last`: the line is closed when the owner of its last connection, who waits to open it
+    // again, is told.
     shared: Shared,
     link: Link<N>,
     /// The connection that is up.
     current: Option<Current>,
+    /// The connection with which the line ends.
+    last: Option<Leaving>,
     has_been_up: bool,
+    /// It has no connection since.
+    alone_since: Instant,
     /// The packet that is being written, and how much of it was.
     packet: Vec<u8>,
     written: usize,
     /// Nothing can be written any more; what came before is still read.
     is_broken: bool,
+    /// The connection's reader has enough.
+    is_full: bool,
+    /// What it waits for.
+    wanted: PollFlags,
+    /// All is over; until then the rest may be written.
+    until: Option<Instant>,
     tick: Duration,
     next_tick: Instant,
 }
@@ -161,7 +285,7 @@ impl<const N: usize> Line<N> {
     fn new(shared: Shared) -> Self {
         let LinkSettings {
             packet, patience, ..
-        } = shared.settings;
+        } = shared.plan.settings;
         // Two packets each way, at ten bits a byte.
         let bits = u64::from(packet) * 40 * 1000;
         let slow = shared.raw.baud.map_or(0, |baud| bits / u64::from(baud));
@@ -180,88 +304,106 @@ impl<const N: usize> Line<N> {
             shared,
             link: Link::new(config),
             current: None,
+            last: None,
             has_been_up: false,
+            alone_since: Instant::now(),
             packet: Vec::new(),
             written: 0,
             is_broken: false,
+            is_full: false,
+            wanted: PollFlags::empty(),
+            until: None,
             tick,
             next_tick: Instant::now() + tick,
         }
     }
 
-    /// Moves bytes until the line ends.
-    fn run(mut self) {
-        let error = self.moving().err();
-        if let Some(current) = self.current.take() {
-            current.session.end(Ended::Line(error.map(Arc::new)));
+    /// Says why the line has ended.
+    fn end(&mut self, error: Option<io::Error>) {
+        if self.current.is_some() {
+            self.disconnected(Ended::Line(error.map(Arc::new)));
         } else if let Some(arrivals) = self.shared.arrivals.upgrade() {
             let ended = || io::Error::new(io::ErrorKind::UnexpectedEof, "the line has ended");
             arrivals.push(Arrival::Gone(error.unwrap_or_else(ended)));
         }
     }
 
-    fn moving(&mut self) -> io::Result<()> {
-        let mut input = [0; 4096];
-        // What is still to be written when all is over.
-        let mut until: Option<Instant> = None;
-        loop {
-            self.shared.control.signal.clear();
-            self.close_current();
-            self.next_packet();
-            let is_over = self.current.is_none()
-                && (self.shared.control.is_ending() || (self.shared.is_single && self.has_been_up));
-            if is_over {
-                let until = *until.get_or_insert_with(|| Instant::now() + GRACE);
-                if self.packet.is_empty() || Instant::now() >= until {
-                    return Ok(());
-                }
-            }
-            let is_full = (self.current.as_ref()).is_some_and(|current| current.session.is_full());
-            let mut flags = PollFlags::empty();
-            flags.set(PollFlags::IN, !is_full);
-            flags.set(PollFlags::OUT, !self.packet.is_empty());
-            let found = self.wait(flags)?;
-            if self.next_tick <= Instant::now() {
-                self.next_tick = Instant::now() + self.tick;
-                if is_full {
-                    self.link.ask();
-                } else if let Some(error) = self.link.tick() {
-                    self.lost(error);
-                }
-            }
-            if found.contains(PollFlags::OUT) {
-                self.write();
-            }
-            // Errors and hang-ups too: reading tells them.
-            if !is_full && found.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
-                match rustix::io::read(&self.shared.raw.file, &mut input) {
-                    Ok(0) => return Ok(()),
-                    Ok(len) => self.handle(input.get(..len).unwrap_or_default()),
-                    Err(Errno::AGAIN | Errno::INTR) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
+    /// The connection that is up has ended.
+    fn disconnected(&mut self, ended: Ended) {
+        let Some(Current { session, .. }) = self.current.take() else {
+            return;
+        };
+        session.end(ended);
+        self.alone_since = Instant::now();
+        let leaving = Leaving(session);
+        if self.shared.plan.is_single {
+            self.last = Some(leaving);
         }
     }
 
-    /// Waits for the line, a wake-up, or the next tick.
-    fn wait(&self, flags: PollFlags) -> io::Result<PollFlags> {
-        let left = self.next_tick.saturating_duration_since(Instant::now());
-        let until = self.current.as_ref().and_then(|current| current.until);
-        let left = until.map_or(left, |until| {
-            left.min(until.saturating_duration_since(Instant::now()))
-        });
-        let timeout = timespec(left);
-        let mut files = [
-            PollFd::new(&self.shared.control.signal, PollFlags::IN),
-            PollFd::new(&self.shared.raw.file, flags),
-        ];
-        match poll(&mut files, Some(&timeout)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+    /// Does what is to be done before the line is waited for; `false` if it has ended.
+    fn prepare(&mut self) -> bool {
+        self.close_current();
+        self.next_packet();
+        let now = Instant::now();
+        if self.current.is_none() {
+            let plan = &self.shared.plan;
+            let is_over = self.shared.control.is_ending() || (plan.is_single && self.has_been_up);
+            let until = match is_over {
+                true => Some(*self.until.get_or_insert(now + GRACE)),
+                false => None,
+            };
+            if until.is_some_and(|until| self.packet.is_empty() || now >= until) {
+                self.end(None);
+                return false;
+            }
+            if (plan.silence).is_some_and(|silence| now >= self.alone_since + silence) {
+                self.end(Some(io::ErrorKind::TimedOut.into()));
+                return false;
+            }
         }
-        let [_, line] = &files;
-        Ok(line.revents())
+        self.is_full = (self.current.as_ref()).is_some_and(|current| current.session.is_full());
+        self.wanted = PollFlags::empty();
+        self.wanted.set(PollFlags::IN, !self.is_full);
+        self.wanted.set(PollFlags::OUT, !self.packet.is_empty());
+        true
+    }
+
+    /// When something is to be done whatever comes.
+    fn due(&self) -> Instant {
+        let until = self.current.as_ref().and_then(|current| current.until);
+        until.map_or(self.next_tick, |until| until.min(self.next_tick))
+    }
+
+    /// Does what can be done; `false` if the line has ended.
+    fn serve(&mut self, found: PollFlags, input: &mut [u8]) -> bool {
+        if self.next_tick <= Instant::now() {
+            self.next_tick = Instant::now() + self.tick;
+            if self.is_full {
+                self.link.ask();
+            } else if let Some(error) = self.link.tick() {
+                self.disconnected(Ended::Lost(error));
+            }
+        }
+        if found.contains(PollFlags::OUT) {
+            self.write();
+        }
+        // Errors and hang-ups too: reading tells them.
+        if !self.is_full && found.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+            match rustix::io::read(&self.shared.raw.file, &mut *input) {
+                Ok(0) => {
+                    self.end(None);
+                    return false;
+                }
+                Ok(len) => self.handle(input.get(..len).unwrap_or_default()),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(error) => {
+                    self.end(Some(error.into()));
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// Takes what has come.
@@ -289,7 +431,7 @@ impl<const N: usize> Line<N> {
             };
             match event {
                 Event::Up => self.up(),
-                Event::Lost(error) => self.lost(error),
+                Event::Lost(error) => self.disconnected(Ended::Lost(error)),
                 Event::Other => {}
             }
         }
@@ -301,21 +443,13 @@ impl<const N: usize> Line<N> {
             return self.link.disconnect();
         };
         let session = Session::new(Arc::clone(&self.shared.control));
-        arrivals.push(Arrival::Up(
-            session.connection(self.shared.raw.peer.clone()),
-        ));
+        arrivals.push(Arrival::Up(session.connection(&self.shared.raw)));
         self.has_been_up = true;
         self.current = Some(Current {
             session,
             frames: FrameReader::new(u32::MAX),
             until: None,
         });
-    }
-
-    fn lost(&mut self, error: LinkError) {
-        if let Some(current) = self.current.take() {
-            current.session.end(Ended::Lost(error));
-        }
     }
 
     /// Gives up the connection that its owner has closed, once all that was written is out.
@@ -330,8 +464,7 @@ impl<const N: usize> Line<N> {
         let is_done = current.session.is_done() && self.packet.is_empty();
         if is_done || Instant::now() >= until {
             self.link.disconnect();
-            current.session.end(Ended::Line(None));
-            self.current = None;
+            self.disconnected(Ended::Line(None));
         }
     }
 
@@ -379,7 +512,7 @@ impl<const N: usize> Line<N> {
 }
 
 fn show(shared: &Shared, bytes: &[u8], is_noise: bool) {
-    if let Some(console) = &shared.console {
+    if let Some(console) = &shared.plan.console {
         console(&Stray::new(&shared.raw.peer, bytes, is_noise));
     }
 }

@@ -4,22 +4,20 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::PollFlags;
 
 use super::arrivals::{Arrival, Arrivals};
-use super::line::{self, Raw};
+use super::line::{self, Plan, Raw};
 use super::listener::{Listener, Source, there};
-use super::options::Console;
 use super::{Connection, LinkSettings, Options};
-
-/// Lines at once, whether their links are up or not: each has a thread. One more is closed.
-const MAX_LINES: usize = 64;
+use crate::host::origin::Origin;
 
 /// The lines, and the links over them.
 pub(super) struct Linked {
     settings: LinkSettings,
-    console: Option<Console>,
+    options: Options,
     arrivals: Arc<Arrivals>,
 }
 
@@ -27,15 +25,26 @@ impl Linked {
     pub(super) fn new(settings: LinkSettings, options: &Options) -> io::Result<Self> {
         Ok(Self {
             settings,
-            console: options.console.clone(),
+            options: options.clone(),
             arrivals: Arc::new(Arrivals::new()?),
         })
     }
 
-    /// Puts a link over a line.
-    pub(super) fn start(&self, raw: Raw) -> io::Result<()> {
-        let console = self.console.clone();
-        line::start(raw, self.settings, console, &self.arrivals, false)
+    /// Puts a link over a line, which may be without a connection for so long.
+    pub(super) fn start(&self, raw: Raw, silence: Option<Duration>) -> io::Result<()> {
+        let plan = Plan {
+            settings: self.settings,
+            console: self.options.console.clone(),
+            silence,
+            is_single: false,
+        };
+        line::start(raw, plan, &self.arrivals)
+    }
+
+    /// Whether there is room for one more line.
+    fn has_room(&self, raw: &Raw) -> bool {
+        let [all, own] = self.arrivals.count(raw.origin());
+        all < self.options.lines && own < self.options.peer_lines
     }
 
     /// Waits for the next connection of any line.
@@ -65,12 +74,12 @@ impl Linked {
             Source::Tcp(listener) => listener.as_fd(),
             Source::Unix(listener, _) => listener.as_fd(),
             #[cfg(feature = "serial")]
-            Source::Port(port) if self.arrivals.count() == 0 => {
+            Source::Port(port) if self.arrivals.count(Origin::Unknown) == [0, 0] => {
                 let name = listener.address.to_string();
                 let Some(raw) = port.reopen(&listener.wake, &name)? else {
                     return Ok(false);
                 };
-                self.start(raw)?;
+                self.start(raw, None)?;
                 self.arrivals.as_fd()
             }
             _ => self.arrivals.as_fd(),
@@ -84,9 +93,9 @@ impl Linked {
         };
         if !found.is_empty()
             && let Some(raw) = accepted(listener)?
-            && self.arrivals.count() < MAX_LINES
+            && self.has_room(&raw)
         {
-            self.start(raw)?;
+            self.start(raw, self.options.line_silence)?;
         }
         Ok(true)
     }
@@ -94,22 +103,23 @@ impl Linked {
 
 /// A line that has come in.
 fn accepted(listener: &Listener) -> io::Result<Option<Raw>> {
-    let raw = match &listener.source {
+    let (raw, peer, address) = match &listener.source {
         Source::Tcp(listener) => match there(listener.accept())? {
-            Some((stream, peer)) => (Raw::socket(stream), format!("tcp://{peer}")),
+            Some((stream, peer)) => (Raw::socket(stream), format!("tcp://{peer}"), Some(peer)),
             None => return Ok(None),
         },
         Source::Unix(socket, _) => match there(socket.accept())? {
-            Some((stream, _)) => (Raw::socket(stream), listener.address.to_string()),
+            Some((stream, _)) => (Raw::socket(stream), listener.address.to_string(), None),
             None => return Ok(None),
         },
         _ => return Ok(None),
     };
     // Its options cannot be set any more: the client is gone.
-    let (Ok(mut raw), peer) = raw else {
+    let Ok(mut raw) = raw else {
         return Ok(None);
     };
     raw.peer = peer;
+    raw.address = address;
     Ok(Some(raw))
 }
 

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::failure::{Attempt, message, named};
 use super::linked::Linked;
@@ -25,6 +26,8 @@ pub struct Listener {
     pub(super) wake: Arc<Wake>,
     /// What is put over each line that comes in.
     linked: Option<Linked>,
+    /// How long the path to a TCP peer may be dead.
+    keepalive: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -55,7 +58,7 @@ impl Address {
         self.listen_with(&Options::default())
     }
 
-    /// As [`listen`](Self::listen), with more options; of them, the time is not used.
+    /// As [`listen`](Self::listen), with more options; of them, the timeout is not used.
     ///
     /// # Errors
     /// As for [`listen`](Self::listen).
@@ -68,7 +71,9 @@ impl Address {
             }),
             line => line.try_listen(),
         };
-        result.map_err(|error| named(self, Attempt::Listen, &error))
+        let mut listener = result.map_err(|error| named(self, Attempt::Listen, &error))?;
+        listener.keepalive = options.keepalive;
+        Ok(listener)
     }
 
     fn try_listen(&self) -> io::Result<Listener> {
@@ -123,6 +128,7 @@ impl Address {
             address,
             wake,
             linked: None,
+            keepalive: None,
         })
     }
 }
@@ -146,6 +152,7 @@ impl Listener {
                 linked,
                 address: self.address,
                 wake: self.wake,
+                keepalive: self.keepalive,
             })),
         }
     }
@@ -154,7 +161,9 @@ impl Listener {
         match &self.source {
             Source::Stdio { .. } => return Err(super::no_link()),
             #[cfg(feature = "serial")]
-            Source::Port(port) => linked.start(port.take(&self.address.to_string())?)?,
+            Source::Port(port) => {
+                linked.start(port.take(&self.address.to_string())?, None)?;
+            }
             Source::Tcp(_) | Source::Unix(..) => {}
         }
         self.linked = Some(linked);
@@ -191,7 +200,7 @@ impl Listener {
                 |listener| listener.accept(),
                 |(stream, peer): (TcpStream, _)| {
                     stream.set_nonblocking(false)?;
-                    socket::tcp_connection(stream, format!("tcp://{peer}"))
+                    socket::tcp_connection(stream, format!("tcp://{peer}"), self.keepalive)
                 },
             ),
             (None, Source::Unix(listener, _)) => self.next(

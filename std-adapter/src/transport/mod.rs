@@ -50,7 +50,9 @@ pub(crate) mod connect;
 mod connection;
 pub(crate) mod exec;
 pub(crate) mod failure;
+mod family;
 mod hint;
+pub(crate) mod keepalive;
 mod line;
 mod linked;
 pub(crate) mod listener;
@@ -69,6 +71,7 @@ mod wake;
 
 pub use address::{Address, AddressError, AddressErrorKind, Flow, LinkSettings, SerialSettings};
 pub use connection::{Connection, Handle, Reader, Writer};
+pub use family::Family;
 pub use listener::{Listener, ListenerHandle};
 pub use options::{Console, Options, Stray};
 

@@ -74,6 +74,7 @@ impl Port {
             // A pseudo-terminal is as fast as it can.
             baud: self.kept.is_none().then_some(self.settings.baud),
             peer: peer.to_owned(),
+            address: None,
         })
     }
 

@@ -9,7 +9,7 @@ use hgrpc::link::LinkError;
 
 use super::Connection;
 use super::connection::Link;
-use super::line::Control;
+use super::line::{Control, Raw};
 
 /// Bytes that wait for their reader; then the line is not read.
 const INBOX: usize = 64 * 1024;
@@ -68,14 +68,16 @@ impl Session {
     }
 
     /// The connection for its owner.
-    pub(super) fn connection(self: &Arc<Self>, peer: String) -> Connection {
+    pub(super) fn connection(self: &Arc<Self>, raw: &Raw) -> Connection {
         let owned = Arc::new(Owned(Arc::clone(self)));
-        Connection::new(
+        let mut connection = Connection::new(
             SessionReader(Arc::clone(&owned)),
             SessionWriter(Arc::clone(&owned)),
             &owned,
-            peer,
-        )
+            raw.peer.clone(),
+        );
+        connection.address = raw.address;
+        connection
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -129,7 +131,12 @@ impl Session {
         let mut state = self.state();
         state.ended.get_or_insert(ended);
         state.outbox.clear();
-        state.is_left = true;
+        self.changed.notify_all();
+    }
+
+    /// The line's thread has nothing to do with it any more.
+    pub(super) fn leave(&self) {
+        self.state().is_left = true;
         self.changed.notify_all();
     }
 }

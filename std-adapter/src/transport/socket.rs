@@ -3,15 +3,14 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::net::sockopt;
-
 use super::Connection;
 use super::connection::Link;
+use super::keepalive;
 
 /// A stream socket.
 pub(super) trait Socket: fmt::Debug + Send + Sync + Sized + 'static {
@@ -46,7 +45,10 @@ socket!(TcpStream, UnixStream);
 
 /// The connection over a socket.
 pub(super) fn connection<S: Socket>(socket: S, peer: String) -> Connection {
-    let link = Arc::new(SocketLink(socket));
+    over(Arc::new(SocketLink(socket)), peer)
+}
+
+fn over<S: Socket>(link: Arc<SocketLink<S>>, peer: String) -> Connection {
     let (reader, writer) = (
         SocketReader(Arc::clone(&link)),
         SocketWriter(Arc::clone(&link)),
@@ -54,24 +56,16 @@ pub(super) fn connection<S: Socket>(socket: S, peer: String) -> Connection {
     Connection::new(reader, writer, &link, peer)
 }
 
-/// How long a TCP peer may be silent before it is asked whether it is still there, and again.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// As [`connection`], for a TCP stream: small frames go out at once, and a peer whose machine or
-/// network is gone is noticed after some minutes.
-pub(super) fn tcp_connection(stream: TcpStream, peer: String) -> io::Result<Connection> {
-    prepare_tcp(&stream)?;
-    Ok(connection(stream, peer))
-}
-
-/// Sets a TCP stream's options.
-pub(crate) fn prepare_tcp(stream: &impl AsFd) -> io::Result<()> {
-    sockopt::set_tcp_nodelay(stream, true)?;
-    // Not worth an error.
-    let _ = sockopt::set_socket_keepalive(stream, true);
-    let _ = sockopt::set_tcp_keepidle(stream, KEEPALIVE);
-    let _ = sockopt::set_tcp_keepintvl(stream, KEEPALIVE / 4);
-    Ok(())
+/// As [`connection`], for a TCP stream: small frames go out at once, and a path that is dead is
+/// noticed.
+pub(super) fn tcp_connection(
+    stream: TcpStream,
+    peer: String,
+    keepalive: Option<Duration>,
+) -> io::Result<Connection> {
+    let link = Arc::new(SocketLink(stream));
+    keepalive::prepare(&link, keepalive)?;
+    Ok(over(link, peer))
 }
 
 #[derive(Debug)]
@@ -81,6 +75,12 @@ impl<S: Socket> Link for SocketLink<S> {
     fn close(&self) {
         // It fails only where the peer has ended the connection.
         let _ = self.0.end(Shutdown::Both);
+    }
+}
+
+impl<S: AsFd> AsFd for SocketLink<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

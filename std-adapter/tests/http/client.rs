@@ -183,6 +183,46 @@ fn bodies_that_end_too_early() {
     ));
 }
 
+/// A response that ends inside a value is told from a whole one, also by who reads only its bytes
+/// (revision-0006.md, 8).
+#[test]
+fn half_a_value_is_no_response() {
+    let compressed = |values: &[u8]| {
+        [
+            settings("zlib"),
+            frame(1, 2, 4, 3, 1, &zlib(&[OK, values].concat(), false)),
+            frame(1, 2, 0, 3, 2, b""),
+        ]
+        .concat()
+    };
+    for half in [
+        &b"\x45hel"[..],
+        b"\x65hel",
+        b"\x5f\x43abc",
+        b"\x82\x01",
+        b"\x01\xa1\x41k",
+        b"\x9f",
+        b"\x19\x01",
+    ] {
+        for frames in [plain(half), compressed(half)] {
+            let error = read(&frames);
+            assert!(matches!(error, Error::TruncatedResponse), "{error:?}");
+            let error = values(&frames);
+            assert!(matches!(error, Error::TruncatedResponse), "{error:?}");
+        }
+    }
+    for whole in [&b"\x43abc"[..], b"\x5f\x41a\xff\x01", b""] {
+        for frames in [plain(whole), compressed(whole)] {
+            let mut response = Canned::frames(&frames).call().unwrap();
+            let mut all = Vec::new();
+            while let Some(bytes) = response.raw().unwrap() {
+                all.extend_from_slice(bytes);
+            }
+            assert_eq!(all, whole);
+        }
+    }
+}
+
 /// K-13: what a server says of its failure follows the last frame.
 #[test]
 fn a_text_after_the_frames() {

@@ -37,6 +37,11 @@ pub(crate) fn commands() -> Router {
             reply.flush()?;
             Err(Failure::command("50 % of ü"))
         })
+        .command("bytes-then-value", |_, reply| {
+            reply.write_all(b"abc")?;
+            reply.value(&1u8)?;
+            Ok(())
+        })
         .command("values", |_, reply| {
             reply.value(&1u8)?;
             reply.value(&[2u16, 300])?;

@@ -1,6 +1,9 @@
 //! A running `hgrpc serve`, and clients of it.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+#[path = "../tool/mod.rs"]
+mod tool;
+
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -20,9 +23,7 @@ pub(crate) struct Served {
     reading: Option<JoinHandle<()>>,
 }
 
-pub(crate) fn binary() -> std::path::PathBuf {
-    assert_cmd::cargo::cargo_bin("hgrpc")
-}
+pub(crate) use tool::tool as binary;
 
 impl Served {
     /// Listens on any TCP port.

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use clap::ValueHint;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use hgrpc::{KeyOrder, Revision};
-use hgrpc_std::encoding::{ContentEncoding, SUPPORTED};
+use hgrpc_std::encoding::{ContentEncoding, DecodeLimits, SUPPORTED};
 use hgrpc_std::tokio::{Config, Direction};
 use hgrpc_std::transport::{Address, Options};
 
@@ -38,7 +38,6 @@ use crate::stray::StrayLines;
 use crate::{io, revision_parser, units};
 use arguments::Arguments;
 use data::Data;
-pub(crate) use failure::one_line;
 use output::OutputFile;
 use print::Format;
 use session::Session;
@@ -66,7 +65,8 @@ struct Words {
 /// Call a command of a server.
 ///
 /// Connects, calls one command (or those of --batch) and prints its result. Text that the server
-/// sends meanwhile, and progress, are shown on the error output.
+/// sends meanwhile, and progress, are shown on the error output; each line of them begins with
+/// "remote: ".
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = SHORT_HELP,
@@ -122,6 +122,27 @@ pub(crate) struct Args {
     /// Connecting is included. With --batch this is for connecting, and again for each call.
     #[arg(long, value_name = "DURATION", value_parser = timeout)]
     timeout: Option<Duration>,
+    /// Give up when connecting takes this long: 500ms, 10s. Default: 30s for tcp:, else as --timeout.
+    #[arg(long, value_name = "DURATION", value_parser = timeout)]
+    connect_timeout: Option<Duration>,
+    /// Give up when nothing has come back from the server's machine for this long: 10s, 2m; 0 is
+    /// never.
+    ///
+    /// For tcp:. The machine is asked from time to time, so a command may be silent for longer, and
+    /// take its time to read. A link has patience=SECONDS in its address. exec: and unix: end with
+    /// the process at the other end; for ssh see its ServerAliveInterval.
+    #[arg(long, value_name = "DURATION", value_parser = keepalive, default_value = KEEPALIVE)]
+    keepalive: Duration,
+    /// Give up a result that is larger than this, after decompression: 4096, 64K, 10M, 2G.
+    ///
+    /// Default: no limit. The call fails, and --output leaves no file.
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    max_filesize: Option<u64>,
+    /// Give up when compressed results decode to more than N times their size; 0 is no limit.
+    ///
+    /// Beyond the first 64 MiB: what is small does no harm.
+    #[arg(long, value_name = "N", default_value_t = DecodeLimits::new().ratio)]
+    max_decode_ratio: u32,
     /// Show each frame on the error output as it goes by: -> to the server, <- from it.
     #[arg(short, long)]
     verbose: bool,
@@ -160,9 +181,9 @@ Serial ports and other raw lines:
   prints between packets is shown on the error output. Parameters follow a ?, joined by &:
     baud=115200      bits a second
     flow=none        or hardware (RTS and CTS)
-    link=cobs        or none, with which a server cannot tell a new client from the last one;
-                     tcp: and unix: have none unless link=cobs is said (for emulators and serial
-                     servers)
+    link=cobs        or none, with which a server cannot tell a new client from the last one, and
+                     nobody notices that a device has gone silent; tcp: and unix: have none unless
+                     link=cobs is said (for emulators and serial servers)
     packet=256       bytes of the link's largest packets: 32, 64, 128 or 256
     patience=10      seconds of silence after which the link is lost; 0 is never
   The shell takes ? and & for itself: put quotes around the address.";
@@ -172,7 +193,7 @@ Exit codes:
   0    done
   1    the command failed; also: a file at this end did
   2    the call was wrong: its arguments, its address, a command that the server does not have
-  3    the connection or the protocol broke, or time was up
+  3    the connection or the protocol broke, time was up, or a result was over a limit
   130  interrupted
   The exit code of a batch is the largest of its calls'.";
 
@@ -202,15 +223,22 @@ pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// What is shown on the error output, from all threads.
-type SharedSide = Arc<Mutex<Side<std::io::Stderr>>>;
+/// The default of `--keepalive`, for all who have it.
+pub(crate) const KEEPALIVE: &str = "45s";
 
-fn with_side(
-    side: &SharedSide,
-    show: impl FnOnce(&mut Side<std::io::Stderr>) -> std::io::Result<()>,
-) {
-    // Nobody has to read it.
-    let _ = show(&mut side.lock().unwrap_or_else(PoisonError::into_inner));
+/// What `--keepalive` takes.
+pub(crate) fn keepalive(text: &str) -> Result<Duration, String> {
+    match units::duration(text)? {
+        keepalive if keepalive.is_zero() || keepalive >= Duration::from_secs(1) => Ok(keepalive),
+        _ => Err("it is 1s at least, or 0 for never".to_owned()),
+    }
+}
+
+/// What is shown on the error output, from all threads.
+type SharedSide = Arc<Mutex<Side>>;
+
+fn with_side(side: &SharedSide, show: impl FnOnce(&mut Side)) {
+    show(&mut side.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
 /// A call that is ready to be sent: all that can be wrong with it at this end has been looked at.
@@ -274,8 +302,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let config = config(args, &side);
     let stray = stray(&side);
     let mut options = Options::default();
-    options.timeout = args.timeout;
+    options.timeout = connect_timeout(args, &address);
     options.console = Some(stray.console());
+    options.keepalive = Some(args.keepalive).filter(|keepalive| !keepalive.is_zero());
     if let Some(batch) = &args.batch {
         let lines = batch::Lines::open(batch, &address)?;
         let session = Session::connect(&address, &config, &options)?;
@@ -310,10 +339,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     result
 }
 
+/// How long connecting may take.
+fn connect_timeout(args: &Args, address: &Address) -> Option<Duration> {
+    // The system would ask a machine that is not there for two minutes.
+    let default = matches!(address, Address::Tcp { .. }).then_some(Duration::from_secs(30));
+    let limits = [args.timeout, args.connect_timeout.or(default)];
+    limits.into_iter().flatten().min()
+}
+
 /// What shows text on a raw line.
 fn stray(side: &SharedSide) -> Arc<StrayLines> {
     let side = Arc::clone(side);
-    StrayLines::new(move |line| with_side(&side, |side| side.line(line)))
+    StrayLines::new(move |line| with_side(&side, |side| side.device(line)))
 }
 
 /// What the connection is told.
@@ -323,6 +360,13 @@ fn config(args: &Args, side: &SharedSide) -> Config {
         config.limits.frame_size = max_frame;
         config.limits.send_frame_size = max_frame;
     }
+    if let Some(max_filesize) = args.max_filesize {
+        config.limits.response_size = max_filesize;
+    }
+    config.limits.decoding.ratio = match args.max_decode_ratio {
+        0 => u32::MAX,
+        ratio => ratio,
+    };
     if let Some(encodings) = &args.accept_encoding {
         config.decodes.clone_from(encodings);
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 use hgrpc::Revision;
+use hgrpc::cbor::is_hidden;
 use hgrpc_std::human::{self, HumanError};
 
 use crate::exit::Failure;
@@ -110,7 +111,7 @@ fn described(number: u64, line: &[u8], error: &HumanError) -> String {
 fn characters(line: &[u8]) -> impl Iterator<Item = char> {
     line.utf8_chunks().flat_map(|chunk| {
         let shown = |c: char| match c {
-            c if c.is_control() => char::REPLACEMENT_CHARACTER,
+            c if is_hidden(c) => char::REPLACEMENT_CHARACTER,
             c => c,
         };
         let invalid = chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER);

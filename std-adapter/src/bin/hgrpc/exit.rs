@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use crate::stderr::queue;
+
 /// The exit codes, as `--help` tells them.
 pub(crate) const HELP: &str = "\
 Exit codes: 0 done, 1 input or output or the called command failed, 2 bad input or bad arguments, \
@@ -77,8 +79,7 @@ impl Failure {
 
 /// Shows one line on the error output.
 pub(crate) fn report(message: &str) {
-    // Not `eprintln!`, which panics where the error output is closed.
-    let _ = io::Write::write_all(&mut io::stderr(), format!("hgrpc: {message}\n").as_bytes());
+    queue().line(&format!("hgrpc: {message}"));
 }
 
 /// Shows what is wrong with the command line, in one line; or the help that was asked for.
@@ -88,9 +89,18 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            // Nobody has to read it.
-            let _ = error.print();
-            ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+            if !error.use_stderr() {
+                // Nobody has to read it.
+                let _ = error.print();
+                return ExitCode::SUCCESS;
+            }
+            let text = error.render();
+            let text = match anstream::AutoStream::choice(&io::stderr()) {
+                anstream::ColorChoice::Never => text.to_string(),
+                _ => text.ansi().to_string(),
+            };
+            queue().line(text.trim_end());
+            ExitCode::from(2)
         }
         _ => {
             report(&one_line(error));

@@ -1,6 +1,8 @@
 //! Input and output of the subcommands.
 
 use std::fs::File;
+#[cfg(unix)]
+use std::io::Write;
 use std::io::{self, BufWriter, Read, StdoutLock};
 use std::path::{Path, PathBuf};
 
@@ -50,6 +52,15 @@ impl Read for Input {
             }
         }
     }
+}
+
+/// Prints a line that nobody has to read, and does not wait for anybody who does.
+#[cfg(unix)]
+pub(crate) fn announce(line: String) {
+    let _ = std::thread::Builder::new().spawn(move || {
+        let mut out = io::stdout();
+        writeln!(out, "{line}").and_then(|()| out.flush())
+    });
 }
 
 /// Standard output, behind a large buffer.

@@ -6,6 +6,7 @@ mod completions;
 mod decode;
 mod demo;
 mod encode;
+mod escape;
 mod exit;
 #[cfg(unix)]
 mod hg;
@@ -13,6 +14,11 @@ mod io;
 mod man;
 #[cfg(unix)]
 mod serve;
+#[cfg_attr(
+    not(unix),
+    expect(dead_code, reason = "only `call` and `serve` show what peers cause")
+)]
+mod stderr;
 #[cfg(unix)]
 mod stray;
 #[cfg_attr(
@@ -26,6 +32,12 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory, Parser, Subcommand};
 use hgrpc::{REVISIONS, Revision};
+
+/// Gives memory that was freed back to the system, within some ten seconds and in a thread of its own.
+/// The C library's allocator keeps most of a burst for good: it frees only the end of each arena.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// The tool's name.
 const NAME: &str = "hgrpc";
@@ -59,11 +71,17 @@ fn main() -> ExitCode {
         serve::guard::run();
         return ExitCode::SUCCESS;
     }
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return exit::usage(&error),
+    stderr::take_panics();
+    let code = match Cli::try_parse() {
+        Ok(cli) => exit::code(run(cli.command)),
+        Err(error) => exit::usage(&error),
     };
-    let result = match cli.command {
+    stderr::flush(stderr::LAST_LINES);
+    code
+}
+
+fn run(command: Command) -> Result<(), exit::Failure> {
+    match command {
         #[cfg(unix)]
         Command::Call(args) => call::run(&args),
         Command::Demo(args) => demo::run(&args),
@@ -75,8 +93,7 @@ fn main() -> ExitCode {
         Command::Hg(args) => hg::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
-    };
-    exit::code(result)
+    }
 }
 
 /// What `--revision` takes.

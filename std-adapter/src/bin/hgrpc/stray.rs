@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hgrpc::cbor::Escaped;
 use hgrpc_std::transport::{Console, Stray};
+
+use crate::escape::one_line;
 
 /// Bytes of a line that are shown at once.
 const MAX_LINE: usize = 400;
@@ -76,7 +77,7 @@ impl StrayLines {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if !line.is_empty() {
             let text = String::from_utf8_lossy(line);
-            (self.show)(&format!("{peer}: {}", Escaped(text)));
+            (self.show)(&format!("{peer}: {}", one_line(text)));
         }
     }
 }

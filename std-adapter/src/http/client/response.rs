@@ -9,6 +9,7 @@ use super::exchange::Exchange;
 use super::redirect::Checked;
 use super::string::Place;
 use super::{Client, Error, Redirect, Redirects};
+use crate::host::sequence::{Sequence, SequenceError};
 use crate::value::{DecodeErrorKind, Value};
 
 pub use super::string::Bytes;
@@ -27,6 +28,8 @@ pub struct Response {
     pub(super) offset: u64,
     /// The byte string that is being read.
     pub(super) string: Option<Place>,
+    /// The values, as far as they have come.
+    values: Sequence,
     failed: Option<Error>,
 }
 
@@ -54,6 +57,7 @@ impl Response {
             at: 0,
             offset: 0,
             string: None,
+            values: Sequence::new(),
             failed: None,
         }
     }
@@ -236,7 +240,13 @@ impl Response {
             Source::Frames(exchange, index) => lock(exchange).pull(*index, &mut self.chunk),
             Source::Elsewhere(body) => body.pull(&mut self.chunk),
         };
-        result.map_err(|error| self.fail(error))
+        let has_more = result.map_err(|error| self.fail(error))?;
+        if has_more {
+            self.values.scan(&self.chunk);
+        } else if self.values.end() == Err(SequenceError::Truncated) {
+            return Err(self.fail(Error::TruncatedResponse));
+        }
+        Ok(has_more)
     }
 
     /// The response is of no more use; every later call gives the same error.

@@ -112,6 +112,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 pub use crate::blocking::ConnectionLimit;
+pub use crate::host::origin::Origin;
 pub use crate::host::peer::{Credentials, Peer};
 pub use config::ServerConfig;
 pub use limits::ServerLimits;

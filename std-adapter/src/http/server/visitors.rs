@@ -10,7 +10,7 @@ use super::stats::{Counters, lower, raise};
 use super::{Peer, Refusal, ServerLimits};
 use crate::blocking::ConnectionLimit;
 use crate::host::counting::count;
-use crate::host::peer::Key;
+use crate::host::origin::Origin;
 use crate::host::sync::lock;
 
 /// Most bytes of a request's line that are kept for the report of a shutdown.
@@ -28,7 +28,7 @@ pub(super) struct Visitors {
 struct Registry {
     open: usize,
     running: usize,
-    peers: HashMap<Key, Visits>,
+    peers: HashMap<Origin, Visits>,
 }
 
 /// What one address, or user, does.
@@ -57,7 +57,7 @@ pub(super) struct UnderWay(Arc<Conn>);
 #[derive(Debug)]
 pub(super) struct Slot {
     visitors: Arc<Visitors>,
-    key: Key,
+    key: Origin,
 }
 
 impl Visitors {
@@ -72,7 +72,7 @@ impl Visitors {
     /// Lets a connection in, or says over which limit it is; counted, both.
     pub(super) fn admit(self: &Arc<Self>, peer: Peer) -> Result<Arc<Conn>, ConnectionLimit> {
         let counters = &self.counters;
-        let entered = lock(&self.registry).enter(peer.key(), &self.limits);
+        let entered = lock(&self.registry).enter(peer.origin(), &self.limits);
         if let Err(limit) = entered {
             counters.closed(limit);
             tracing::debug!(%peer, %limit, "a connection was refused");
@@ -90,7 +90,7 @@ impl Visitors {
 }
 
 impl Registry {
-    fn enter(&mut self, key: Key, limits: &ServerLimits) -> Result<(), ConnectionLimit> {
+    fn enter(&mut self, key: Origin, limits: &ServerLimits) -> Result<(), ConnectionLimit> {
         if self.open >= limits.connections {
             return Err(ConnectionLimit::ServerFull);
         }
@@ -104,7 +104,7 @@ impl Registry {
     }
 
     /// Takes back what an address, or user, has no more; forgets who has nothing.
-    fn leave(&mut self, key: Key, leave: impl FnOnce(&mut Visits)) {
+    fn leave(&mut self, key: Origin, leave: impl FnOnce(&mut Visits)) {
         if let Some(visits) = self.peers.get_mut(&key) {
             leave(visits);
             if (visits.open, visits.running) == (0, 0) {
@@ -142,7 +142,7 @@ impl Conn {
         if registry.running >= limits.running {
             return Err(Refusal::TooManyRequests);
         }
-        let key = self.peer.key();
+        let key = self.peer.origin();
         let visits = registry.peers.entry(key).or_default();
         if visits.running >= limits.peer_running {
             return Err(Refusal::TooManyRequests);
@@ -162,7 +162,7 @@ impl Drop for Conn {
     fn drop(&mut self) {
         let mut registry = lock(&self.visitors.registry);
         registry.open -= 1;
-        registry.leave(self.peer.key(), |visits| visits.open -= 1);
+        registry.leave(self.peer.origin(), |visits| visits.open -= 1);
         drop(registry);
         lower(&self.visitors.counters.connections);
     }

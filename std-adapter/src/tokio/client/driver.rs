@@ -30,10 +30,13 @@ const LINGER: Duration = Duration::from_secs(1);
 /// What moves a connection's bytes, until it has ended; then, why it has. Spawn it.
 ///
 /// It reads and writes at the same time, and reads the data of calls. Dropped, the connection is cut
-/// and every open call ends with [`ConnectionError::Shutdown`].
+/// and every open call ends with [`ConnectionError::Shutdown`]. Polled again after its end, it gives
+/// the same error; after a panic of a data source or an observer, which cuts the connection,
+/// [`ConnectionError::Shutdown`].
 #[must_use = "nothing happens unless the driver is polled"]
 pub struct Driver {
-    running: BoxFuture<'static, ConnectionError>,
+    /// What moves the bytes, or why it has ended.
+    running: Result<BoxFuture<'static, ConnectionError>, ConnectionError>,
 }
 
 /// Ends the calls, also when the driver is dropped.
@@ -71,7 +74,7 @@ impl Driver {
             error
         };
         Self {
-            running: Box::pin(running.instrument(debug_span!("hgrpc_client"))),
+            running: Ok(Box::pin(running.instrument(debug_span!("hgrpc_client")))),
         }
     }
 }
@@ -80,7 +83,20 @@ impl Future for Driver {
     type Output = ConnectionError;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ConnectionError> {
-        self.running.as_mut().poll(cx)
+        // Taken out: one that panics is not polled again either.
+        let running = std::mem::replace(&mut self.running, Err(ConnectionError::Shutdown));
+        let polled = match running {
+            Ok(mut running) => match running.as_mut().poll(cx) {
+                Poll::Ready(error) => Err(error),
+                Poll::Pending => Ok(running),
+            },
+            Err(error) => Err(error),
+        };
+        self.running = polled;
+        match &self.running {
+            Ok(_) => Poll::Pending,
+            Err(error) => Poll::Ready(error.clone()),
+        }
     }
 }
 

@@ -148,7 +148,7 @@ impl Shared {
         if state
             .calls
             .open
-            .get(&id)
+            .find(id)
             .is_some_and(|c| Arc::ptr_eq(c, call))
         {
             state.calls.give_up(id);
@@ -164,7 +164,7 @@ impl Shared {
             state.calls.end(error)
         };
         self.room.close();
-        for call in calls.values() {
+        for (_, call) in calls {
             call.end(Err(call.head.lost(error)));
         }
     }
@@ -175,7 +175,7 @@ impl Shared {
         let calls = {
             let state = &mut *lock(&self.state);
             state.calls.ended.get_or_insert_with(|| error.clone());
-            let calls: Vec<_> = state.calls.open.drain().collect();
+            let calls = state.calls.open.take_all();
             for (id, _) in &calls {
                 // What still comes of it is swallowed.
                 state.calls.give_up(*id);

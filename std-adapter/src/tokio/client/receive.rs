@@ -117,15 +117,15 @@ impl Receiver<'_> {
                 call,
                 len,
                 is_opening,
-                is_end,
+                end,
             } => {
                 if is_opening {
                     call.body.open();
                 }
                 let start = bytes.len().saturating_sub(len);
                 deliver(self.shared, &call, bytes.get(start..).unwrap_or_default()).await;
-                if is_end {
-                    call.end(Ok(()));
+                if let Some(end) = end {
+                    call.end(end);
                 }
             }
             Event::Failed(call, error) => call.end(Err(error)),
@@ -148,7 +148,10 @@ async fn deliver(shared: &Shared, call: &Arc<CallState>, bytes: &[u8]) {
     if bytes.is_empty() {
         return;
     }
-    call.head.count(bytes.len());
+    if call.head.count(bytes.len()) > shared.limits.response_size {
+        call.end(Err(CallError::Answer(AnswerError::TooLarge)));
+        return shared.give_up(call);
+    }
     match call.body.push(&mut &*bytes, shared.limits.stall).await {
         Pushed::Taken | Pushed::Closed => {}
         Pushed::Stalled | Pushed::OverBudget => {

@@ -24,9 +24,10 @@ use crate::tokio::{AnswerError, CallError};
 
 /// The answer to a call, as it arrives.
 ///
-/// It gives the bytes that the command wrote, in all revisions alike: read it ([`AsyncRead`],
-/// [`AsyncBufRead`]) or take pieces of them ([`Stream`]). [`next_value`](Self::next_value) gives CBOR
-/// values instead. Use one or the other.
+/// It gives what the command wrote, in all revisions alike, bytes or values as they are encoded: read
+/// it ([`AsyncRead`], [`AsyncBufRead`]) or take pieces of it ([`Stream`]). (In 0006 a value that is a
+/// byte string, if it is the first, reads as its content: bytes come as such.)
+/// [`next_value`](Self::next_value) gives CBOR values instead. Use one or the other.
 ///
 /// What arrives before it is read waits in a bounded buffer; when that is full, the connection
 /// stops: read all responses at once. Dropped before its end, the call is given up: what still comes

@@ -124,7 +124,7 @@ impl Frames {
         let (mut core, _) = calls.client.call(&mut calls.table, request)?;
         let id = core.request_id();
         call.head.set_id(id);
-        calls.open.insert(id, Arc::clone(call));
+        calls.open.add(id, Arc::clone(call), self.0.revision);
         state.places.insert(id, place);
         while let Some(frame) = core.next_frame(&mut calls.client.output(&mut calls.table)) {
             put(&self.0.meter, &frame, out);

@@ -18,8 +18,8 @@ pub(super) struct Clock {
     partial_bytes: AtomicU64,
     /// The oldest request that is not complete has begun.
     begun: AtomicU64,
-    /// Data of a request is still to come.
-    has_uploads: AtomicBool,
+    /// Data of a request is still to come, and more of it until then: what has come buys time.
+    data_until: AtomicU64,
     /// This end does not read: what comes late is not the peer's fault.
     is_paused: AtomicBool,
     /// The peer has taken no byte since.
@@ -35,7 +35,7 @@ impl Clock {
             partial_since: AtomicU64::new(0),
             partial_bytes: AtomicU64::new(0),
             begun: AtomicU64::new(0),
-            has_uploads: AtomicBool::new(false),
+            data_until: AtomicU64::new(0),
             is_paused: AtomicBool::new(false),
             blocked_since: AtomicU64::new(0),
         }
@@ -58,10 +58,29 @@ impl Clock {
         }
     }
 
-    /// Requests that are not complete: when the oldest has begun; whether any has data to come.
-    pub(super) fn unfinished(&self, begun: u64, has_uploads: bool) {
+    /// Requests that are not complete: when the oldest has begun.
+    pub(super) fn unfinished(&self, begun: u64) {
         self.begun.store(begun, Ordering::Relaxed);
-        self.has_uploads.store(has_uploads, Ordering::Relaxed);
+    }
+
+    /// So many bytes have come; whether data of a request is still to come. At the least rate they
+    /// buy just the time that they took.
+    pub(super) fn data(&self, now: u64, bytes: u64, has_uploads: bool, limits: &ServerLimits) {
+        let until = match limits.data_silence.filter(|_| has_uploads) {
+            None => 0,
+            Some(silence) => {
+                let latest = now.saturating_add(millis(silence));
+                let bought = match u64::from(limits.min_rate) {
+                    0 => u64::MAX,
+                    rate => bytes.saturating_mul(1000) / rate,
+                };
+                match self.data_until.load(Ordering::Relaxed) {
+                    0 => latest,
+                    until => latest.min(until.saturating_add(bought)),
+                }
+            }
+        };
+        self.data_until.store(until, Ordering::Relaxed);
     }
 
     /// This end stops reading for now.
@@ -70,9 +89,11 @@ impl Clock {
     }
 
     /// It reads again: the peer's time begins anew.
-    pub(super) fn resume(&self, now: u64) {
+    pub(super) fn resume(&self, now: u64, limits: &ServerLimits) {
         if self.is_paused.swap(false, Ordering::Relaxed) {
             self.last_in.store(now, Ordering::Relaxed);
+            let has_uploads = self.data_until.swap(0, Ordering::Relaxed) != 0;
+            self.data(now, 0, has_uploads, limits);
             for since in [&self.partial_since, &self.begun] {
                 if since.load(Ordering::Relaxed) != 0 {
                     since.store(now, Ordering::Relaxed);
@@ -124,8 +145,12 @@ impl Clock {
             return Some(ConnectionLimit::Unfinished);
         }
         let silent = get(&self.last_in);
-        if self.has_uploads.load(Ordering::Relaxed) && is_over(silent, limits.data_silence) {
-            return Some(ConnectionLimit::Unfinished);
+        let until = get(&self.data_until);
+        if until != 0 && until <= now {
+            return Some(match is_over(silent, limits.data_silence) {
+                true => ConnectionLimit::Unfinished,
+                false => ConnectionLimit::SlowData,
+            });
         }
         (is_over(silent, limits.idle) && is_idle()).then_some(ConnectionLimit::Idle)
     }
@@ -173,7 +198,7 @@ mod tests {
         // Not where this end does not read.
         clock.pause();
         assert_eq!(check(&clock, 40), None);
-        clock.resume(41 * SECOND);
+        clock.resume(41 * SECOND, &ServerLimits::DEFAULT);
         assert_eq!(check(&clock, 42), None);
         assert_eq!(check(&clock, 52), Some(ConnectionLimit::SlowFrame));
     }
@@ -182,15 +207,52 @@ mod tests {
     fn requests_and_reading_have_limits() {
         let clock = Clock::new(SECOND);
         clock.received(SECOND, 100, true, false);
-        clock.unfinished(SECOND, false);
+        clock.unfinished(SECOND);
         assert_eq!(check(&clock, 61), Some(ConnectionLimit::Unfinished));
-        clock.unfinished(0, true);
+        clock.unfinished(0);
+        clock.data(SECOND, 100, true, &ServerLimits::DEFAULT);
         assert_eq!(check(&clock, 300), None);
         assert_eq!(check(&clock, 301), Some(ConnectionLimit::Unfinished));
-        clock.unfinished(0, false);
+        clock.data(301 * SECOND, 0, false, &ServerLimits::DEFAULT);
         clock.written(SECOND, 7);
         assert_eq!(check(&clock, 61), Some(ConnectionLimit::NotReading));
         clock.written(61 * SECOND, 0);
         assert_eq!(check(&clock, 300), None);
+    }
+
+    #[test]
+    fn data_must_come_at_some_rate() {
+        let limits = &ServerLimits::DEFAULT;
+        let come = |clock: &Clock, now: u64, bytes| {
+            clock.received(now * SECOND, bytes, true, false);
+            clock.data(now * SECOND, bytes, true, limits);
+        };
+        // At the least rate for ever; in bursts, too.
+        for (step, bytes) in [(1, 128), (250, 250 * 128)] {
+            let clock = Clock::new(SECOND);
+            for turn in 0..100 {
+                let now = 1 + turn * step;
+                assert_eq!(check(&clock, now), None, "{now}");
+                come(&clock, now, bytes);
+            }
+        }
+        // A frame of a byte every two seconds.
+        let clock = Clock::new(SECOND);
+        let over = (1..).step_by(2).find(|&now| {
+            let limit = check(&clock, now);
+            come(&clock, now, 9);
+            limit == Some(ConnectionLimit::SlowData)
+        });
+        assert!(
+            over.is_some_and(|now| (300..330).contains(&now)),
+            "{over:?}"
+        );
+        // Time stands still where this end does not read.
+        let clock = Clock::new(SECOND);
+        come(&clock, 1, 9);
+        clock.pause();
+        clock.resume(1000 * SECOND, limits);
+        assert_eq!(check(&clock, 1299), None);
+        assert_eq!(check(&clock, 1300), Some(ConnectionLimit::Unfinished));
     }
 }

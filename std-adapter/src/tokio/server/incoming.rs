@@ -113,9 +113,11 @@ impl Incoming {
             let clock = &self.conn.clock;
             let bytes = u64::try_from(len).unwrap_or(u64::MAX);
             let is_partial = self.frames.finish().is_err();
-            clock.received(self.conn.shared.now(), bytes, has_ended, is_partial);
-            let begun = self.begun.front().map_or(0, |(_, since)| *since);
-            clock.unfinished(begun, !self.uploads.is_empty());
+            let now = self.conn.shared.now();
+            clock.received(now, bytes, has_ended, is_partial);
+            clock.unfinished(self.begun.front().map_or(0, |(_, since)| *since));
+            let has_uploads = !self.uploads.is_empty();
+            clock.data(now, bytes, has_uploads, &self.conn.shared.limits);
         }
         self.frames.finish().map_err(|_| ConnectionError::Cut {
             missing: self.frames.missing(),
@@ -429,7 +431,7 @@ async fn paused<F: Future>(conn: &Conn, future: F) -> F::Output {
     }
     conn.clock.pause();
     let output = future.await;
-    conn.clock.resume(conn.shared.now());
+    conn.clock.resume(conn.shared.now(), &conn.shared.limits);
     output
 }
 

@@ -144,14 +144,17 @@ pub struct ServerLimits {
     /// scanner says nothing.
     pub first_frame: Option<Duration>,
     /// Least bytes per second of a frame that has begun to come, after
-    /// [`slow_frame`](Self::slow_frame). Default 128: slower than any line that is worth a frame.
+    /// [`slow_frame`](Self::slow_frame), and of a connection while data of a request is still to
+    /// come, on average of [`data_silence`](Self::data_silence). Default 128: slower than any line
+    /// that is worth a frame. 0: no rate is too low.
     pub min_rate: u32,
     /// How long a frame may take to come whatever its rate is. Default 10 s.
     pub slow_frame: Option<Duration>,
     /// How long a request may take to be complete, its data not counted. Default 60 s.
     pub request_time: Option<Duration>,
-    /// How long a peer may be silent while data of a request is still to come. Default 5 min; set
-    /// it to `None` for commands whose data comes from a person.
+    /// How long a peer may be silent while data of a request is still to come; slower than
+    /// [`min_rate`](Self::min_rate), it may go on about as long. Default 5 min; set it to `None` for
+    /// commands whose data comes from a person.
     pub data_silence: Option<Duration>,
     /// How long a peer may take no byte of what it is sent. Default 60 s.
     pub not_reading: Option<Duration>,

@@ -27,6 +27,7 @@ mod shared;
 mod side;
 mod stats;
 
+pub use crate::host::origin::Origin;
 pub use crate::host::peer::{Credentials, Peer};
 pub use call::Call;
 pub use data::Data;

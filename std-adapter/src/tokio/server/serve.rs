@@ -342,44 +342,55 @@ where
     let mut maker = JobMaker(Arc::clone(conn));
     let mut writing = std::pin::pin!(conn.out.write(&mut write, &mut maker));
     let mut incoming = Incoming::new(conn);
-    let result = tokio::select! {
-        result = incoming.read(&mut read) => result,
-        result = &mut writing => Err(result.err().unwrap_or(ConnectionError::Shutdown)),
-        error = cut(conn) => Err(error),
-        () = stopped(conn) => Ok(()),
+    let ended = tokio::select! {
+        result = incoming.read(&mut read) => Ended::Input(result),
+        // It must not be polled again.
+        result = &mut writing => Ended::Connection(result.err().unwrap_or(ConnectionError::Shutdown)),
+        error = cut(conn) => Ended::Connection(error),
+        () = stopped(conn) => Ended::Input(Ok(())),
     };
     // From here on nothing is expected of the peer but that it reads.
     conn.clock.pause();
     // Handlers see their data end.
     drop(incoming);
     conn.gone.0.cancel();
-    let is_over = matches!(
-        result,
-        Err(ConnectionError::Read(_)
-            | ConnectionError::Write(_)
+    let result = match ended {
+        Ended::Connection(error) => return Err(error),
+        // Nothing can be written over what cannot be read any more.
+        Ended::Input(Err(
+            error @ (ConnectionError::Read(_)
+            | ConnectionError::Link(_)
             | ConnectionError::Limit(_)
-            | ConnectionError::Shutdown)
-    );
-    if !is_over {
-        // What was accepted is still answered.
-        tokio::select! {
-            result = &mut writing => result?,
-            error = cut(conn) => return Err(error),
-            () = conn.answered() => {
-                conn.out.close();
-                tokio::select! {
-                    result = &mut writing => result?,
-                    error = cut(conn) => return Err(error),
-                }
+            | ConnectionError::Shutdown),
+        )) => return Err(error),
+        Ended::Input(result) => result,
+    };
+    // What was accepted is still answered.
+    tokio::select! {
+        result = &mut writing => result?,
+        error = cut(conn) => return Err(error),
+        () = conn.answered() => {
+            conn.out.close();
+            tokio::select! {
+                result = &mut writing => result?,
+                error = cut(conn) => return Err(error),
             }
         }
-        tokio::select! {
-            _ = timeout(LINGER, drain(&mut read)) => {}
-            // Nothing is lost.
-            _ = conn.killed() => {}
-        }
+    }
+    tokio::select! {
+        _ = timeout(LINGER, drain(&mut read)) => {}
+        // Nothing is lost.
+        _ = conn.killed() => {}
     }
     result
+}
+
+/// What has ended first of a connection.
+enum Ended {
+    /// No more is read; what was accepted can still be answered, unless the line is lost.
+    Input(Result<(), ConnectionError>),
+    /// Nothing can be written any more, or the connection is cut.
+    Connection(ConnectionError),
 }
 
 /// Reads to the end, for nothing.

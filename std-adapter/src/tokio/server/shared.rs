@@ -19,7 +19,7 @@ use super::stats::Counters;
 use super::{Call, Peer, Refusal, ServerLimits};
 use crate::host::budget::Pool;
 use crate::host::counting::count;
-use crate::host::peer::Key;
+use crate::host::origin::Origin;
 use crate::host::sync::lock;
 use crate::host::{Config, ConnectionError, ConnectionLimit, Direction, Failure};
 
@@ -59,7 +59,7 @@ struct Registry {
     next: u64,
     /// A task looks at time limits.
     is_swept: bool,
-    peers: HashMap<Key, Visits>,
+    peers: HashMap<Origin, Visits>,
     /// When `peers` was tidied up last.
     tidied: u64,
 }
@@ -171,7 +171,7 @@ impl Shared {
         if self.stopping.is_cancelled() {
             return Err(ConnectionError::Shutdown);
         }
-        let key = peer.key();
+        let key = peer.origin();
         let now = self.now();
         let limits = &self.limits;
         let mut registry = lock(&self.registry);
@@ -268,7 +268,7 @@ impl Drop for Entry {
         self.conn.end(ConnectionError::Shutdown);
         let mut registry = lock(&shared.registry);
         registry.connections.remove(&self.number);
-        if let Some(visits) = registry.peers.get_mut(&self.conn.peer.key()) {
+        if let Some(visits) = registry.peers.get_mut(&self.conn.peer.origin()) {
             visits.open = visits.open.saturating_sub(1);
         }
         drop(registry);

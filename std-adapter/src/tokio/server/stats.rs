@@ -299,7 +299,7 @@ mod tests {
         }
         let stats = counters.read(0, 0);
         assert_eq!(stats.refusals, [1; 10]);
-        assert_eq!(stats.limits, [1; 12]);
+        assert_eq!(stats.limits, [1; 13]);
         assert!(Refusal::ALL.iter().all(|r| stats.refused_for(*r) == 1));
         let mut rules = ProtocolError::ALL.iter();
         assert!(rules.all(|rule| stats.protocol_errors_for(*rule) == 1));

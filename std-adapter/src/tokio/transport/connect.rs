@@ -3,16 +3,17 @@
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{Connection, program, threads};
+use super::{Connection, halves, program, threads};
 use crate::tokio::Peer;
 use crate::transport::connect::{failed, not_found, share};
-use crate::transport::{Address, Options, socket};
+use crate::transport::{Address, Options, keepalive};
 
 impl Address {
     /// As [`connect`](Self::connect), on tokio. Dropping the future calls it off.
@@ -23,8 +24,11 @@ impl Address {
     /// # Panics
     /// Outside of a tokio runtime with its I/O and time drivers.
     pub async fn connect_async(&self, timeout: Option<Duration>) -> io::Result<Connection> {
-        let console = None;
-        self.connect_async_with(&Options { timeout, console }).await
+        let options = Options {
+            timeout,
+            ..Options::default()
+        };
+        self.connect_async_with(&options).await
     }
 
     /// As [`connect_with`](Self::connect_with), on tokio. Dropping the future calls it off; a serial
@@ -40,7 +44,7 @@ impl Address {
         let result = match self {
             Self::Tcp { host, port } => tcp(host, *port, timeout)
                 .await
-                .and_then(|stream| tcp_connection(stream, name)),
+                .and_then(|stream| tcp_connection(stream, name, options.keepalive)),
             Self::Unix(path) => within(timeout, unix(path))
                 .await
                 .map(|stream| unix_connection(stream, name)),
@@ -55,10 +59,15 @@ impl Address {
     }
 }
 
-pub(super) fn tcp_connection(stream: TcpStream, name: String) -> io::Result<Connection> {
-    socket::prepare_tcp(&stream)?;
+pub(super) fn tcp_connection(
+    stream: TcpStream,
+    name: String,
+    keepalive: Option<Duration>,
+) -> io::Result<Connection> {
     let peer = Peer::tcp(stream.peer_addr()?);
-    let (reader, writer) = stream.into_split();
+    let stream = Arc::new(stream);
+    keepalive::prepare(&stream, keepalive)?;
+    let (reader, writer) = halves::of(stream);
     let mut connection = Connection::new(reader, writer, name);
     connection.peer = peer;
     Ok(connection)

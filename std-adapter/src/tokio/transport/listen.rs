@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::spawn_blocking;
@@ -21,6 +22,7 @@ use crate::transport::{self, Address, ListenerHandle, Options};
 pub struct Listener {
     source: Source,
     address: Address,
+    keepalive: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,7 @@ impl Address {
     /// Outside of a tokio runtime with its I/O driver.
     pub async fn listen_async_with(&self, options: &Options) -> io::Result<Listener> {
         let (address, options) = (self.clone(), options.clone());
+        let keepalive = options.keepalive;
         // It may resolve a name.
         let listener = spawn_blocking(move || address.listen_with(&options)).await??;
         let address = listener.address().clone();
@@ -77,6 +80,7 @@ impl Address {
         Ok(Listener {
             source: source.map_err(|error| message(self, error.kind(), format_args!("{error}")))?,
             address,
+            keepalive,
         })
     }
 }
@@ -100,7 +104,7 @@ impl Listener {
                 Source::Tcp(listener) => there(listener.accept().await).map(|accepted| {
                     let (stream, peer) = accepted?;
                     // Its options cannot be set any more if the client is gone.
-                    tcp_connection(stream, format!("tcp://{peer}")).ok()
+                    tcp_connection(stream, format!("tcp://{peer}"), self.keepalive).ok()
                 }),
                 Source::Unix(listener, _) => there(listener.accept().await).map(|accepted| {
                     let (stream, _) = accepted?;

@@ -27,6 +27,7 @@
 //! ```
 
 mod connect;
+mod halves;
 mod listen;
 mod program;
 mod threads;

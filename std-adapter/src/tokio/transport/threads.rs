@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::PollSender;
 
 use super::{Connection, Left};
+use crate::tokio::Peer;
 use crate::transport;
 
 /// Largest chunk, in bytes.
@@ -24,6 +25,7 @@ const CHUNK: usize = 32 * 1024;
 /// Starts the threads.
 pub(super) fn connection(connection: transport::Connection) -> io::Result<Connection> {
     let name = connection.peer().to_owned();
+    let address = connection.address;
     let (mut from, mut to, handle) = connection.into_parts();
     let close = Arc::new(Close(handle));
     let (read, chunks) = mpsc::channel(1);
@@ -68,6 +70,7 @@ pub(super) fn connection(connection: transport::Connection) -> io::Result<Connec
         result: Some(result),
     };
     let mut connection = Connection::new(reader, writer, name);
+    connection.peer = address.map_or(Peer::UNKNOWN, Peer::tcp);
     connection.left = Left(Some(left));
     Ok(connection)
 }

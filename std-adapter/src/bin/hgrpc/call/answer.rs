@@ -12,6 +12,7 @@ use super::print::{Format, PrintError, Printer};
 use super::session::Session;
 use super::{Call, SharedSide, with_side};
 use crate::exit::Failure;
+use crate::stderr::{self, queue};
 
 /// Why a response did not arrive where it should.
 pub(super) enum Problem {
@@ -80,10 +81,12 @@ fn request(session: &Session, call: Call, timeout: Option<Duration>) -> Request<
 async fn show(mut events: SideEvents, side: SharedSide, tag: Option<String>) {
     let tag = tag.as_deref();
     while let Some(event) = events.next_event().await {
+        // As fast as it is read, if it is: then nothing is dropped.
+        queue().room().await;
         with_side(&side, |side| match event {
             SideEvent::Text(text) => side.text(tag, &text.atoms()),
             SideEvent::Progress(update) => side.progress(tag, &update.progress()),
-            _ => Ok(()),
+            _ => {}
         });
     }
 }
@@ -95,16 +98,18 @@ async fn receive(
     session: &Session,
     out: &mut (impl Write + ?Sized),
 ) -> Result<(), Problem> {
-    if format == Format::Raw
-        && session.revision.has_settings()
-        && begins_with_string(&mut response).await?
-    {
+    let mut printer = match session.revision.has_settings() {
+        true => Printer::of_values(out, format),
+        false => Printer::new(out, format),
+    };
+    if format == Format::Raw {
         while let Some(bytes) = response.next_piece().await? {
-            out.write_all(&bytes).map_err(PrintError::from)?;
+            stderr::settle();
+            printer.push(&bytes)?;
         }
+        printer.finish()?;
         return Ok(());
     }
-    let mut printer = Printer::new(out, format);
     let mut body = response.raw_body();
     loop {
         let bytes = body.fill_buf().await.map_err(call_error)?;
@@ -112,18 +117,12 @@ async fn receive(
         if len == 0 {
             break;
         }
+        stderr::settle();
         printer.push(bytes)?;
         body.consume(len);
     }
     printer.finish()?;
     Ok(())
-}
-
-/// Whether the first value of a response is a byte string, definite or streamed.
-async fn begins_with_string(response: &mut Response) -> Result<bool, Problem> {
-    let mut body = response.raw_body();
-    let bytes = body.fill_buf().await.map_err(call_error)?;
-    Ok(matches!(bytes.first(), Some(0x40..=0x5f)))
 }
 
 /// The call's error inside of one that reading gave.

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args as _, FromArgMatches};
 use hgrpc_std::transport::Address;
@@ -22,11 +22,16 @@ use super::side::Side;
 use super::{Call, SharedSide, Words, answer, data, with_side};
 use crate::exit::{self, Failure};
 use crate::io::BUFFER;
+use crate::stderr;
 
 /// The longest line of a batch: arguments are held in memory, by the server too.
 const MAX_LINE: u64 = 16 * 1024 * 1024;
 /// Bytes of an unfinished line of an answer that are kept in memory.
 const IN_MEMORY: usize = 1024 * 1024;
+
+/// Bytes of output that are written at a time, with a timeout: as soon as somebody reads any, it is
+/// known.
+const PIECE: usize = 16 * 1024;
 
 /// The lines of a batch.
 pub(super) struct Lines {
@@ -108,7 +113,9 @@ struct Batch {
     format: Format,
     timeout: Option<Duration>,
     lines: Mutex<Lines>,
-    out: Mutex<BufWriter<Stdout>>,
+    out: Mutex<BufWriter<Output>>,
+    /// Since when a piece of the output waits for whoever reads it.
+    writing: Arc<Mutex<Option<Instant>>>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -136,13 +143,19 @@ pub(super) fn run(
     timeout: Option<Duration>,
     side: &SharedSide,
 ) -> Result<(), Failure> {
+    let writing = Arc::<Mutex<Option<Instant>>>::default();
+    let out = Output {
+        out: io::stdout(),
+        writing: Arc::clone(&writing),
+    };
     let batch = Arc::new(Batch {
         session,
         side: Arc::clone(side),
         format,
         timeout,
         lines: Mutex::new(lines),
-        out: Mutex::new(BufWriter::with_capacity(BUFFER, io::stdout())),
+        out: Mutex::new(BufWriter::with_capacity(BUFFER, out)),
+        writing,
         state: Mutex::new(State {
             threads: 0,
             calls: 0,
@@ -151,6 +164,11 @@ pub(super) fn run(
         }),
         changed: Condvar::new(),
     });
+    if let Some(timeout) = timeout {
+        let watching = Arc::clone(&batch);
+        // Without the thread, an output that nobody reads has no limit.
+        let _ = thread::Builder::new().spawn(move || watching.watch_output(timeout));
+    }
     for number in 0..jobs {
         let worker = Arc::clone(&batch);
         batch.state().threads += 1;
@@ -203,6 +221,18 @@ impl Batch {
                 .changed
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Ends the run if nobody reads its output for so long; no call ends then.
+    fn watch_output(&self, timeout: Duration) {
+        loop {
+            let since = *self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = since.map_or(Duration::ZERO, |since| since.elapsed());
+            if waited >= timeout {
+                return self.session.unread(timeout);
+            }
+            thread::sleep(timeout - waited);
         }
     }
 
@@ -291,7 +321,7 @@ impl Batch {
             return;
         };
         with_side(&self.side, |side| {
-            side.line(format_args!("hgrpc: line {tag}: {message}"))
+            side.line(format_args!("hgrpc: line {tag}: {message}"));
         });
         if self.format == Format::Json {
             let mut out = self.out();
@@ -302,7 +332,7 @@ impl Batch {
         }
     }
 
-    fn out(&self) -> MutexGuard<'_, BufWriter<Stdout>> {
+    fn out(&self) -> MutexGuard<'_, BufWriter<Output>> {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -315,6 +345,34 @@ fn parse(words: Vec<OsString>) -> Result<Words, clap::Error> {
     let mut command = Words::augment_args(command);
     let matches = command.try_get_matches_from_mut(words)?;
     Words::from_arg_matches(&matches)
+}
+
+/// Standard output, of which it is known since when it blocks.
+struct Output {
+    out: Stdout,
+    writing: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Output {
+    fn writing(&self, since: Option<Instant>) {
+        *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writing(Some(Instant::now()));
+        let written = self.out.write(bytes.get(..PIECE).unwrap_or(bytes));
+        self.writing(None);
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writing(Some(Instant::now()));
+        let flushed = self.out.flush();
+        self.writing(None);
+        flushed
+    }
 }
 
 /// Prints what is written line by line, each behind the number of its call.
@@ -352,6 +410,7 @@ impl<'a> Tagged<'a> {
             Format::Notation | Format::Raw => (format!("{}: ", self.tag), "\n"),
         };
         self.line.seek(SeekFrom::Start(0))?;
+        stderr::settle();
         {
             let mut out = self.batch.out();
             out.write_all(before.as_bytes())?;

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use hgrpc::cbor::Escaped;
 use hgrpc::{REVISIONS, Revision};
+use hgrpc_std::encoding::DecodeError;
 use hgrpc_std::tokio::{AnswerError, CallError, ConnectionError, Lost};
 
 use super::answer::Problem;
 use super::data::Count;
 use super::print::PrintError;
 use super::session::{Cause, Session};
+use crate::escape::one_line;
 use crate::exit::Failure;
-use crate::units::Shown;
+use crate::units::{Bytes, Shown};
 
 /// The call that went wrong.
 pub(super) struct About {
@@ -69,16 +70,22 @@ pub(super) fn explain(session: &Session, about: &About, problem: Problem) -> Fai
             "the response to {name} breaks the protocol: {error}{}",
             revision_hint(session)
         )),
+        CallError::Answer(AnswerError::TooLarge) => Failure::Connection(format!(
+            "the result of {name} is larger than --max-filesize, {}: it was given up",
+            Bytes(session.max_filesize)
+        )),
         CallError::Answer(error) => Failure::Connection(format!("{name}: {error}")),
         CallError::TimedOut => {
             let time = about.timeout.unwrap_or_default();
+            session.ask();
             Failure::Connection(format!(
-                "no complete answer to {name} within {}",
-                Shown(time)
+                "no complete answer to {name} within {}{}",
+                Shown(time),
+                late_hint(session)
             ))
         }
         CallError::Connection(lost) => lost_connection(session, about, lost),
-        other => Failure::Connection(format!("{name}: {}", one_line(&other.to_string()))),
+        other => Failure::Connection(format!("{name}: {}", one_line(other))),
     }
 }
 
@@ -96,14 +103,9 @@ fn lost_connection(session: &Session, about: &About, lost: &Lost) -> Failure {
                     Shown(time)
                 ),
             };
-            let hint = if has_come {
-                ""
-            } else {
-                "; the peer has sent nothing at all: is it an hgrpc server?"
-            };
-            return Failure::Connection(format!("{what}{hint}"));
+            return Failure::Connection(what + &late_hint(session));
         }
-        None => {}
+        Some(Cause::Unread(_)) | None => {}
     }
     let sent = match &about.sent {
         Some(count) if count.bytes() > 0 => {
@@ -123,6 +125,17 @@ fn lost_connection(session: &Session, about: &About, lost: &Lost) -> Failure {
             };
             broke + &hint_of(*error, has_come, session)
         }
+        error if error.is_path_lost() && !session.keepalive.is_zero() => format!(
+            "the path to the server is dead: nothing came back from its machine for {} \
+             (--keepalive); the command may have run all the same",
+            Shown(session.keepalive)
+        ),
+        ConnectionError::Decode(DecodeError::RatioTooLarge) => format!(
+            "its compressed bytes decode to over {} times their size and were given up; if that is \
+             what you expect, raise --max-decode-ratio, or have it sent with \
+             --accept-encoding identity",
+            session.max_decode_ratio
+        ),
         ConnectionError::NotHgrpc("HTTP") => {
             "the peer speaks HTTP, not hgrpc: is this a web server's port?".to_owned()
         }
@@ -137,14 +150,27 @@ fn lost_connection(session: &Session, about: &About, lost: &Lost) -> Failure {
             };
             if let Some(status) = session.exit_status() {
                 why = format!("the program ended with {status}");
-            } else if !has_come && is_end(error) {
+            } else if !has_come && is_end(error) && !error.is_path_lost() {
                 why.push_str(" before it sent anything");
                 why.push_str(&revision_hint(session));
             }
             why
         }
     };
-    Failure::Connection(one_line(&format!("{what}{sent}: {why}")))
+    Failure::Connection(one_line(format_args!("{what}{sent}: {why}")))
+}
+
+/// What is known of a peer that has not answered in time.
+fn late_hint(session: &Session) -> String {
+    let traffic = session.client.traffic();
+    if traffic.frames_in > 0 || session.is_linked {
+        return "; the server is there, but slow: --timeout gives it longer".to_owned();
+    }
+    let what = match traffic.bytes_in {
+        0 => "the peer has sent nothing at all".to_owned(),
+        bytes => format!("{bytes} bytes came, and no whole frame"),
+    };
+    format!("; {what}: is it an hgrpc server?")
 }
 
 /// Whether the peer went away, by whatever this end notices first.
@@ -180,12 +206,4 @@ fn revision_hint(session: &Session) -> String {
         "; if it speaks another revision than {spoken}, try --revision {}",
         others.join(" or ")
     )
-}
-
-/// A peer's text on one line, safe for terminals.
-pub(crate) fn one_line(text: &str) -> String {
-    Escaped(text.trim_end())
-        .to_string()
-        .replace('\n', "\\n")
-        .replace('\t', " ")
 }

@@ -32,10 +32,15 @@ impl OutputFile {
             let message = "--output -: results are printed without it; a file - is ./-";
             return Err(Failure::BadInput(message.to_owned()));
         }
-        // A link stays one.
-        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let (file, temporary) = match fs::metadata(&target) {
-            Ok(metadata) if !metadata.is_file() => {
+        let found = fs::metadata(path);
+        // A link stays one. What is there under no name, as behind /dev/stdout, is written to.
+        let (target, is_named) = match (fs::canonicalize(path), &found) {
+            (Ok(target), _) => (target, true),
+            (Err(_), Ok(_)) => (path.to_owned(), false),
+            (Err(_), Err(_)) => (follow(path).map_err(failed)?, true),
+        };
+        let (file, temporary) = match found {
+            Ok(metadata) if !metadata.is_file() || !is_named => {
                 let file = File::options().write(true).open(&target).map_err(failed)?;
                 (file, None)
             }
@@ -97,6 +102,21 @@ impl OutputFile {
                 .map_err(|error| failed(error.error)),
         }
     }
+}
+
+/// Where a path leads through symbolic links; what is at the end of them need not be there yet.
+fn follow(path: &Path) -> io::Result<PathBuf> {
+    /// As many as Linux follows.
+    const MOST: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..=MOST {
+        match fs::read_link(&path) {
+            // From where the link is, unless it begins at the root.
+            Ok(next) => path = path.parent().unwrap_or(Path::new("")).join(next),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(io::Error::other("too many levels of symbolic links"))
 }
 
 /// The error without the temporary file's name, which means nothing to people.

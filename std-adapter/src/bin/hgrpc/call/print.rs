@@ -2,14 +2,15 @@
 //!
 //! ```text
 //!          ┌ raw ──────────────────────────────────────────────▶ output
-//! pieces ──┤                 ┌ CBOR ──▶ Events ──▶ Notation, Json ─▶ output, a line per value
+//! pieces ──┼ 0006 ───────────▶ CBOR ──▶ Events ──▶ Notation, Json ─▶ output, a line per value
+//!          │                 ┌─▶
 //!          └ Guess (≤ 4 KiB) ┤
 //!                            └ other ─▶ Plain: text, or one byte string ─▶ output
 //! ```
 //!
-//! By convention a response is a sequence of CBOR values, but a command may answer anything. What
-//! begins like CBOR is printed value by value, as it comes; what does not, and text, is printed as
-//! such: see [`guess`]. `--raw` guesses nothing.
+//! In 0006 a response is a sequence of CBOR values, printed one by one as they come. Before, it is
+//! one by convention, but a command may answer anything: what begins like CBOR is printed as that;
+//! what does not, and text, is printed as such: see [`guess`]. `--raw` guesses nothing.
 //!
 //! Most memory: strings are gathered up to 1 MiB, so that they can be shown in their best form;
 //! longer ones pass through (in notation as hexadecimal digits, in JSON as base64).
@@ -35,8 +36,8 @@ pub(super) use string::write_text;
 /// The forms of results, for `--help`.
 pub(crate) const HELP: &str = r#"How results are printed:
   Each value of the response is printed on a line of its own, as soon as it comes, in CBOR's
-  diagnostic notation: what KEY:=LITERAL takes. A response that is not CBOR is printed as text, with
-  what is unsafe on a terminal escaped, or as one byte string.
+  diagnostic notation: what KEY:=LITERAL takes. A response that is not CBOR (0003 and 0005) is
+  printed as text, with what is unsafe on a terminal escaped, or as one byte string.
   --json prints a line of JSON per value. Byte strings that are UTF-8 become strings, others (and
   all over 1 MiB) {"$bytes": base64}; keys become strings; undefined becomes null, NaN and infinities
   {"$float": "NaN"}, simple values {"$simple": 99}, tagged ones {"$tag": 1, "value": …}, sets lists.
@@ -93,12 +94,29 @@ enum State {
     Raw,
 }
 
+impl State {
+    fn values(format: Format) -> Self {
+        match format {
+            Format::Notation => Self::Notation(Events::new(), Notation::new()),
+            Format::Json => Self::Json(Events::new(), Json::new()),
+            Format::Raw => Self::Raw,
+        }
+    }
+}
+
 impl<W: Write> Printer<W> {
+    /// A printer of whatever a command may have written.
     pub(crate) fn new(out: W, format: Format) -> Self {
         let state = match format {
             Format::Notation | Format::Json => State::Guessing(Guess::new()),
             Format::Raw => State::Raw,
         };
+        Self { out, format, state }
+    }
+
+    /// A printer of a sequence of CBOR values.
+    pub(crate) fn of_values(out: W, format: Format) -> Self {
+        let state = State::values(format);
         Self { out, format, state }
     }
 
@@ -139,8 +157,7 @@ impl<W: Write> Printer<W> {
     fn decide(&mut self, kind: Kind) -> Result<(), PrintError> {
         let next = match (kind, self.format) {
             (Kind::Empty, _) => State::Raw,
-            (Kind::Cbor, Format::Json) => State::Json(Events::new(), Json::new()),
-            (Kind::Cbor, _) => State::Notation(Events::new(), Notation::new()),
+            (Kind::Cbor, format) => State::values(format),
             (Kind::Text | Kind::Bytes, Format::Json) => State::Plain(Plain::json()),
             (Kind::Text, _) => State::Plain(Plain::text()),
             (Kind::Bytes, _) => State::Plain(Plain::bytes()),

@@ -1,16 +1,21 @@
 //! What comes beside a response, for people, on the error output: text and progress.
 //!
-//! All of it is the peer's: it is escaped before it is shown, and what is kept of it is bounded.
+//! All of it is the peer's: it is escaped, each of its lines is marked as the peer's, and what is
+//! kept of it is bounded. It goes through the queue of [`stderr`](crate::stderr), so that nothing
+//! here waits for whoever reads it.
 
 mod bars;
 mod labels;
 mod lines;
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
 
 use hgrpc::cbor::{Atoms, Escaped, Progress};
 
+use crate::stderr::{Queue, REMOTE, queue};
 use bars::Bars;
 use lines::Lines;
 
@@ -22,14 +27,12 @@ const MAX_NAME: usize = 60;
 const MAX_LINE: usize = 16 * 1024;
 
 /// Shows text output and progress.
-pub(crate) struct Side<W: Write> {
-    out: W,
+pub(crate) struct Side {
+    out: Arc<Queue>,
     is_colored: bool,
     progress: Shown,
     /// A line that has not ended, while there are bars: they would be drawn over it.
     line: String,
-    /// The output has a line that has not ended.
-    is_mid_line: bool,
 }
 
 enum Shown {
@@ -37,7 +40,7 @@ enum Shown {
     Lines(Lines),
 }
 
-impl Side<io::Stderr> {
+impl Side {
     /// Shows on the error output: in colours and with bars if it is a terminal (and `NO_COLOR` and
     /// the like do not object), otherwise in plain lines.
     pub(crate) fn stderr() -> Self {
@@ -49,104 +52,101 @@ impl Side<io::Stderr> {
             Shown::Lines(Lines::new())
         };
         Self {
-            out,
+            out: Arc::clone(queue()),
             is_colored: !matches!(choice, anstream::ColorChoice::Never),
             progress,
             line: String::new(),
-            is_mid_line: false,
         }
     }
-}
 
-impl<W: Write> Side<W> {
-    /// Shows text. With a tag, each piece has it in front: several calls speak at once.
-    ///
-    /// # Errors
-    /// Those of the output.
-    pub(crate) fn text(&mut self, tag: Option<&str>, atoms: &Atoms<'_>) -> io::Result<()> {
+    /// Shows text. With a tag, each line has it in front: several calls speak at once.
+    pub(crate) fn text(&mut self, tag: Option<&str>, atoms: &Atoms<'_>) {
         let mut text = String::new();
-        if let Some(tag) = tag {
-            let _ = write!(text, "{}: ", name(tag));
-        }
         for atom in atoms {
             let shown = atom.escaped().to_string();
-            match labels::style(atom.labels()).filter(|_| self.is_colored) {
-                Some(style) => {
-                    // A line ends without colours: what follows may be another's.
-                    let body = shown.trim_end_matches('\n');
-                    let end = shown.get(body.len()..).unwrap_or_default();
-                    let _ = write!(text, "{style}{body}{style:#}{end}");
-                }
-                None => text.push_str(&shown),
+            let style = labels::style(atom.labels()).filter(|_| self.is_colored);
+            // A line begins and ends without colours: its mark has none, and what follows may be
+            // another's.
+            for line in shown.split_inclusive('\n') {
+                let body = line.trim_end_matches('\n');
+                let end = line.get(body.len()..).unwrap_or_default();
+                let _ = match style {
+                    Some(style) if !body.is_empty() => {
+                        write!(text, "{style}{body}{style:#}{end}")
+                    }
+                    _ => write!(text, "{line}"),
+                };
             }
         }
-        if tag.is_some() && !text.ends_with('\n') {
-            text.push('\n');
+        match tag {
+            None => self.write(&text),
+            Some(tag) => {
+                if !text.ends_with('\n') {
+                    text.push('\n');
+                }
+                let mark = mark(Some(&name(tag)));
+                self.above(|out| out.text(&mark, &text, true));
+            }
         }
-        self.write(&text)
     }
 
     /// Shows an update; its topics are those of its call's tag.
-    ///
-    /// # Errors
-    /// Those of the output.
-    pub(crate) fn progress(&mut self, tag: Option<&str>, update: &Progress<'_>) -> io::Result<()> {
+    pub(crate) fn progress(&mut self, tag: Option<&str>, update: &Progress<'_>) {
         let update = Update::new(tag, update);
         match &mut self.progress {
-            Shown::Bars(bars) => bars.update(&update),
+            Shown::Bars(bars) => {
+                if bars.is_empty() {
+                    self.out.end_line();
+                }
+                bars.update(&update);
+            }
             Shown::Lines(lines) => {
                 if let Some(line) = lines.update(&update, std::time::Instant::now()) {
-                    self.end_line()?;
-                    return self.write(&line);
+                    self.out.text(&mark(update.tag.as_deref()), &line, true);
                 }
             }
         }
         if self.has_no_bars() {
-            return self.flush_line();
+            self.flush_line();
         }
-        Ok(())
     }
 
     /// Shows a line of this end's own, above the bars.
-    ///
-    /// # Errors
-    /// Those of the output.
-    pub(crate) fn line(&mut self, line: impl std::fmt::Display) -> io::Result<()> {
-        self.end_line()?;
-        self.write(&format!("{line}\n"))
+    pub(crate) fn line(&mut self, line: impl std::fmt::Display) {
+        self.end_line();
+        self.above(|out| out.line(&line.to_string()));
     }
 
-    /// Ends the line of text that has not ended, if there is one.
-    fn end_line(&mut self) -> io::Result<()> {
-        if self.is_mid_line || !self.line.is_empty() {
-            return self.write("\n");
+    /// Shows a line that the peer's device printed, above the bars.
+    pub(crate) fn device(&mut self, line: &str) {
+        self.end_line();
+        self.above(|out| out.text(REMOTE, &format!("{line}\n"), true));
+    }
+
+    /// Ends the line of text that waits while there are bars.
+    fn end_line(&mut self) {
+        if !self.line.is_empty() {
+            self.write("\n");
         }
-        Ok(())
     }
 
     /// The end of all: what is shown after it begins on a line of its own.
-    ///
-    /// # Errors
-    /// Those of the output.
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
-        self.end(None)?;
-        self.end_line()
+    pub(crate) fn finish(&mut self) {
+        self.end(None);
+        self.end_line();
+        self.out.end_line();
     }
 
     /// Ends the topics of a call, which may not have ended them.
-    ///
-    /// # Errors
-    /// Those of the output.
-    pub(crate) fn end(&mut self, tag: Option<&str>) -> io::Result<()> {
+    pub(crate) fn end(&mut self, tag: Option<&str>) {
         let tag = tag.map(name);
         match &mut self.progress {
             Shown::Bars(bars) => bars.end(tag.as_deref()),
             Shown::Lines(lines) => lines.end(tag.as_deref()),
         }
         if self.has_no_bars() {
-            return self.flush_line();
+            self.flush_line();
         }
-        Ok(())
     }
 
     fn has_no_bars(&self) -> bool {
@@ -156,41 +156,44 @@ impl<W: Write> Side<W> {
         }
     }
 
-    fn flush_line(&mut self) -> io::Result<()> {
+    fn flush_line(&mut self) {
         let line = std::mem::take(&mut self.line);
-        self.write(&line)
+        self.out.text(REMOTE, &line, false);
     }
 
-    fn write(&mut self, text: &str) -> io::Result<()> {
-        if text.is_empty() {
-            return Ok(());
+    /// Shows text that goes on where the last one ended.
+    fn write(&mut self, text: &str) {
+        if self.has_no_bars() {
+            self.flush_line();
+            return self.out.text(REMOTE, text, false);
         }
-        let Shown::Bars(bars) = &self.progress else {
-            self.is_mid_line = !text.ends_with('\n');
-            self.out.write_all(text.as_bytes())?;
-            return self.out.flush();
-        };
         self.line.push_str(text);
-        let end = match self.line.rfind('\n') {
-            _ if bars.is_empty() => self.line.len(),
-            Some(at) => at + 1,
-            None => 0,
-        };
+        let end = self.line.rfind('\n').map_or(0, |at| at + 1);
         let rest = self.line.split_off(end);
         let mut whole = std::mem::replace(&mut self.line, rest);
         if self.line.len() > MAX_LINE {
             whole.push_str(&std::mem::take(&mut self.line));
             whole.push('\n');
         }
-        if whole.is_empty() {
-            return Ok(());
+        if !whole.is_empty() {
+            self.above(|out| out.text(REMOTE, &whole, true));
         }
-        self.is_mid_line = !whole.ends_with('\n');
-        let out = &mut self.out;
-        bars.above(|| {
-            out.write_all(whole.as_bytes())?;
-            out.flush()
-        })
+    }
+
+    /// Shows whole lines above the bars, if there are any.
+    fn above(&self, show: impl FnOnce(&Queue)) {
+        match &self.progress {
+            Shown::Bars(bars) => bars.above(|| show(&self.out)),
+            Shown::Lines(_) => show(&self.out),
+        }
+    }
+}
+
+/// What a line of the peer's begins with; in a batch, with the number of its call.
+fn mark(tag: Option<&str>) -> Cow<'static, str> {
+    match tag {
+        Some(tag) => format!("{REMOTE}{tag}: ").into(),
+        None => REMOTE.into(),
     }
 }
 
@@ -223,12 +226,9 @@ impl Update {
         (self.tag.clone(), self.topic.clone())
     }
 
-    /// The topic, with its call's tag.
+    /// The topic, marked as the peer's.
     fn title(&self) -> String {
-        match &self.tag {
-            Some(tag) => format!("{tag}: {}", self.topic),
-            None => self.topic.clone(),
-        }
+        format!("{}{}", mark(self.tag.as_deref()), self.topic)
     }
 }
 
@@ -251,23 +251,20 @@ mod tests {
 
     use super::*;
 
-    fn side(is_colored: bool, progress: Shown) -> Side<Vec<u8>> {
+    fn side(is_colored: bool, progress: Shown) -> Side {
         Side {
-            out: Vec::new(),
+            out: Arc::default(),
             is_colored,
             progress,
             line: String::new(),
-            is_mid_line: false,
         }
     }
 
-    fn text(side: &mut Side<Vec<u8>>, tag: Option<&str>, atoms: &[Atom<'_>]) -> String {
+    fn text(side: &mut Side, tag: Option<&str>, atoms: &[Atom<'_>]) -> String {
         let mut buffer = [0; 500];
         let len = encode_atoms(atoms, KeyOrder::Bytewise, &mut buffer).unwrap();
-        side.out.clear();
-        side.text(tag, &Atoms::decode(&buffer[..len]).unwrap())
-            .unwrap();
-        String::from_utf8(side.out.clone()).unwrap()
+        side.text(tag, &Atoms::decode(&buffer[..len]).unwrap());
+        side.out.taken()
     }
 
     fn warning<'a>(args: &'a [&'a [u8]]) -> Atom<'a> {
@@ -279,47 +276,65 @@ mod tests {
     }
 
     #[test]
-    fn text_is_escaped_and_coloured() {
+    fn text_is_escaped_marked_and_coloured() {
         let args: &[&[u8]] = &[b"a\x1b[2Jb\n"];
         let atoms = [warning(args), Atom::new("plain")];
         let lines = || Shown::Lines(Lines::new());
         let plain = text(&mut side(false, lines()), None, &atoms);
-        assert_eq!(plain, "a\\x1b[2Jb\n!plain");
+        assert_eq!(plain, "remote: a\\x1b[2Jb\nremote: !plain");
         let colored = text(&mut side(true, lines()), None, &atoms);
-        assert_eq!(colored, "\x1b[33ma\\x1b[2Jb\n!\x1b[0mplain");
+        assert_eq!(
+            colored,
+            "remote: \x1b[33ma\\x1b[2Jb\x1b[0m\nremote: \x1b[33m!\x1b[0mplain"
+        );
         let atoms = [Atom {
             labels: &[b"ui.warning"],
             ..Atom::new("a\n")
         }];
         let colored = text(&mut side(true, lines()), None, &atoms);
-        assert_eq!(colored, "\x1b[33ma\x1b[0m\n");
+        assert_eq!(colored, "remote: \x1b[33ma\x1b[0m\n");
         let atoms = [warning(args), Atom::new("plain")];
         let tagged = text(&mut side(false, lines()), Some("1\n"), &atoms);
-        assert_eq!(tagged, "1 : a\\x1b[2Jb\n!plain\n");
+        assert_eq!(tagged, "remote: 1 : a\\x1b[2Jb\nremote: 1 : !plain\n");
     }
 
     #[test]
     fn a_line_that_has_not_ended_waits_while_there_are_bars() {
         let mut side = side(false, Shown::Bars(Bars::hidden()));
-        assert_eq!(text(&mut side, None, &[Atom::new("a")]), "a");
-        side.progress(None, &Progress::new("t", 1, 2)).unwrap();
-        assert_eq!(text(&mut side, None, &[Atom::new("b")]), "");
-        assert_eq!(text(&mut side, None, &[Atom::new("c\nd")]), "bc\n");
-        side.out.clear();
-        side.progress(None, &Progress::new("t", -1, 2)).unwrap();
-        assert_eq!(side.out, b"d");
-        side.progress(Some("x"), &Progress::new("t", 1, 2)).unwrap();
-        assert_eq!(text(&mut side, None, &[Atom::new("e")]), "");
-        side.end(None).unwrap();
-        assert_eq!(side.out, b"");
-        side.end(Some("x")).unwrap();
-        assert_eq!(side.out, b"e");
-        side.progress(None, &Progress::new("t", 1, 2)).unwrap();
+        assert_eq!(text(&mut side, None, &[Atom::new("a")]), "remote: a");
+        side.progress(None, &Progress::new("t", 1, 2));
+        // It would be drawn over.
+        assert_eq!(text(&mut side, None, &[Atom::new("b")]), "\n");
+        assert_eq!(text(&mut side, None, &[Atom::new("c\nd")]), "remote: bc\n");
+        side.progress(None, &Progress::new("t", -1, 2));
+        assert_eq!(side.out.taken(), "remote: d");
+        side.progress(Some("x"), &Progress::new("t", 1, 2));
+        assert_eq!(text(&mut side, None, &[Atom::new("e")]), "\n");
+        side.end(None);
+        assert_eq!(side.out.taken(), "");
+        side.end(Some("x"));
+        assert_eq!(side.out.taken(), "remote: e");
+        side.progress(None, &Progress::new("t", 1, 2));
         let long = "x".repeat(400);
+        let mut shown = 0;
         for _ in 0..=MAX_LINE / 400 {
-            text(&mut side, None, &[Atom::new(&long)]);
+            shown += text(&mut side, None, &[Atom::new(&long)]).len();
         }
-        assert!(side.out.len() > MAX_LINE && side.line.is_empty());
+        assert!(shown > MAX_LINE && side.line.is_empty());
+    }
+
+    #[test]
+    fn lines_of_this_end_are_apart_from_the_peers() {
+        let mut side = side(false, Shown::Lines(Lines::new()));
+        text(&mut side, None, &[Atom::new("a")]);
+        side.line("-> frame");
+        side.progress(Some("7"), &Progress::new("t", 1, 2));
+        side.device("tty: hgrpc: boot");
+        side.finish();
+        assert_eq!(
+            side.out.taken(),
+            "\n-> frame\nremote: 7: t: 1/2\nremote: tty: hgrpc: boot\n"
+        );
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::io::{IsTerminal, stdout};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::stderr::draw_target;
+
 const COUNT: &str = "{prefix} [{bar:30}] {human_pos}/{human_len} {wide_msg}";
 const BYTES: &str = "[{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}";
 
@@ -27,7 +29,7 @@ pub(super) fn unless_printed(bar: ProgressBar, is_printed: bool) -> ProgressBar 
 }
 
 fn styled(template: &str) -> ProgressBar {
-    let bar = ProgressBar::new(0);
+    let bar = ProgressBar::with_draw_target(Some(0), draw_target());
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,

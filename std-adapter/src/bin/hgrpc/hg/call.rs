@@ -50,7 +50,7 @@ impl Args {
         };
         let client = self.server.connect()?;
         let mut response = client.http().call(&command).map_err(http_failure)?;
-        let mut printer = Printer::new(io::output(), format);
+        let mut printer = Printer::of_values(io::output(), format);
         while let Some(bytes) = response.raw().map_err(http_failure)? {
             printer.push(bytes).map_err(printed)?;
         }

@@ -10,7 +10,7 @@ use super::bar;
 use super::output::{Style, node, text};
 use super::server::{Server, failure, lookup};
 use crate::exit::Failure;
-use crate::{call::one_line, io};
+use crate::{escape::one_line, io};
 
 /// Print the files that a changeset has.
 ///

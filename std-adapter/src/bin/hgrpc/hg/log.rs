@@ -10,6 +10,7 @@ use super::bar;
 use super::output::{Output, Style, node, text};
 use super::server::{Server, failure, lookup};
 use crate::exit::Failure;
+use crate::units;
 
 /// Print changesets: node, time (UTC), user, first line of the description.
 ///
@@ -79,7 +80,7 @@ fn print(out: &mut Output, data: &ChangesetData) -> Result<(), Failure> {
     };
     let encoded = data.text.as_deref().unwrap_or_default();
     let changeset = Changeset::parse(encoded).map_err(wrong)?;
-    let time = time(changeset.seconds);
+    let time = units::utc(changeset.seconds);
     if !out.is_json() {
         return out.line(&[
             ("node", node(&data.node)),
@@ -114,46 +115,4 @@ fn print(out: &mut Output, data: &ChangesetData) -> Result<(), Failure> {
         ("files", texts(&changeset.files)),
         ("description", text(&changeset.description)),
     ])
-}
-
-/// `2018-09-28T12:34:56Z`. Years far off are seconds.
-fn time(seconds: i64) -> String {
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    if !(-100_000_000..100_000_000).contains(&days) {
-        return format!("{seconds}s");
-    }
-    // Days since 0000-03-01, in eras of 400 years.
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
-    let year = year + era * 400 + next;
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_calendar_times() {
-        for (seconds, expected) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_538_138_096, "2018-09-28T12:34:56Z"),
-            (-1, "1969-12-31T23:59:59Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-            (i64::MAX, "9223372036854775807s"),
-        ] {
-            assert_eq!(time(seconds), expected);
-        }
-    }
 }

@@ -6,8 +6,8 @@ use hgrpc::KeyOrder;
 use hgrpc_std::mercurial::Node;
 use hgrpc_std::value::Value;
 
-use crate::call::one_line;
 use crate::call::print::{Format, PrintError, Printer};
+use crate::escape::one_line;
 use crate::exit::Failure;
 use crate::io;
 
@@ -55,7 +55,7 @@ impl Output {
             .map(|(key, value)| (Value::from(*key), value.clone()));
         let value = Value::Map(fields.collect());
         let encoded = value.encode(KeyOrder::Bytewise).unwrap_or_default();
-        let mut printer = Printer::new(&mut self.out, Format::Json);
+        let mut printer = Printer::of_values(&mut self.out, Format::Json);
         let result = printer
             .push(&encoded)
             .and_then(|()| printer.finish().map(drop));
@@ -79,7 +79,7 @@ pub(super) fn printed(error: PrintError) -> Failure {
 /// A value for people: lists by blanks, bytes as text with what is unsafe escaped.
 fn word(value: &Value) -> String {
     match value {
-        Value::Bytes(bytes) => one_line(&String::from_utf8_lossy(bytes)),
+        Value::Bytes(bytes) => one_line(String::from_utf8_lossy(bytes)),
         Value::Text(text) => one_line(text),
         Value::Array(items) => items.iter().map(word).collect::<Vec<_>>().join(" "),
         Value::Integer(number) => number.to_string(),

@@ -1,6 +1,5 @@
 //! `hgrpc hg serve`.
 
-use std::io::Write;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
@@ -13,6 +12,7 @@ use signal_hook::iterator::Signals;
 
 use super::server::mirror_failure;
 use crate::exit::Failure;
+use crate::io;
 
 /// Serve a mirror to Mercurial's clients, and to this program.
 ///
@@ -49,10 +49,7 @@ impl Args {
         let cannot = |error| Failure::Io(format!("cannot start: {error}"));
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(cannot)?;
         let running = server.start(listener).map_err(cannot)?;
-        let mut out = std::io::stdout();
-        // Nobody has to read it.
-        let _ = writeln!(out, "listening on http://{}/", running.address());
-        let _ = out.flush();
+        io::announce(format!("listening on http://{}/", running.address()));
         signals.forever().next();
         running.stop();
         Ok(())

@@ -9,7 +9,7 @@ use hgrpc_std::mercurial::client::Error;
 use hgrpc_std::mercurial::mirror::{FetchError, MirrorError};
 use hgrpc_std::mercurial::{Client, Node};
 
-use crate::call::one_line;
+use crate::escape::one_line;
 use crate::exit::Failure;
 
 /// Where the server is, and how it is spoken to.
@@ -52,7 +52,7 @@ pub(super) fn lookup(client: &Client, name: Option<&str>) -> Result<Node, Failur
 
 /// What an error means to the run.
 pub(super) fn failure(error: Error) -> Failure {
-    let message = one_line(&error.to_string());
+    let message = one_line(&error);
     match error {
         Error::Http(error) => match error {
             http::Error::Command(_) | http::Error::Server(_) | http::Error::Text(_) => {
@@ -65,7 +65,7 @@ pub(super) fn failure(error: Error) -> Failure {
             | http::Error::Misuse(_) => Failure::BadInput(message),
             _ => Failure::Connection(message),
         },
-        Error::Storage(error) => Failure::Io(one_line(&error.to_string())),
+        Error::Storage(error) => Failure::Io(one_line(&error)),
         _ => Failure::Connection(message),
     }
 }
@@ -77,7 +77,7 @@ pub(super) fn http_failure(error: http::Error) -> Failure {
 
 /// What a mirror's error means to the run.
 pub(super) fn mirror_failure(error: MirrorError) -> Failure {
-    let message = one_line(&error.to_string());
+    let message = one_line(&error);
     match error {
         MirrorError::NotAMirror(_) => Failure::BadInput(message),
         _ => Failure::Io(message),
@@ -90,6 +90,6 @@ pub(super) fn fetch_failure(error: FetchError) -> Failure {
         FetchError::Client(error) => failure(error),
         FetchError::Mirror(error) => mirror_failure(error),
         FetchError::Unrelated => Failure::BadInput(error.to_string()),
-        error => Failure::Connection(one_line(&error.to_string())),
+        error => Failure::Connection(one_line(&error)),
     }
 }

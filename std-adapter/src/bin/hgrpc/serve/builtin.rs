@@ -11,7 +11,7 @@ use tokio::time::sleep as pause_for;
 
 use super::capabilities::Arg;
 use super::client;
-use super::command::{Answer, Command, Commands};
+use super::command::{Answer, Command, Commands, Timed};
 
 /// A command that is always offered.
 #[derive(Clone, Copy, Debug)]
@@ -66,17 +66,33 @@ pub(super) fn known_only(call: &Call, known: &[(&'static str, Arg)]) -> Result<(
     Ok(())
 }
 
-pub(super) fn all() -> Commands {
-    let builtins = [
-        ("count", Builtin::Count),
-        ("digest", Builtin::Digest),
-        ("echo", Builtin::Echo),
-        ("sleep", Builtin::Sleep),
-    ];
+const ALL: [(&str, Builtin); 4] = [
+    ("count", Builtin::Count),
+    ("digest", Builtin::Digest),
+    ("echo", Builtin::Echo),
+    ("sleep", Builtin::Sleep),
+];
+
+/// Whether there is one of this name.
+pub(super) fn has(name: &str) -> bool {
+    ALL.iter().any(|(builtin, _)| *builtin == name)
+}
+
+/// All of them, with the time that a call may take.
+pub(super) fn all(time: impl Fn(&str) -> Option<Duration>) -> Commands {
     let command = |(name, builtin): (&str, Builtin)| -> (String, Arc<dyn Command>) {
-        (name.to_owned(), Arc::new(builtin))
+        let command: Arc<dyn Command> = Arc::new(builtin);
+        let command = match time(name) {
+            None => command,
+            Some(time) => Arc::new(Timed {
+                name: name.to_owned(),
+                command,
+                time,
+            }),
+        };
+        (name.to_owned(), command)
     };
-    builtins.into_iter().map(command).collect()
+    ALL.into_iter().map(command).collect()
 }
 
 /// Gives back `msg`, whatever value it is; without it, the data as it arrives.
@@ -87,6 +103,10 @@ async fn echo(call: &Call, mut data: Data, reply: &mut Reply) -> Result<(), Fail
         return Ok(());
     };
     match msg.as_bytes() {
+        // In 0006 no bytes written would be no value at all.
+        Some(bytes) if bytes.is_empty() && call.revision().has_settings() => {
+            reply.cbor(msg.as_cbor()).await?;
+        }
         Some(bytes) => {
             for chunk in bytes.chunks() {
                 reply.write_all(chunk).await?;

@@ -1,6 +1,7 @@
 //! The command `capabilities`: what is offered, in the form of http-v2.md, 5.2, and the limits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hgrpc::Revision;
 use hgrpc_std::tokio::{Call, Data, Reply};
@@ -75,6 +76,7 @@ impl Capabilities {
                 Value::Map(vec![
                     entry("calls", count(limits.calls)),
                     entry("connections", count(settings.limits.connections)),
+                    entry("peer-connections", count(settings.limits.peer_connections)),
                     entry("frame-size", u64::from(limits.frame_size).into()),
                     entry("request-size", u64::from(limits.request_size).into()),
                 ]),
@@ -109,20 +111,27 @@ fn describe(command: &dyn Command) -> Value {
         // A program takes any arguments.
         entries.push(entry("any-args", Value::Bool(true)));
         entries.push(entry("limits", limits(limit)));
+    } else if let Some(time) = command.time() {
+        entries.push(entry("limits", Value::Map(vec![millis(time)])));
     }
     Value::Map(entries)
 }
 
 fn limits(limit: Limit) -> Value {
-    let mut entries = vec![entry("running", count(limit.running))];
-    if let Some(time) = limit.time {
-        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        entries.push(entry("time-ms", millis.into()));
-    }
+    let mut entries = vec![
+        entry("peer", count(limit.of_peer())),
+        entry("running", count(limit.running)),
+    ];
+    entries.extend(limit.time.map(millis));
     if let Some(output) = limit.output {
         entries.push(entry("output", output.into()));
     }
     Value::Map(entries)
+}
+
+fn millis(time: Duration) -> (Value, Value) {
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    entry("time-ms", millis.into())
 }
 
 fn count(count: usize) -> Value {

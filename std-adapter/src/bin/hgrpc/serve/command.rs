@@ -2,12 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hgrpc_std::tokio::{Call, Data, Failure, Peer, Reply, Router};
 
+use tokio::time::timeout;
+
 use super::capabilities::Arg;
 use super::limit::Limit;
+use super::log;
+use crate::units::Shown;
 
 /// How a command ends: with its reply, to be finished; or with what is answered instead, behind
 /// what it has flushed.
@@ -21,10 +26,49 @@ pub(super) trait Command: Send + Sync {
     /// Its arguments, as `capabilities` shows them.
     fn args(&self) -> Vec<(&'static str, Arg)>;
 
-    /// Its limits; none where it needs none.
+    /// Its limits, if it is a program.
     fn limit(&self) -> Option<Limit> {
         None
     }
+
+    /// How long a call of it may take.
+    fn time(&self) -> Option<Duration> {
+        self.limit()?.time
+    }
+}
+
+/// A command whose calls may take so long.
+pub(super) struct Timed {
+    pub(super) name: String,
+    pub(super) command: Arc<dyn Command>,
+    pub(super) time: Duration,
+}
+
+impl Command for Timed {
+    fn run(self: Arc<Self>, call: Call, data: Data, reply: Reply) -> Answer {
+        Box::pin(async move {
+            let peer = Arc::clone(call.peer());
+            let running = Arc::clone(&self.command).run(call, data, reply);
+            timeout(self.time, running)
+                .await
+                .unwrap_or_else(|_| Err(took_too_long(&self.name, self.time, &peer.to_string())))
+        })
+    }
+
+    fn args(&self) -> Vec<(&'static str, Arg)> {
+        self.command.args()
+    }
+
+    fn time(&self) -> Option<Duration> {
+        Some(self.time)
+    }
+}
+
+/// What a call fails with that took too long. The log is told, too.
+pub(super) fn took_too_long(name: &str, time: Duration, peer: &str) -> Failure {
+    let what = format!("{name} took longer than {} and was ended", Shown(time));
+    log::about(peer, &what);
+    Failure::command(what)
 }
 
 pub(super) type Commands = BTreeMap<String, Arc<dyn Command>>;

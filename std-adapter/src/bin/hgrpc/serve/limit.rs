@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::places;
 use crate::units;
 
 /// The limits of one program.
@@ -9,6 +10,8 @@ use crate::units;
 pub(super) struct Limit {
     /// Calls of it at once, over all connections.
     pub(super) running: usize,
+    /// Of these of one peer; none: [a part](places::part).
+    pub(super) peer: Option<usize>,
     /// How long one call may take; none: for ever.
     pub(super) time: Option<Duration>,
     /// Bytes of one call's response; none: any.
@@ -16,26 +19,28 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    /// A process and a thread each; enough for a machine's cores, few enough for its memory.
+    /// A process and a thread each; enough for a machine's cores by one peer, few enough for its
+    /// memory by all.
     /// An hour is for programs that hang: one that nobody waits for ends with its client anyway.
     /// Output streams at the client's pace and is nowhere kept, so it needs no limit.
     pub(super) const DEFAULT: Self = Self {
-        running: 32,
+        running: 64,
+        peer: None,
         time: Some(Duration::from_secs(3600)),
         output: None,
     };
+
+    /// Calls of it at once by one peer.
+    pub(super) fn of_peer(&self) -> usize {
+        self.peer.unwrap_or_else(|| places::part(self.running))
+    }
 
     /// Changes what `running=4,time=30s,output=10M` names.
     pub(super) fn apply(&mut self, text: &str) -> Result<(), String> {
         for part in text.split(',') {
             match part.split_once('=') {
-                Some(("running", value)) => {
-                    self.running = value
-                        .parse()
-                        .ok()
-                        .filter(|&running| running > 0)
-                        .ok_or_else(|| format!("running={value:?} is not a number from 1 up"))?;
-                }
+                Some(("running", value)) => self.running = positive("running", value)?,
+                Some(("peer", value)) => self.peer = Some(positive("peer", value)?),
                 Some(("time", value)) => {
                     self.time = Some(units::duration(value)?).filter(|time| !time.is_zero());
                 }
@@ -44,13 +49,21 @@ impl Limit {
                 }
                 _ => {
                     return Err(format!(
-                        "{part:?} is not running=N, time=DURATION or output=SIZE"
+                        "{part:?} is not running=N, peer=N, time=DURATION or output=SIZE"
                     ));
                 }
             }
         }
         Ok(())
     }
+}
+
+fn positive(name: &str, value: &str) -> Result<usize, String> {
+    value
+        .parse()
+        .ok()
+        .filter(|&number| number > 0)
+        .ok_or_else(|| format!("{name}={value:?} is not a number from 1 up"))
 }
 
 #[cfg(test)]
@@ -64,7 +77,10 @@ mod tests {
         assert_eq!((limit.running, limit.output), (2, Some(1024)));
         limit.apply("time=0,output=0").unwrap();
         assert_eq!((limit.time, limit.output), (None, None));
-        for text in ["", "running=0", "running", "memory=1", "time=x"] {
+        assert_eq!(limit.of_peer(), 1);
+        limit.apply("running=8,peer=3").unwrap();
+        assert_eq!(limit.of_peer(), 3);
+        for text in ["", "running=0", "peer=0", "running", "memory=1", "time=x"] {
             assert!(limit.apply(text).is_err(), "{text}");
         }
     }

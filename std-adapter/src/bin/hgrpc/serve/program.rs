@@ -23,15 +23,17 @@ mod watch;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hgrpc_std::tokio::{Call, Data, Failure, Reply};
-use tokio::sync::Semaphore;
 use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 
+use super::builtin;
 use super::capabilities::Arg;
 use super::command::{Answer, Command};
 use super::limit::Limit;
+use super::places::{Full, Places};
 use guard::Guard;
 
 /// A program that is offered, as the command line says.
@@ -42,8 +44,24 @@ pub(super) struct Program {
     limit: Limit,
 }
 
+/// What the command line says of commands.
+#[derive(Debug)]
+pub(super) struct Offer {
+    pub(super) programs: Vec<Program>,
+    /// How long a call may take of a built-in command, and of those that are not named.
+    times: BTreeMap<String, Option<Duration>>,
+    time: Option<Duration>,
+}
+
+impl Offer {
+    /// How long a call of a built-in command may take.
+    pub(super) fn time(&self, builtin: &str) -> Option<Duration> {
+        self.times.get(builtin).copied().unwrap_or(self.time)
+    }
+}
+
 /// Reads all `--command` and `--limit`.
-pub(super) fn parse(commands: &[String], limits: &[String]) -> Result<Vec<Program>, String> {
+pub(super) fn parse(commands: &[String], limits: &[String]) -> Result<Offer, String> {
     let mut common = Limit::DEFAULT;
     let mut own: Vec<(&str, &str)> = Vec::new();
     for text in limits {
@@ -64,14 +82,32 @@ pub(super) fn parse(commands: &[String], limits: &[String]) -> Result<Vec<Progra
             ));
         }
     }
+    let mut times = BTreeMap::new();
     for (name, limits) in own {
         let result = match programs.get_mut(name) {
             Some(program) => program.limit.apply(limits),
+            None if builtin::has(name) => builtin_time(name, limits).map(|time| {
+                times.insert(name.to_owned(), time);
+            }),
             None => Err(format!("there is no --command {name:?}")),
         };
         result.map_err(|error| format!("--limit \"{name}:{limits}\": {error}"))?;
     }
-    Ok(programs.into_values().collect())
+    Ok(Offer {
+        programs: programs.into_values().collect(),
+        times,
+        time: common.time,
+    })
+}
+
+/// The time of a built-in command, which has no other limit.
+fn builtin_time(name: &str, limits: &str) -> Result<Option<Duration>, String> {
+    if limits.split(',').any(|limit| !limit.starts_with("time=")) {
+        return Err(format!("{name} is a built-in command, it takes only time"));
+    }
+    let mut limit = Limit::DEFAULT;
+    limit.apply(limits)?;
+    Ok(limit.time)
 }
 
 fn program(text: &str, limit: Limit) -> Result<Program, String> {
@@ -102,7 +138,7 @@ struct Common {
 pub(super) struct Offered {
     program: Program,
     /// One for each call that may run at once.
-    slots: Semaphore,
+    places: Arc<Places>,
     common: Arc<Common>,
 }
 
@@ -124,7 +160,7 @@ impl Programs {
         });
         let offer = |program: Program| -> (String, Arc<dyn Command>) {
             let offered = Offered {
-                slots: Semaphore::new(program.limit.running.min(Semaphore::MAX_PERMITS)),
+                places: Places::new(program.limit.running, program.limit.of_peer()),
                 common: Arc::clone(&common),
                 program,
             };
@@ -145,12 +181,15 @@ impl Command for Offered {
                 let Common { guard, busy } = &*self.common;
                 let _busy = busy.subscribe();
                 let Program { name, limit, .. } = &self.program;
-                let Ok(_slot) = self.slots.try_acquire() else {
-                    return Err(Failure::server(format_args!(
-                        "too many calls of {name} at once, limit {}",
-                        limit.running
-                    )));
-                };
+                let _place = self.places.take(call.peer().origin()).map_err(|full| {
+                    let (of, limit) = match full {
+                        Full::All => ("", limit.running),
+                        Full::Each => (" by one peer", limit.of_peer()),
+                    };
+                    Failure::server(format_args!(
+                        "too many calls of {name} at once{of}, limit {limit}"
+                    ))
+                })?;
                 run::run(&self.program, guard, &call, data, reply, &abandoned).await
             });
             running
@@ -172,7 +211,7 @@ impl Command for Offered {
 mod tests {
     use super::*;
 
-    fn parsed(commands: &[&str], limits: &[&str]) -> Result<Vec<Program>, String> {
+    fn parsed(commands: &[&str], limits: &[&str]) -> Result<Offer, String> {
         let owned = |texts: &[&str]| {
             texts
                 .iter()
@@ -184,14 +223,22 @@ mod tests {
 
     #[test]
     fn programs_and_their_limits_are_read() {
-        let programs = parsed(
+        let offer = parsed(
             &["b=sh -c 'echo $0 =' x", "a=true"],
-            &["running=3", "b:output=1K", "b:running=1"],
+            &[
+                "running=3",
+                "b:output=1K",
+                "b:running=1",
+                "time=5",
+                "echo:time=0",
+            ],
         )
         .unwrap();
-        let [a, b] = &programs[..] else {
-            panic!("{programs:?}")
+        let [a, b] = &offer.programs[..] else {
+            panic!("{offer:?}")
         };
+        assert_eq!(offer.time("echo"), None);
+        assert_eq!(offer.time("sleep"), Some(Duration::from_secs(5)));
         assert_eq!((a.name.as_str(), a.limit.running), ("a", 3));
         assert_eq!(b.words, ["sh", "-c", "echo $0 =", "x"]);
         assert_eq!((b.limit.running, b.limit.output), (1, Some(1024)));
@@ -209,6 +256,7 @@ mod tests {
             (&["a=true", "a=false"], &[], "there are two \"a\""),
             (&["a=true"], &["b:time=1s"], "there is no --command \"b\""),
             (&["a=true"], &["a:time=x"], "is not a duration"),
+            (&[], &["echo:running=1"], "it takes only time"),
         ] {
             let found = parsed(commands, limits).unwrap_err();
             assert!(found.contains(error), "{found}");

@@ -1,7 +1,6 @@
 //! The server: its connections, from where they come in to what is said of their ends.
 
 use std::fmt;
-use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,13 +8,14 @@ use hgrpc::Revision;
 use hgrpc::wire::FrameHeader;
 use hgrpc_std::tokio::transport::{Connection, Listener};
 use hgrpc_std::tokio::{
-    Call, ConnectionError, ConnectionLimit, Direction, Failure, Peer, Router, ServerLimits,
+    Call, ConnectionError, ConnectionLimit, Direction, Failure, Origin, Peer, Router, ServerLimits,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::command::{Calls, router};
-use super::program::{Program, Programs};
+use super::places::{Full, Places};
+use super::program::{Offer, Programs};
 use super::signals::Signals;
 use super::{builtin, capabilities, log};
 use crate::units::Shown;
@@ -46,9 +46,9 @@ pub(super) struct Server {
     settings: Settings,
     calls: Arc<Calls>,
     server: hgrpc_std::tokio::Server,
-    /// Tells connections that they were one too many.
-    refusing: hgrpc_std::tokio::Server,
-    places: Arc<Semaphore>,
+    /// Tell connections that they were one too many: of all, of their peer.
+    refusing: [hgrpc_std::tokio::Server; 2],
+    places: Arc<Places>,
     refused_places: Arc<Semaphore>,
     /// What still has something to do listens to it: connections and programs.
     busy: Arc<watch::Sender<()>>,
@@ -57,10 +57,10 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(settings: Settings, programs: Vec<Program>) -> std::io::Result<Arc<Self>> {
+    pub(super) fn new(settings: Settings, offer: Offer) -> std::io::Result<Arc<Self>> {
         let busy = Arc::new(watch::Sender::new(()));
-        let mut commands = builtin::all();
-        for (name, command) in Programs::start(programs, &busy)? {
+        let mut commands = builtin::all(|name| offer.time(name));
+        for (name, command) in Programs::start(offer.programs, &busy)? {
             commands.insert(name, command);
         }
         let capabilities = capabilities::Capabilities::new(&settings, &commands);
@@ -77,22 +77,14 @@ impl Server {
                 show(peer, direction, header, revision);
             });
         }
-        let too_many = too_many(&settings);
-        let refuse = move |_: Call| {
-            let refused = Err::<(), _>(Failure::server(&too_many));
-            async move { refused }
-        };
-        let mut limits = settings.limits;
-        limits.per_connection.calls = 1;
-        let refusing = hgrpc_std::tokio::Server::builder(Router::new().fallback(refuse))
-            .revision(settings.revision)
-            .limits(limits)
-            .build();
         Ok(Arc::new(Self {
-            places: Arc::new(Semaphore::new(settings.limits.connections)),
+            places: Places::new(
+                settings.limits.connections,
+                settings.limits.peer_connections,
+            ),
             refused_places: Arc::new(Semaphore::new(REFUSED)),
             server: server.build(),
-            refusing,
+            refusing: [Full::All, Full::Each].map(|full| refusing(&settings, full)),
             settings,
             calls,
             busy,
@@ -140,20 +132,30 @@ impl Server {
     /// Gives a connection a task of its own, if there is a place for it.
     fn take(self: &Arc<Self>, connection: Connection) {
         let (server, busy) = (Arc::clone(self), self.busy.subscribe());
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            tokio::spawn(async move {
-                let error = server.serve(connection).await;
-                *server.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
-                drop((place, busy));
-            });
-            return;
-        }
-        log::about(connection.name(), too_many(&self.settings));
+        let origin = connection.peer().origin();
+        let full = match self.places.take(origin) {
+            Ok(place) => {
+                tokio::spawn(async move {
+                    let error = server.serve(connection).await;
+                    *server.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+                    drop((place, busy));
+                });
+                return;
+            }
+            Err(full) => full,
+        };
+        let too_many = too_many(&self.settings.limits, full, origin);
+        log::about(connection.name(), too_many);
         if let Ok(place) = Arc::clone(&self.refused_places).try_acquire_owned() {
             tokio::spawn(async move {
                 // It is told with its first call, which is when it listens.
                 let (name, peer) = (connection.name().to_owned(), connection.peer());
-                let refusing = server.refusing.serve_connection(connection, peer);
+                let [all, each] = &server.refusing;
+                let refusing = match full {
+                    Full::All => all,
+                    Full::Each => each,
+                };
+                let refusing = refusing.serve_connection(connection, peer);
                 if timeout(REFUSED_FOR, refusing).await.is_err() {
                     log::about(&name, "it did not go");
                 }
@@ -168,7 +170,7 @@ impl Server {
         let peer = Arc::new(connection.peer());
         let say = |message: &dyn fmt::Display| {
             if self.settings.is_verbose {
-                log::about(&name, message);
+                log::trace(&name, message);
             }
         };
         say(&"connected");
@@ -208,13 +210,29 @@ impl Server {
     /// Why this end has closed a connection.
     fn closed(&self, limit: ConnectionLimit) -> String {
         let limits = &self.settings.limits;
-        match (limit, limits.idle, limits.not_reading) {
-            (ConnectionLimit::Idle, Some(time), _) => {
-                format!("closed: nothing came for {}", Shown(time))
+        let shown = |time: Option<Duration>| Shown(time.unwrap_or_default());
+        match limit {
+            ConnectionLimit::Idle => {
+                format!("closed: nothing came for {}", shown(limits.idle))
             }
-            (ConnectionLimit::NotReading, _, Some(time)) => {
-                format!("closed: it took no answer for {}", Shown(time))
+            ConnectionLimit::NotReading => {
+                format!(
+                    "closed: it took no answer for {}",
+                    shown(limits.not_reading)
+                )
             }
+            ConnectionLimit::FirstFrame => {
+                format!("closed: no call came within {}", shown(limits.first_frame))
+            }
+            ConnectionLimit::Unfinished => {
+                "closed: the rest of a call did not come in time (--timeout, --data-timeout)"
+                    .to_owned()
+            }
+            ConnectionLimit::SlowData => format!(
+                "closed: data came more slowly than {} bytes a second for {} (--min-rate)",
+                limits.min_rate,
+                shown(limits.data_silence)
+            ),
             _ => format!("closed: {limit}"),
         }
     }
@@ -239,7 +257,9 @@ impl Server {
             shutdown = self.server.shutdown(grace) => shutdown,
             () = asked_again => self.server.shutdown(Duration::ZERO).await,
         };
-        self.refusing.shutdown(Duration::ZERO).await;
+        for refusing in &self.refusing {
+            refusing.shutdown(Duration::ZERO).await;
+        }
         let mut cut = Vec::new();
         for connection in &shutdown.cut {
             for (_, command) in &connection.commands {
@@ -264,11 +284,30 @@ fn counted(calls: usize) -> String {
     }
 }
 
-fn too_many(settings: &Settings) -> String {
-    format!(
-        "too many connections, limit {}",
-        settings.limits.connections
-    )
+/// Makes what tells connections that they were one too many, with their first call.
+fn refusing(settings: &Settings, full: Full) -> hgrpc_std::tokio::Server {
+    let limits = settings.limits;
+    let refuse = move |call: Call| {
+        let origin = call.peer().origin();
+        let refused = Err::<(), _>(Failure::server(too_many(&limits, full, origin)));
+        async move { refused }
+    };
+    let mut limits = limits;
+    limits.per_connection.calls = 1;
+    hgrpc_std::tokio::Server::builder(Router::new().fallback(refuse))
+        .revision(settings.revision)
+        .limits(limits)
+        .build()
+}
+
+fn too_many(limits: &ServerLimits, full: Full, origin: Origin) -> String {
+    match full {
+        Full::All => format!("too many connections, limit {}", limits.connections),
+        Full::Each => format!(
+            "too many connections of {origin}, limit {} of each peer (--peer-connections)",
+            limits.peer_connections
+        ),
+    }
 }
 
 /// Shows a frame (framing.md, "Showing a frame to people").
@@ -277,6 +316,6 @@ fn show(peer: &Peer, direction: Direction, header: &FrameHeader, revision: Revis
         Direction::In => "->",
         Direction::Out => "<-",
     };
-    let line = format!("{peer} {arrow} {}\n", header.display(revision));
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    let shown = header.display(revision);
+    log::trace(&peer.to_string(), format_args!("{arrow} {shown}"));
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Key, MAX_TOPICS, Update};
+use crate::stderr::draw_target;
 
 /// The bars of all live topics.
 pub(super) struct Bars {
@@ -21,7 +22,7 @@ struct Bar {
 impl Bars {
     /// Bars on the error output, drawn again a few times a second.
     pub(super) fn stderr() -> Self {
-        Self::new(ProgressDrawTarget::stderr())
+        Self::new(draw_target())
     }
 
     /// Bars that nobody sees.
@@ -152,19 +153,19 @@ mod tests {
         let s = str::to_owned;
         assert_eq!(
             show(None, &update("a", 1, 9, "files")),
-            [(s("a"), 1, Some(9))]
+            [(s("remote: a"), 1, Some(9))]
         );
         assert_eq!(
             show(Some("x"), &update("a", 7, 0, "bytes")),
-            [(s("a"), 1, Some(9)), (s("x: a"), 7, None)]
+            [(s("remote: a"), 1, Some(9)), (s("remote: x: a"), 7, None)]
         );
         assert_eq!(
             show(None, &update("a", 2, 10, "files")),
-            [(s("a"), 2, Some(10)), (s("x: a"), 7, None)]
+            [(s("remote: a"), 2, Some(10)), (s("remote: x: a"), 7, None)]
         );
         assert_eq!(
             show(Some("x"), &update("a", -1, 0, "")),
-            [(s("a"), 2, Some(10))]
+            [(s("remote: a"), 2, Some(10))]
         );
         assert!(show(None, &update("a", -1, 0, "")).is_empty());
         for n in 0..100 {

@@ -17,12 +17,12 @@ impl Lines {
         Self(HashMap::new())
     }
 
-    /// The line of an update that is to be shown.
+    /// The line of an update that is to be shown; the tag of its call is not in it.
     pub(super) fn update(&mut self, update: &Update, now: Instant) -> Option<String> {
         let key = update.key();
         if update.pos.is_none() {
             self.0.remove(&key)?;
-            return Some(format!("{}: done\n", update.title()));
+            return Some(format!("{}: done\n", update.topic));
         }
         let is_full = self.0.len() >= MAX_TOPICS;
         match self.0.get_mut(&key) {
@@ -43,7 +43,7 @@ impl Lines {
 }
 
 fn line(update: &Update) -> String {
-    let mut line = format!("{}: {}", update.title(), update.pos.unwrap_or(0));
+    let mut line = format!("{}: {}", update.topic, update.pos.unwrap_or(0));
     // Writing to a string does not fail.
     if let Some(total) = update.total {
         let _ = write!(line, "/{total}");
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(at(0, None, &update(1)), "adding: 1/10 files (a\\x1bb)\n");
         assert_eq!(
             at(10, Some("x"), &Progress::new("adding", -5, 0)),
-            "x: adding: 0\n"
+            "adding: 0\n"
         );
         assert_eq!(at(999, None, &update(2)), "");
         assert_eq!(at(1000, None, &update(3)), "adding: 3/10 files (a\\x1bb)\n");

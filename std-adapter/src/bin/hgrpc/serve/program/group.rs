@@ -1,9 +1,10 @@
-//! A program and all that it starts, as a process group: ended together, reaped last.
+//! A program and all that it starts, ended together; the program is reaped last.
 
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 
+use hgrpc_std::transport::Family;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
@@ -13,17 +14,24 @@ use super::guard::{Guard, Guarded};
 pub(super) struct Group<'a> {
     pub(super) child: Child,
     id: Pid,
+    family: Family,
     guarded: Option<Guarded<'a>>,
 }
 
 impl<'a> Group<'a> {
     pub(super) fn start(command: &mut Command, guard: &'a Guard) -> io::Result<Self> {
+        let mut family = Family::new();
+        family.adopt(command);
+        // Before it runs: there is no moment in which nobody would end it.
+        let guarded = guard.watch(&family);
         let child = command.process_group(0).spawn()?;
-        let id = Pid::from_child(&child);
+        family.add_group(child.id());
+        guarded.has_group(child.id());
         Ok(Self {
+            id: Pid::from_child(&child),
             child,
-            id,
-            guarded: Some(guard.watch(id)),
+            family,
+            guarded: Some(guarded),
         })
     }
 
@@ -31,20 +39,20 @@ impl<'a> Group<'a> {
         self.id
     }
 
-    /// Asks all of it to end.
-    pub(super) fn terminate(&self) {
-        // It fails where nobody is left.
-        let _ = kill_process_group(self.id, Signal::TERM);
+    /// The program and all that it starts.
+    pub(super) fn family(&self) -> Family {
+        self.family.clone()
     }
 
-    /// Ends all of it.
-    pub(super) fn kill(&self) {
+    /// Ends what is left of its process group. What has left the group on purpose goes on.
+    pub(super) fn kill_group(&self) {
+        // It fails where nobody is left.
         let _ = kill_process_group(self.id, Signal::KILL);
     }
 
-    /// Ends what is left of it; how the program itself ended.
+    /// As [`kill_group`](Self::kill_group); how the program itself ended.
     pub(super) fn reap(mut self) -> io::Result<ExitStatus> {
-        self.kill();
+        self.kill_group();
         drop(self.guarded.take());
         self.child.wait()
     }
@@ -54,7 +62,7 @@ impl Drop for Group<'_> {
     fn drop(&mut self) {
         // Not reaped: whoever runs it was dropped itself.
         if let Some(guarded) = self.guarded.take() {
-            self.kill();
+            self.family.kill();
             drop(guarded);
         }
     }

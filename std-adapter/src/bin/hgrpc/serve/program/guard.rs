@@ -1,102 +1,221 @@
 //! A process that ends the programs when the server cannot: when it was killed.
 //!
-//! It is this program again (`hgrpc --serve-guard DIRECTORY`). It reads from the server which process
-//! groups run; when that ends, it ends those that are left, and removes the directory of the
-//! argument files. A server that ends by itself has left none.
+//! It is this program again (`hgrpc --serve-guard DIRECTORY`). It reads from the server which programs
+//! run; when that ends, it ends those that are left, with all that they have started, and removes the
+//! directory of the argument files. A server that ends by itself has left none. A guard that is killed
+//! itself is replaced.
+//!
+//! ```text
+//!   +MARK          a program is about to be started, whose family has this mark
+//!   =MARK GROUP    it leads this process group
+//!   -MARK          it has ended
+//! ```
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io::{self, BufRead, PipeWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use hgrpc_std::transport::Family;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tempfile::TempDir;
+
+use crate::serve::log;
 
 /// How long programs may take to end when they are asked to.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// The least time between two guards.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// The server's end.
 pub(super) struct Guard {
-    /// Closed first of all, so that the guard ends.
-    pipe: Mutex<Option<PipeWriter>>,
-    child: Mutex<Child>,
+    shared: Arc<Shared>,
+    /// Waits for the guard's end, and starts another.
+    keeper: Option<JoinHandle<()>>,
     directory: TempDir,
-    next_file: std::sync::atomic::AtomicU64,
+    next_file: AtomicU64,
 }
 
-/// A process group that the guard ends if the server is killed; dropped, no more.
+struct Shared {
+    state: Mutex<State>,
+    directory: PathBuf,
+}
+
+#[derive(Default)]
+struct State {
+    /// None: there is no guard.
+    pipe: Option<PipeWriter>,
+    /// The programs that run: their families' marks, and their process groups.
+    running: BTreeMap<String, Option<u32>>,
+    /// The server is done with it.
+    is_over: bool,
+}
+
+/// A program that the guard ends if the server is killed; dropped, no more.
 pub(super) struct Guarded<'a> {
     guard: &'a Guard,
-    id: Pid,
+    mark: String,
 }
 
 impl Guard {
     pub(super) fn start() -> io::Result<Self> {
-        let directory = tempfile::Builder::new().prefix("hgrpc-").tempdir()?;
+        let directory = tempfile::Builder::new()
+            .prefix("hgrpc-")
+            // How many calls there are, and when, is nobody else's business.
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()?;
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            directory: directory.path().to_owned(),
+        });
+        let child = shared.start()?;
+        let kept = Arc::clone(&shared);
+        let keeper = thread::Builder::new()
+            .name("guard".into())
+            .spawn(move || kept.keep(child))?;
+        Ok(Self {
+            shared,
+            keeper: Some(keeper),
+            directory,
+            next_file: AtomicU64::new(0),
+        })
+    }
+
+    /// Tells the guard of a program that is about to be started.
+    pub(super) fn watch(&self, family: &Family) -> Guarded<'_> {
+        let mark = family.mark().to_owned();
+        let mut state = self.shared.state();
+        state.running.insert(mark.clone(), None);
+        state.tell(format_args!("+{mark}"));
+        Guarded { guard: self, mark }
+    }
+
+    /// A path for a file that nobody else can read.
+    pub(super) fn file(&self) -> PathBuf {
+        let number = self.next_file.fetch_add(1, Ordering::Relaxed);
+        self.directory.path().join(format!("{number}.cbor"))
+    }
+}
+
+impl Guarded<'_> {
+    /// The program was started, and leads this process group.
+    pub(super) fn has_group(&self, id: u32) {
+        let mut state = self.guard.shared.state();
+        state.running.insert(self.mark.clone(), Some(id));
+        state.tell(format_args!("={} {id}", self.mark));
+    }
+}
+
+impl State {
+    fn tell(&mut self, line: std::fmt::Arguments<'_>) {
+        if let Some(pipe) = &mut self.pipe {
+            // Without a guard the server does its own part still.
+            let _ = pipe.write_all(format!("{line}\n").as_bytes());
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a guard, and tells it of the programs that run.
+    fn start(&self) -> io::Result<Child> {
         let (reader, writer) = io::pipe()?;
-        let child = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        // It outlives what this server is a part of.
+        Family::leave(&mut command);
+        let child = command
             .arg(ASKED)
-            .arg(directory.path())
+            .arg(&self.directory)
             .stdin(reader)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             // Ctrl-C is for the server.
             .process_group(0)
             .spawn()?;
-        Ok(Self {
-            pipe: Mutex::new(Some(writer)),
-            child: Mutex::new(child),
-            directory,
-            next_file: Default::default(),
-        })
+        let mut state = self.state();
+        // Otherwise it ends at once.
+        state.pipe = Some(writer).filter(|_| !state.is_over);
+        for (mark, group) in state.running.clone() {
+            state.tell(format_args!("+{mark}"));
+            if let Some(group) = group {
+                state.tell(format_args!("={mark} {group}"));
+            }
+        }
+        Ok(child)
     }
 
-    /// Tells the guard of a process group.
-    pub(super) fn watch(&self, id: Pid) -> Guarded<'_> {
-        self.tell('+', id);
-        Guarded { guard: self, id }
-    }
-
-    fn tell(&self, sign: char, id: Pid) {
-        let pipe = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mut pipe) = pipe.as_ref() {
-            // Without a guard the server does its own part still.
-            let _ = pipe.write_all(format!("{sign}{}\n", id.as_raw_nonzero()).as_bytes());
+    /// Has a guard at all times, until the server is done.
+    fn keep(&self, mut child: Child) {
+        loop {
+            let began = Instant::now();
+            let status = child.wait();
+            let mut state = self.state();
+            state.pipe = None;
+            if state.is_over {
+                return;
+            }
+            drop(state);
+            let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+            log::line(format_args!(
+                "the process that guards programs has ended ({how}), another takes its place"
+            ));
+            thread::sleep(PAUSE.saturating_sub(began.elapsed()));
+            let Some(next) = self.restart() else {
+                return;
+            };
+            child = next;
         }
     }
 
-    /// A path for a file that nobody else can read.
-    pub(super) fn file(&self) -> PathBuf {
-        let number = self
-            .next_file
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.directory.path().join(format!("{number}.cbor"))
+    /// Starts a guard, as often as it takes; none if the server is done.
+    fn restart(&self) -> Option<Child> {
+        let mut is_said = false;
+        loop {
+            if self.state().is_over {
+                return None;
+            }
+            match self.start() {
+                Ok(child) => return Some(child),
+                Err(error) if !is_said => log::line(format_args!(
+                    "nothing guards programs: if the server is killed, they go on ({error})"
+                )),
+                Err(_) => {}
+            }
+            is_said = true;
+            thread::sleep(PAUSE);
+        }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        drop(
-            self.pipe
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        let _ = self
-            .child
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .wait();
+        let mut state = self.shared.state();
+        state.is_over = true;
+        // With this the guard ends.
+        state.pipe = None;
+        drop(state);
+        if let Some(keeper) = self.keeper.take() {
+            let _ = keeper.join();
+        }
     }
 }
 
 impl Drop for Guarded<'_> {
     fn drop(&mut self) {
-        self.guard.tell('-', self.id);
+        let mut state = self.guard.shared.state();
+        state.running.remove(&self.mark);
+        state.tell(format_args!("-{}", self.mark));
     }
 }
 
@@ -111,33 +230,43 @@ pub(crate) fn is_wanted() -> bool {
 
 /// The guard's end.
 pub(crate) fn run() {
-    let mut groups = BTreeSet::new();
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        // Whoever ends all processes at once means the server, whose end is this one's.
+        let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
+    }
+    let mut running: BTreeMap<String, Option<u32>> = BTreeMap::new();
     for line in io::stdin().lock().lines().map_while(Result::ok) {
-        match (line.strip_prefix('+'), line.strip_prefix('-')) {
-            (Some(id), _) => drop(groups.insert(id.to_owned())),
-            (_, Some(id)) => drop(groups.remove(id)),
+        let (sign, rest) = line.split_at_checked(1).unwrap_or_default();
+        match (sign, rest.split_once(' ')) {
+            ("+", _) => drop(running.insert(rest.to_owned(), None)),
+            ("=", Some((mark, group))) => {
+                running.insert(mark.to_owned(), group.parse().ok());
+            }
+            ("-", _) => drop(running.remove(rest)),
             _ => {}
         }
     }
-    let ids = groups.iter().filter_map(|id| id.parse().ok());
-    end(ids.filter_map(Pid::from_raw).collect());
+    end(running);
     if let Some(directory) = std::env::args_os().nth(2) {
         remove(Path::new(&directory));
     }
 }
 
-fn end(mut groups: Vec<Pid>) {
-    for &group in &groups {
-        let _ = kill_process_group(group, Signal::TERM);
+fn end(running: BTreeMap<String, Option<u32>>) {
+    if running.is_empty() {
+        return;
     }
-    let deadline = Instant::now() + GRACE;
-    while !groups.is_empty() && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(20));
-        groups.retain(|&group| test_kill_process_group(group).is_ok());
-    }
+    let groups: Vec<u32> = running.values().flatten().copied().collect();
+    let mut family = Family::of(running.into_keys());
     for group in groups {
-        let _ = kill_process_group(group, Signal::KILL);
+        family.add_group(group);
     }
+    family.terminate();
+    let deadline = Instant::now() + GRACE;
+    while !family.is_empty() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(20));
+    }
+    family.kill();
 }
 
 /// Removes the server's files, and nothing else whatever the argument says.

@@ -108,7 +108,7 @@ impl Output<'_> {
     async fn text(&self, side: &Side, line: &[u8]) -> Result<(), End> {
         let line = String::from_utf8_lossy(line);
         if !side.is_taken() {
-            log::about(self.peer, format_args!("{}: {line}", self.name));
+            log::program(self.peer, format_args!("{}: {line}", self.name));
             return Ok(());
         }
         let text = format!("{line}\n");
@@ -121,7 +121,7 @@ impl Output<'_> {
         while let Some(line) = lines.next(&mut bytes) {
             let line = String::from_utf8_lossy(&line);
             let Some(update) = parse_progress(&line) else {
-                log::about(
+                log::program(
                     self.peer,
                     format_args!("{}: not TOPIC POS TOTAL: {line}", self.name),
                 );

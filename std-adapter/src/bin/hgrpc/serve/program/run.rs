@@ -15,6 +15,7 @@ use hgrpc_std::tokio::{Call, Data, Failure, Reply};
 use rustix::process::Pid;
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -24,8 +25,7 @@ use super::input::Input;
 use super::output::Output;
 use super::watch::{End, Watch};
 use super::{Program, environment};
-use crate::serve::{client, log};
-use crate::units::Shown;
+use crate::serve::{client, command, log};
 
 /// How long a program may take to end when it is asked to.
 const GRACE: Duration = Duration::from_secs(1);
@@ -44,7 +44,7 @@ pub(super) async fn run(
 ) -> Result<Reply, Failure> {
     let args = ArgsFile::new(guard.file(), call)?;
     let (progress, progress_end) = io::pipe()?;
-    let mut command = command(program, call, data.is_announced(), &args);
+    let mut command = prepared(program, call, data.is_announced(), &args);
     let mapping = FdMapping {
         parent_fd: OwnedFd::from(progress_end),
         child_fd: PROGRESS_FD,
@@ -101,10 +101,14 @@ pub(super) async fn run(
 async fn end(group: Group<'_>, watch: &Watch, time: Option<Duration>) -> io::Result<ExitStatus> {
     watch.wait_done(time).await;
     if watch.reason().is_some() {
-        group.terminate();
+        // Looking for all that it has started takes its time.
+        let family = group.family();
+        let _ = spawn_blocking(move || family.terminate()).await;
         let _ = timeout(GRACE, watch.wait_exited()).await;
+        let family = group.family();
+        let _ = spawn_blocking(move || family.kill()).await;
     }
-    group.kill();
+    group.kill_group();
     // Then reaping it takes no time.
     let _ = timeout(GRACE, watch.wait_exited()).await;
     let status = group.reap();
@@ -147,7 +151,7 @@ fn opened<T>(pipe: Option<io::Result<T>>, watch: &Watch) -> Option<T> {
         .ok()
 }
 
-fn command(program: &Program, call: &Call, has_data: bool, args: &ArgsFile) -> Command {
+fn prepared(program: &Program, call: &Call, has_data: bool, args: &ArgsFile) -> Command {
     let (first, rest) = program.words.split_first().unwrap_or((&program.name, &[]));
     let mut command = Command::new(first);
     for name in environment::foreign() {
@@ -187,8 +191,8 @@ fn outcome(
             Err(client::has_gone())
         }
         Some(End::TimedOut) => {
-            let time = Shown(limit.time.unwrap_or_default());
-            over(format!("{name} took longer than {time} and was ended"))
+            let time = limit.time.unwrap_or_default();
+            Err(command::took_too_long(name, time, peer))
         }
         Some(End::TooLong) => {
             let output = limit.output.unwrap_or_default();
