@@ -9,6 +9,7 @@ use hgrpc::next::output::Output;
 use hgrpc::next::server::{Event, Failure, Refusal, Reply, Server};
 use hgrpc::next::store::FixedRequests;
 use hgrpc::server::{DataMode, ServerConfig};
+use hgrpc::wire::RequestId;
 use hgrpc::{ApiMisuse, Protocol, Revision};
 
 type Tested = Server<Revision, FixedRequests<4>>;
@@ -151,4 +152,18 @@ fn what_was_joined_for_a_refused_command_is_dropped() {
         b"\0\0\0\x01\0\x02\0\x32",
     ];
     assert_eq!(frames, expected.concat());
+}
+
+/// Its bytes are still lent, and their room is free with the next frame.
+#[test]
+fn a_request_that_is_taken_over_keeps_no_memory() {
+    let (mut server, mut memory) = server(Revision::R0005, 64);
+    for id in (1..9).step_by(2) {
+        let request = request(id, false);
+        // In two parts, so that it is gathered.
+        let (first, last) = request.split_at(12);
+        assert!(server.next(&mut &*first, &mut memory[..16]).is_none());
+        let _ = command(&mut server, &mut memory[..16], last);
+        assert!(server.take_over(RequestId::new(id.into())).is_some());
+    }
 }

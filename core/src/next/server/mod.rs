@@ -255,15 +255,14 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     /// For owners that lost a token; [`active`](Self::active) lists what is unanswered.
     pub fn take_over(&mut self, id: RequestId) -> Option<Reply> {
         let key = Key::request(id);
+        let order = self.next_order;
         let slot = self.requests.find(key)?;
-        let (has, frames) = (slot.bits, slot.frames);
-        if has & bits::ACTIVE == 0 {
+        if slot.bits & bits::ACTIVE == 0 {
             return None;
         }
-        let order = self.next_order;
+        // In place: its bytes may still be lent.
+        slot.order = order;
         self.next_order = order.wrapping_add(1);
-        self.requests.open(key, order, has);
-        self.requests.find(key)?.frames = frames;
         Some(Reply::new(id, order))
     }
 

@@ -198,8 +198,8 @@ pub trait Requests {
     /// How many slots that do not stand aside there is room for in all.
     fn capacity(&self) -> usize;
 
-    /// The slot under a key, to be changed. Reactors never change [`Slot::is_aside`] or
-    /// [`Slot::order`] through it.
+    /// The slot under a key, to be changed, its [order](Slot::order) included. Reactors never change
+    /// [`Slot::is_aside`] through it.
     fn find(&mut self, key: Key) -> Option<&mut Slot>;
 
     /// [Opens](Slot::open) a slot under this key, the one that is there or another. `false`: there is
