@@ -227,6 +227,7 @@ pub mod io;
 mod limits;
 #[cfg(feature = "link")]
 pub mod link;
+pub mod next;
 mod revision;
 pub mod server;
 pub mod store;

@@ -1,7 +1,9 @@
 //! A command's arguments.
 
+use super::cursor::Cursor;
 use super::item::{CborError, MAJOR_MAP};
-use super::{ByteString, CborReader, Entries, Value};
+use super::{ByteString, Entries, Value};
+use crate::bytes::equal;
 
 /// Why an argument is not what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,9 +71,18 @@ impl<'a> Args<'a> {
     /// No arguments.
     pub const EMPTY: Self = Self(Value::new_unchecked(&[0xa0]));
 
+    /// No arguments, not even an empty map: a place for some that may come.
+    pub(crate) const ABSENT: Self = Self(Value::ABSENT);
+
     /// Takes bytes that are a valid argument map.
     pub(super) const fn new_unchecked(bytes: &'a [u8]) -> Self {
         Self(Value::new_unchecked(bytes))
+    }
+
+    /// Returns the place of the map itself.
+    #[inline]
+    pub(super) const fn value_mut(&mut self) -> &mut Value<'a> {
+        &mut self.0
     }
 
     /// The arguments in this encoded map; also for tests of command handlers.
@@ -80,18 +91,20 @@ impl<'a> Args<'a> {
     /// If the bytes are not exactly one map with byte strings as keys, at most
     /// [`MAX_NESTING`](super::MAX_NESTING) levels deep with the request around it.
     pub fn from_cbor(bytes: &'a [u8]) -> Result<Self, CborError> {
-        let mut reader = CborReader::inside(bytes);
-        let args = reader.args().ok_or(reader.error())?;
-        if reader.is_empty() {
-            Ok(Self(args))
+        // Refused at its first byte, even if the rest of its head is not there.
+        if bytes
+            .first()
+            .is_some_and(|initial| initial >> 5 != MAJOR_MAP)
+        {
+            return Err(CborError::Malformed);
+        }
+        let mut cursor = Cursor::new(bytes);
+        cursor.args().ok_or(cursor.error())?;
+        if cursor.rest().is_empty() {
+            Ok(Self::new_unchecked(bytes))
         } else {
             Err(CborError::Malformed)
         }
-    }
-
-    /// The arguments in a value that is a valid argument map.
-    pub(super) const fn of(value: Value<'a>) -> Self {
-        Self(value)
     }
 
     /// The whole map's encoding, as it was received; an empty map if there was none.
@@ -106,12 +119,23 @@ impl<'a> Args<'a> {
 
     /// The first value with this key.
     pub fn find(&self, key: &[u8]) -> Option<Value<'a>> {
-        let mut reader = CborReader::new(self.0.as_cbor());
-        let mut items = reader.enter(MAJOR_MAP)?;
-        while reader.more(&mut items) {
-            let (name, value) = (reader.value()?, reader.value()?);
-            if name.is_bytes(key) {
-                return Some(value);
+        let mut cursor = Cursor::new(self.as_cbor());
+        let mut pairs = cursor.enter(MAJOR_MAP)?;
+        while let Some(left) = cursor.next(pairs) {
+            pairs = left;
+            // On a device the usual keys need no code of their own.
+            let usual = if cfg!(target_os = "none") {
+                None
+            } else {
+                cursor.short_bytes()
+            };
+            let is_key = match usual {
+                Some(name) => equal(name, key),
+                None => Value::new_unchecked(cursor.known_value()?).is_bytes(key),
+            };
+            let value = cursor.known_value()?;
+            if is_key {
+                return Some(Value::new_unchecked(value));
             }
         }
         None

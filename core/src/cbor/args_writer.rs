@@ -1,33 +1,43 @@
 //! Builds an argument map in a caller's buffer.
 
-use super::item::Cursor;
-use super::{Args, CborReader, CborWriter, EncodedArgs, Head, MAJOR_MAP, Value};
+use core::cmp::Ordering;
+
+use super::cursor::Cursor;
+use super::{Args, CborWriter, EncodedArgs, Head, MAJOR_MAP, Value};
 use crate::KeyOrder;
+use crate::bytes::{copy, shift_up};
 use crate::error::ApiMisuse;
 
 /// Levels around an argument's value: the request and its `args`.
-const DEPTH: u8 = 2;
+const DEPTH: usize = 2;
 
 /// Builds a canonical argument map in a caller's buffer (messages.md, "CBOR"; revision-0006.md,
 /// 9.1). Arguments may come in any order: each is put where its key belongs.
 ///
-/// Each argument walks those before it, so work is quadratic in their number. After an error the
-/// arguments before it are as they were, and others may be tried.
+/// An argument whose key belongs behind all others is written once and never moved: arguments that
+/// come in order cost work that is linear in their bytes. Any other is looked for from the front, and
+/// what belongs behind it makes room. The 24th argument, and the 256th, move all by a byte, as the
+/// map's head grows. After an error the arguments before it are as they were, and others may be
+/// tried.
 #[derive(Debug)]
 pub struct ArgsWriter<'b> {
-    /// The entries from the front, without the map's head, which is put before them at the end.
+    /// The map: its head, then the entries.
     buffer: &'b mut [u8],
     used: usize,
+    /// Where the last entry begins, or would begin.
+    last: usize,
     count: usize,
     order: KeyOrder,
 }
 
 impl<'b> ArgsWriter<'b> {
-    /// A writer of an empty map; the buffer must hold the encoded map, nothing more.
+    /// Creates a writer of an empty map; the buffer must hold the encoded map, nothing more.
     pub const fn new(buffer: &'b mut [u8], order: KeyOrder) -> Self {
         Self {
             buffer,
-            used: 0,
+            // The head of a small map.
+            used: 1,
+            last: 1,
             count: 0,
             order,
         }
@@ -87,84 +97,116 @@ impl<'b> ArgsWriter<'b> {
         self.add(key, |writer| writer.raw(value.as_cbor()))
     }
 
-    /// Writes the entry behind the others, then moves it to its place.
+    /// Writes the entry behind the others; only if it belongs before some of them, it is moved.
     fn add(
         &mut self,
         key: &[u8],
         write: impl FnOnce(&mut CborWriter<'_>) -> Result<(), ApiMisuse>,
     ) -> Result<(), ApiMisuse> {
         let place = self.place(key)?;
-        let mut writer = CborWriter::new(self.buffer.get_mut(self.used..).unwrap_or_default());
+        let free = self
+            .buffer
+            .get_mut(self.used..)
+            .ok_or(ApiMisuse::TooLarge)?;
+        let mut writer = CborWriter::new(free);
         writer.bytes(key)?;
         let key_len = writer.position();
         write(&mut writer)?;
-        let entry_len = writer.position();
-        let value = writer.finish().get(key_len..).unwrap_or_default();
-        let mut cursor = Cursor::new(value);
-        if cursor.value(DEPTH).is_none() || !cursor.rest.is_empty() {
+        let len = writer.position();
+        self.end(place, key_len, len)
+    }
+
+    /// Returns where an entry with this key belongs.
+    fn place(&self, key: &[u8]) -> Result<usize, ApiMisuse> {
+        // Behind the last one, if keys come in order; else it is looked for from the front.
+        let (last, _) = self.compare(self.last, key)?;
+        if last == Ordering::Less {
+            return Ok(self.used);
+        }
+        let mut at = head_len(self.count);
+        loop {
+            let (order, len) = self.compare(at, key)?;
+            if order == Ordering::Greater {
+                return Ok(at);
+            }
+            at = at.saturating_add(len);
+        }
+    }
+
+    /// Compares the entry at `at` with a key, and returns its length too. If there is none, the key
+    /// belongs behind it.
+    fn compare(&self, at: usize, key: &[u8]) -> Result<(Ordering, usize), ApiMisuse> {
+        let entries = self.buffer.get(at..self.used).unwrap_or_default();
+        let mut cursor = Cursor::new(entries);
+        let Some(existing) = cursor.piece() else {
+            return Ok((Ordering::Less, 0));
+        };
+        let order = match self.order {
+            KeyOrder::ShorterFirst => existing.len().cmp(&key.len()),
+            KeyOrder::Bytewise => Ordering::Equal,
+        };
+        // By iterators: a comparison of slices is a call of `memcmp`.
+        let order = order.then_with(|| existing.iter().cmp(key));
+        if order == Ordering::Equal {
             return Err(ApiMisuse::InvalidMessage);
         }
-        let used = self.used.saturating_add(entry_len);
-        if let Some(moved) = self.buffer.get_mut(place..used) {
-            rotate(moved, self.used.saturating_sub(place));
+        cursor.known_value();
+        Ok((order, entries.len().saturating_sub(cursor.rest().len())))
+    }
+
+    /// Counts the entry that was written behind the others: of `len` bytes, its key `key_len` of
+    /// them. It belongs at `place`.
+    fn end(&mut self, place: usize, key_len: usize, len: usize) -> Result<(), ApiMisuse> {
+        let entry_end = self.used.saturating_add(len);
+        let entry = self.buffer.get(self.used..entry_end).unwrap_or_default();
+        let mut cursor = Cursor::new(entry.get(key_len..).unwrap_or_default());
+        if cursor.value(DEPTH).is_none() || !cursor.rest().is_empty() {
+            return Err(ApiMisuse::InvalidMessage);
         }
-        self.used = used;
-        self.count = self.count.saturating_add(1);
+        let count = self.count.saturating_add(1);
+        let front = head_len(self.count);
+        let grown = head_len(count).saturating_sub(front);
+        let end = entry_end.saturating_add(grown);
+        let entries = self.buffer.get_mut(front..end).ok_or(ApiMisuse::TooLarge)?;
+        if grown > 0 {
+            shift_up(entries, grown);
+        }
+        let behind = self.used.saturating_sub(place);
+        if behind > 0 {
+            let moved = self.buffer.get_mut(place.saturating_add(grown)..end);
+            rotate(moved.unwrap_or_default(), behind);
+            self.last = self.last.saturating_add(len);
+        } else {
+            self.last = place;
+        }
+        self.last = self.last.saturating_add(grown);
+        self.used = end;
+        self.count = count;
         Ok(())
     }
 
-    /// Where an entry with this key belongs.
-    fn place(&self, key: &[u8]) -> Result<usize, ApiMisuse> {
-        let entries = self.buffer.get(..self.used).unwrap_or_default();
-        let mut reader = CborReader::new(entries);
-        let mut place = 0;
-        while !reader.is_empty() {
-            let (existing, _) = entry(&mut reader).ok_or(ApiMisuse::InvalidMessage)?;
-            let order = match self.order {
-                KeyOrder::ShorterFirst => existing.len().cmp(&key.len()),
-                KeyOrder::Bytewise => core::cmp::Ordering::Equal,
-            };
-            // By iterators: a comparison of slices is a call of `memcmp`.
-            match order.then_with(|| existing.iter().cmp(key)) {
-                core::cmp::Ordering::Less => {}
-                core::cmp::Ordering::Equal => return Err(ApiMisuse::InvalidMessage),
-                core::cmp::Ordering::Greater => break,
-            }
-            place = entries.len().saturating_sub(reader.rest().len());
-        }
-        Ok(place)
-    }
-
-    /// The finished map.
+    /// Returns the finished map.
     ///
     /// # Errors
-    /// [`ApiMisuse::TooLarge`] if the map's own head does not fit any more.
+    /// [`ApiMisuse::TooLarge`] if there is not even room for an empty map.
     pub fn finish(self) -> Result<EncodedArgs<'b>, ApiMisuse> {
-        let head = Head::of_len(MAJOR_MAP, self.count);
-        let mut writer = CborWriter::new(self.buffer.get_mut(self.used..).unwrap_or_default());
-        writer.raw(head.as_slice())?;
-        let len = self.used.saturating_add(head.as_slice().len());
         let (map, _) = self
             .buffer
-            .split_at_mut_checked(len)
+            .split_at_mut_checked(self.used)
             .ok_or(ApiMisuse::TooLarge)?;
-        rotate(map, self.used);
+        copy(map, Head::of_len(MAJOR_MAP, self.count).as_slice());
         Ok(EncodedArgs::new_unchecked(Args::new_unchecked(map)))
     }
 }
 
-/// The key and value at the front of entries that were written here.
-fn entry<'a>(reader: &mut CborReader<'a>) -> Option<(&'a [u8], Value<'a>)> {
-    let key = reader.byte_string().ok()?.as_slice()?;
-    Some((key, reader.next_value().ok()?))
+/// Returns the length of the head of a map of so many entries.
+fn head_len(count: usize) -> usize {
+    Head::of_len(MAJOR_MAP, count).as_slice().len()
 }
 
 /// Brings what is from `middle` on to the front: like `rotate_left`, without its panic.
 fn rotate(bytes: &mut [u8], middle: usize) {
     if let Some((front, back)) = bytes.split_at_mut_checked(middle) {
-        if front.is_empty() || back.is_empty() {
-            return;
-        }
         reverse(front);
         reverse(back);
         reverse(bytes);
@@ -241,6 +283,32 @@ mod tests {
                 }
                 let done = result.and_then(|()| writer.finish().map(|args| args.as_cbor().to_vec()));
                 prop_assert_eq!(done, if short == 0 { Ok(expected.clone()) } else { Err(ApiMisuse::TooLarge) });
+            }
+        }
+    }
+
+    #[test]
+    fn heads_of_any_size_whatever_the_order() {
+        for order in [KeyOrder::Bytewise, KeyOrder::ShorterFirst] {
+            for count in [23u16, 24, 255, 256, 300] {
+                let entries: BTreeMap<_, _> = (0..count)
+                    .map(|n| (n.to_be_bytes().to_vec(), u32::from(n)))
+                    .collect();
+                let expected = expected(&entries, order);
+                let ascending: Vec<u16> = (0..count).collect();
+                let descending: Vec<u16> = (0..count).rev().collect();
+                let mixed: Vec<u16> = (0..count).map(|n| n * 7 % count).collect();
+                for keys in [ascending, descending, mixed] {
+                    let mut buffer = vec![0x41; expected.len()];
+                    let mut writer = ArgsWriter::new(&mut buffer, order);
+                    for n in keys {
+                        // 7 divides none of the counts; of 7 * n, none comes twice.
+                        writer.u64(&n.to_be_bytes(), n.into()).unwrap();
+                    }
+                    assert_eq!(writer.u64(&[0, 0], 0), Err(ApiMisuse::InvalidMessage));
+                    assert_eq!(writer.u64(b"new", 0), Err(ApiMisuse::TooLarge));
+                    assert_eq!(writer.finish().unwrap().as_cbor(), &expected[..]);
+                }
             }
         }
     }

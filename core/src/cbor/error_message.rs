@@ -5,9 +5,10 @@
 
 use core::fmt;
 
+use super::cursor::Cursor;
 use super::known::{ANY, Known, REQUIRED};
 use super::utf8::write_lossy;
-use super::{Atoms, ByteString, CborError, CborReader, Escaped, Text, Value};
+use super::{Atoms, ByteString, CborError, Escaped, Text, Value};
 use crate::Revision;
 use crate::wire::ErrorFlags;
 
@@ -80,11 +81,11 @@ impl<'a> ErrorMessage<'a> {
 
     /// Reads a structured message; `None` if its `type` is not a byte string.
     fn structured(bytes: &'a [u8]) -> Result<Option<Self>, CborError> {
-        let mut reader = CborReader::new(bytes);
+        let mut cursor = Cursor::new(bytes);
         let mut found = [None; 2];
-        STRUCTURED.read(&mut reader, &mut found)?;
+        STRUCTURED.read(&mut cursor, &mut found)?;
         match found {
-            [Some(kind), Some(message)] if reader.is_empty() => Ok(kind
+            [Some(kind), Some(message)] if cursor.rest().is_empty() => Ok(kind
                 .as_bytes()
                 .map(|kind| Self::Structured { kind, message })),
             _ => Err(CborError::Malformed),

@@ -3,7 +3,7 @@
 
 use crate::bytes::shift_down;
 
-use super::item::{BREAK, MAJOR_BYTES, MAJOR_TEXT, argument_of, read_head};
+use super::cursor::Cursor;
 
 /// The initial bytes of floats of 16, 32 and 64 bits.
 const HALF: u8 = 0xf9;
@@ -16,9 +16,18 @@ pub(super) fn shorten_floats(bytes: &mut [u8]) -> usize {
     let mut at = 0usize;
     let mut end = bytes.len();
     while let Some(rest) = bytes.get(at..end) {
-        let Ok(head) = read_head(rest) else { break };
-        if let Some((short, len)) = shorter(head.initial, argument_of(rest, head)) {
-            let spare = head.len.saturating_sub(len);
+        let mut cursor = Cursor::new(rest);
+        if !cursor.head() {
+            break;
+        }
+        let head_len = rest.len().saturating_sub(cursor.rest().len());
+        let bits = rest
+            .get(1..head_len)
+            .unwrap_or_default()
+            .iter()
+            .fold(0, |bits, byte| (bits << 8) | u64::from(*byte));
+        if let Some((short, len)) = shorter(cursor.initial(), bits) {
+            let spare = head_len.saturating_sub(len);
             if let Some(target) = bytes.get_mut(at..end) {
                 target
                     .iter_mut()
@@ -31,11 +40,9 @@ pub(super) fn shorten_floats(bytes: &mut [u8]) -> usize {
             at = at.saturating_add(len);
             continue;
         }
-        at = at.saturating_add(head.len);
-        let is_string = matches!(head.major(), MAJOR_BYTES | MAJOR_TEXT);
-        if is_string && !head.is_indefinite() && head.initial != BREAK {
-            at = at.saturating_add(head.argument);
-        }
+        at = at
+            .saturating_add(head_len)
+            .saturating_add(cursor.content_len());
     }
     end
 }

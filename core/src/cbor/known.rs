@@ -1,10 +1,11 @@
 //! Maps of the protocol's own, whose keys are known (messages.md, "CBOR").
 
+use super::cursor::Cursor;
 use super::item::{
-    CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_NEGATIVE, MAJOR_TEXT, MAJOR_UNSIGNED,
+    CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_TEXT, MAJOR_UNSIGNED,
 };
 use super::string::is_utf8;
-use super::{ByteStrings, CborReader, Value};
+use super::{ByteStrings, Value};
 
 /// What the value of a known key must be: a bit for each type that it may have, or none for any
 /// type, and what else is asked of it.
@@ -42,13 +43,15 @@ impl Known {
     #[inline(never)]
     pub(super) fn read<'a>(
         &self,
-        reader: &mut CborReader<'a>,
+        cursor: &mut Cursor<'a>,
         found: &mut [Option<Value<'a>>],
     ) -> Result<(), CborError> {
-        let mut items = reader.map()?;
-        while reader.has_next(&mut items)? {
-            let key = reader.value().ok_or(reader.error())?;
-            let value = reader.value().ok_or(reader.error())?;
+        let mut pairs = cursor.enter(MAJOR_MAP).ok_or(cursor.error())?;
+        while let Some(left) = cursor.next(pairs) {
+            pairs = left;
+            let key = cursor.value(1).ok_or(cursor.error())?;
+            let value = cursor.value(1).ok_or(cursor.error())?;
+            let [key, value] = [key, value].map(Value::new_unchecked);
             if let Some(slot) = found.get_mut(index_of(key, self.keys))
                 && slot.replace(value).is_some()
             {
@@ -69,7 +72,7 @@ impl Known {
         value: Value<'a>,
         found: &mut [Option<Value<'a>>],
     ) -> Option<()> {
-        self.read(&mut CborReader::new(value.as_cbor()), found).ok()
+        self.read(&mut Cursor::new(value.as_cbor()), found).ok()
     }
 }
 

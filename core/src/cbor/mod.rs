@@ -21,16 +21,19 @@
 
 mod args;
 mod args_writer;
+mod cursor;
 mod error_message;
 mod float;
 mod from_value;
 mod item;
 mod known;
+mod levels;
 mod message;
 mod pieces;
 mod progress;
 mod reader;
 mod request;
+mod scanner;
 mod settings;
 mod status;
 mod strict;
@@ -49,13 +52,15 @@ pub use from_value::FromValue;
 pub use from_value::{ByHand, ByMinicbor, Field};
 pub use item::{
     CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_SIMPLE, MAJOR_TAG,
-    MAJOR_TEXT, MAJOR_UNSIGNED, MAX_NESTING, ValueScanner, value_len,
+    MAJOR_TEXT, MAJOR_UNSIGNED, MAX_NESTING, value_len,
 };
 pub use message::{Atom, AtomView, Atoms, AtomsIter, MessageArgs, encode_atoms};
 pub use pieces::Pieces;
 pub use progress::{Progress, ProgressView};
 pub use reader::{CborReader, Items};
+pub(crate) use request::decode_request;
 pub use request::{CommandRequest, RedirectTargets, RequestError};
+pub use scanner::ValueScanner;
 pub use settings::{ContentEncoding, EncodingSet, SenderSettings, StreamSettings};
 pub(crate) use status::StatusKind;
 pub use status::{CommandError, Location, Redirect, STATUS_OK, Status, StatusError};

@@ -1,7 +1,7 @@
 //! Cuts one encoded value into the pieces in which it goes to a stream's encoder.
 
 use super::Value;
-use super::item::{BREAK, MAJOR_BYTES, MAJOR_TEXT, read_head};
+use super::cursor::Cursor;
 
 /// The pieces of one encoded value (revision-0006.md, 7.1, step 3).
 ///
@@ -57,14 +57,10 @@ impl<'a> Iterator for Pieces<'a> {
         if len == 0 {
             // The value is well-formed, so every head can be read, and what follows a head that is
             // not a string's is another head, whatever it belongs to.
-            let head = read_head(self.rest).ok()?;
-            len = head.len;
-            if head.initial != BREAK
-                && matches!(head.major(), MAJOR_BYTES | MAJOR_TEXT)
-                && !head.is_indefinite()
-            {
-                self.content = head.argument;
-            }
+            let mut cursor = Cursor::new(self.rest);
+            cursor.head();
+            len = self.rest.len().wrapping_sub(cursor.rest().len());
+            self.content = cursor.content_len();
         }
         let (piece, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;

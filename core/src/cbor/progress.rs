@@ -2,9 +2,10 @@
 //!
 //! Specification: messages.md, "Progress"; revision-0006.md, 2.5.
 
+use super::cursor::Cursor;
 use super::item::{CborError, MAJOR_BYTES, MAJOR_TEXT};
 use super::known::{INTEGER, Known, REQUIRED, TEXT, UNSIGNED};
-use super::{CborReader, CborWriter, Text};
+use super::{CborWriter, Text};
 use crate::error::ApiMisuse;
 use crate::{KeyOrder, Revision};
 
@@ -117,9 +118,9 @@ impl<'a> ProgressView<'a> {
     /// # Errors
     /// If the bytes are not exactly one map of an update (`malformed-progress`).
     pub fn decode(bytes: &'a [u8]) -> Result<Self, CborError> {
-        let mut reader = CborReader::new(bytes);
-        PROGRESS.read(&mut reader, &mut [None; 5])?;
-        if reader.is_empty() {
+        let mut cursor = Cursor::new(bytes);
+        PROGRESS.read(&mut cursor, &mut [None; 5])?;
+        if cursor.rest().is_empty() {
             Ok(Self(bytes))
         } else {
             Err(CborError::Malformed)
@@ -130,7 +131,7 @@ impl<'a> ProgressView<'a> {
     pub fn progress(&self) -> Progress<'a> {
         let mut found = [None; 5];
         // The map was read before.
-        let _ = PROGRESS.read(&mut CborReader::new(self.0), &mut found);
+        let _ = PROGRESS.read(&mut Cursor::new(self.0), &mut found);
         let [topic, pos, total, label, item] = found;
         Progress {
             topic: topic.map_or(Text::new(""), Text::of),

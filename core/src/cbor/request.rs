@@ -3,8 +3,9 @@
 //! Specification: messages.md, "Command request"; revision-0006.md, 2.1 and 5.7;
 //! deviations.md, D5.
 
-use super::item::{CborError, MAJOR_MAP};
-use super::{Args, ByteString, ByteStrings, CborReader, Value};
+use super::cursor::Cursor;
+use super::item::{CborError, MAJOR_BYTES, MAJOR_MAP};
+use super::{Args, ByteString, ByteStrings, Value};
 use crate::Revision;
 
 /// Why a request does not decode. A request that is nested too deep is refused
@@ -63,51 +64,126 @@ impl<'a> CommandRequest<'a> {
     /// # Errors
     /// [`RequestError`]: D5 lists what is malformed here and was not in the reference.
     pub fn decode(bytes: &'a [u8], revision: Revision) -> Result<Self, RequestError> {
-        let mut reader = CborReader::new(bytes);
-        let mut found = [None; 3];
-        Self::read(&mut reader, &mut found, revision).ok_or(reader.error())?;
-        let [name, args, redirect] = found;
+        let (mut name, mut redirect) = (Value::ABSENT, Value::ABSENT);
+        let mut args = Args::EMPTY;
+        decode_request(
+            bytes,
+            revision.has_settings(),
+            &mut name,
+            &mut args,
+            &mut redirect,
+        )?;
         Ok(Self {
-            name: name
-                .and_then(|name: Value<'a>| name.as_bytes())
-                .ok_or(RequestError::MissingName)?,
-            args: args.map_or(Args::EMPTY, Args::of),
-            redirect: redirect.map(RedirectTargets),
+            name: ByteString::of(name),
+            args,
+            redirect: (!redirect.is_absent()).then_some(RedirectTargets(redirect)),
         })
     }
+}
 
-    /// Finds `name`, `args` and `redirect`. `None`: the reader says what is wrong.
-    #[inline]
-    fn read(
-        reader: &mut CborReader<'a>,
-        [name, args, redirect]: &mut [Option<Value<'a>>; 3],
-        revision: Revision,
-    ) -> Option<()> {
-        let mut items = reader.enter(MAJOR_MAP)?;
-        while reader.more(&mut items) {
-            let key = reader.value()?;
-            let (slot, value, is_right) = if key.is_bytes(b"args") {
-                (&mut *args, reader.args()?, true)
-            } else {
-                let value = reader.value()?;
-                if key.is_bytes(b"name") {
-                    (&mut *name, value, value.is_byte_string())
-                } else if revision.has_settings() && key.is_bytes(b"redirect") {
-                    (&mut *redirect, value, value.is_map())
-                } else {
-                    continue;
-                }
-            };
-            if !is_right || slot.replace(value).is_some() {
-                return reader.malformed();
+/// Decodes a request as [`CommandRequest::decode`] does, into places of the caller's: a result that
+/// does not fit registers would be moved.
+///
+/// `has_redirect`: the key `redirect` is known. A name is a byte string in any encoding; `redirect`
+/// is absent if the request has none.
+///
+/// # Errors
+/// [`RequestError`]; what was found then is of no use.
+#[inline(never)]
+pub(crate) fn decode_request<'a>(
+    bytes: &'a [u8],
+    has_redirect: bool,
+    name: &mut Value<'a>,
+    args: &mut Args<'a>,
+    redirect: &mut Value<'a>,
+) -> Result<(), RequestError> {
+    let mut cursor = Cursor::new(bytes);
+    *name = Value::ABSENT;
+    *args = Args::ABSENT;
+    *redirect = Value::ABSENT;
+    let read = read_request(&mut cursor, has_redirect, name, args.value_mut(), redirect);
+    if read.is_none() || !cursor.rest().is_empty() {
+        return Err(match cursor.error() {
+            CborError::NestedTooDeep => RequestError::NestedTooDeep,
+            CborError::Malformed | CborError::Incomplete => RequestError::Malformed,
+        });
+    }
+    if args.value_mut().is_absent() {
+        *args = Args::EMPTY;
+    }
+    if name.is_absent() {
+        return Err(RequestError::MissingName);
+    }
+    Ok(())
+}
+
+/// Finds the values of the known keys in one walk. `None`: the request is malformed, or, if the
+/// cursor says so, nested too deep.
+#[inline]
+fn read_request<'a>(
+    cursor: &mut Cursor<'a>,
+    has_redirect: bool,
+    name: &mut Value<'a>,
+    args: &mut Value<'a>,
+    redirect: &mut Value<'a>,
+) -> Option<()> {
+    let mut pairs = cursor.enter(MAJOR_MAP)?;
+    while let Some(left) = cursor.next(pairs) {
+        pairs = left;
+        let mut key = UNKNOWN;
+        if let Some(([0x44, usual @ ..], rest)) = cursor.rest().split_first_chunk::<5>() {
+            if *usual == *b"name" {
+                key = NAME;
+            }
+            if *usual == *b"args" {
+                key = ARGS;
+            }
+            if key != UNKNOWN {
+                cursor.go_on_with(rest);
             }
         }
-        if reader.is_empty() {
-            Some(())
-        } else {
-            reader.malformed()
+        if key == UNKNOWN {
+            key = unusual_key(cursor, has_redirect)?;
         }
+        let value = if key == ARGS {
+            cursor.args()?
+        } else {
+            cursor.value(1)?
+        };
+        let (slot, major) = match key {
+            NAME => (&mut *name, MAJOR_BYTES),
+            ARGS => (&mut *args, MAJOR_MAP),
+            REDIRECT => (&mut *redirect, MAJOR_MAP),
+            _ => continue,
+        };
+        let value = Value::new_unchecked(value);
+        if value.major() != Some(major) || !slot.is_absent() {
+            return None;
+        }
+        *slot = value;
     }
+    Some(())
+}
+
+/// The places of the known keys.
+const NAME: usize = 0;
+const ARGS: usize = 1;
+const REDIRECT: usize = 2;
+const UNKNOWN: usize = 3;
+
+/// Takes a key, in any encoding, and returns which one it is.
+#[inline(never)]
+fn unusual_key(cursor: &mut Cursor<'_>, has_redirect: bool) -> Option<usize> {
+    let key = Value::new_unchecked(cursor.value(1)?);
+    Some(if key.is_bytes(b"name") {
+        NAME
+    } else if key.is_bytes(b"args") {
+        ARGS
+    } else if has_redirect && key.is_bytes(b"redirect") {
+        REDIRECT
+    } else {
+        UNKNOWN
+    })
 }
 
 /// Where a client is willing to be redirected: the map `redirect` of a request (revision-0006.md,
@@ -121,6 +197,11 @@ pub struct RedirectTargets<'a>(Value<'a>);
 impl<'a> RedirectTargets<'a> {
     fn from_value(value: Value<'a>) -> Option<Self> {
         value.is_map().then_some(Self(value))
+    }
+
+    /// The targets in a value that is a map.
+    pub(crate) const fn of(value: Value<'a>) -> Self {
+        Self(value)
     }
 
     /// The targets in this encoded map.
@@ -327,6 +408,21 @@ mod tests {
             nested(15, "a3 446e616d65 01 4461726773 a1 416b", "00"),
             Some(RequestError::Malformed)
         );
+    }
+
+    #[test]
+    fn places_hold_only_what_the_last_request_had() {
+        let full = hex("a3 446e616d65 4163 4461726773 a1416b01 487265646972656374 a0");
+        let (mut name, mut args, mut redirect) = (Value::ABSENT, Args::EMPTY, Value::ABSENT);
+        let decoded = decode_request(&full, true, &mut name, &mut args, &mut redirect);
+        assert_eq!(decoded, Ok(()));
+        assert_eq!((name.as_cbor(), args.len()), (&b"\x41c"[..], 1));
+        assert_eq!(redirect.as_cbor(), b"\xa0");
+        let least = hex("a1 5f446e616d65ff 4164");
+        let decoded = decode_request(&least, true, &mut name, &mut args, &mut redirect);
+        assert_eq!(decoded, Ok(()));
+        assert_eq!((name.as_cbor(), args), (&b"\x41d"[..], Args::EMPTY));
+        assert!(redirect.is_absent());
     }
 
     proptest! {

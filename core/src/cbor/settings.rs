@@ -98,6 +98,16 @@ impl EncodingSet {
         self.0 & encoding.bit() != 0
     }
 
+    /// The set as bits.
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set of these bits.
+    pub(crate) const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
     /// Whether no encoding is in the set.
     pub const fn is_empty(self) -> bool {
         self.0 == 0

@@ -4,9 +4,11 @@
 
 use core::fmt;
 
+use super::cursor::Cursor;
 use super::known::{ANY, ARRAY, BYTE_STRINGS, BYTES, Known, REQUIRED, UNSIGNED, index_of};
 use super::message::write_formatted;
-use super::{Atoms, ByteString, ByteStrings, CborError, CborReader, CborWriter, Escaped, Value};
+use super::{Atoms, ByteString, ByteStrings, CborError, CborWriter, Escaped, Value};
+use crate::bytes::equal;
 use crate::error::ApiMisuse;
 
 /// The encoded status map of a response that succeeds: `{"status": "ok"}`, 11 bytes.
@@ -82,11 +84,18 @@ impl StatusKind {
     /// Checks the status map at the front of these bytes, and says how long it is. See
     /// [`Status::decode`].
     pub(crate) fn check(bytes: &[u8]) -> Result<(Self, usize), StatusError> {
-        let mut reader = CborReader::new(bytes);
+        // The usual status, as it is usually encoded.
+        if bytes
+            .get(..STATUS_OK.len())
+            .is_some_and(|front| equal(front, STATUS_OK))
+        {
+            return Ok((Self::Ok, STATUS_OK.len()));
+        }
+        let mut cursor = Cursor::new(bytes);
         let mut found = [None; 3];
-        STATUS.read(&mut reader, &mut found)?;
+        STATUS.read(&mut cursor, &mut found)?;
         let kind = Self::new(found).ok_or(StatusError::BadStatus)?;
-        Ok((kind, bytes.len().wrapping_sub(reader.rest().len())))
+        Ok((kind, bytes.len().wrapping_sub(cursor.rest().len())))
     }
 
     fn new([status, error, location]: [Option<Value<'_>>; 3]) -> Option<Self> {

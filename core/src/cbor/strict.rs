@@ -1,11 +1,7 @@
 //! The strict decoding of settings payloads (revision-0006.md, 9.2).
 
-use heapless::Vec;
-
-use super::item::{
-    BREAK, Cursor, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_SIMPLE, MAJOR_TAG,
-    MAJOR_UNSIGNED, MAX_NESTING,
-};
+use super::cursor::Cursor;
+use super::item::{BREAK, CborError, MAJOR_BYTES};
 
 /// Why a settings payload is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,7 +9,7 @@ use super::item::{
 pub enum StrictError {
     /// It holds an item that settings may not hold, or is not well-formed.
     Malformed,
-    /// More than [`MAX_NESTING`] levels.
+    /// More than [`MAX_NESTING`](super::MAX_NESTING) levels.
     NestedTooDeep,
 }
 
@@ -41,31 +37,8 @@ pub struct StrictValues {
     pub first_len: usize,
 }
 
-/// Which major types may come next, a bit for each.
-type Allowed = u8;
-
-const SCALAR: Allowed =
-    1 << MAJOR_UNSIGNED | 1 << MAJOR_NEGATIVE | 1 << MAJOR_BYTES | 1 << MAJOR_SIMPLE;
-const SET_ARRAY: Allowed = 1 << MAJOR_ARRAY;
-const ANY: Allowed = SCALAR | SET_ARRAY | 1 << MAJOR_MAP | 1 << MAJOR_TAG;
-/// A chunk of a byte string, or its end.
-const CHUNK: Allowed = 1 << MAJOR_BYTES;
-
-/// An open array, map, set or tag.
-#[derive(Clone, Copy)]
-struct Level {
-    /// Items still to come; keys and values count each.
-    left: usize,
-    allowed: Allowed,
-    /// What changes of it with each item: a map is at a key or at a value.
-    change: Allowed,
-}
-
-/// Of a [`Level`] that is none: of a scalar.
-const NO_LEVEL: Allowed = 0xff;
-
-/// The number of the tag of sets, in eight bytes.
-const TAG_SET: [u8; 8] = 258u64.to_be_bytes();
+/// The initial byte of a byte string of indefinite length.
+const BYTES_IN_CHUNKS: u8 = 0x5f;
 
 /// Judges a settings payload of which more may come, by the table of revision-0006.md, 9.2.
 ///
@@ -76,107 +49,34 @@ const TAG_SET: [u8; 8] = 258u64.to_be_bytes();
 /// [`StrictError`].
 pub fn check_strict(bytes: &[u8]) -> Result<StrictValues, StrictError> {
     let mut values = StrictValues::default();
-    let mut levels = Vec::<Level, MAX_NESTING>::new();
     let mut in_chunks = false;
     let mut cursor = Cursor::new(bytes);
-    while !cursor.rest.is_empty() {
+    while let Some(&initial) = cursor.rest().first() {
         values.has_tail = true;
-        let allowed = match levels.last() {
-            Some(level) => level.allowed,
-            None if in_chunks => CHUNK,
-            None => ANY,
-        };
-        if !may_begin(cursor.rest, allowed, levels.is_empty()) {
+        let is_end = in_chunks && initial == BREAK;
+        if is_end {
+            cursor.head();
+            in_chunks = false;
+        } else if in_chunks && initial >> 5 != MAJOR_BYTES {
             return Err(StrictError::Malformed);
+        } else if initial == BYTES_IN_CHUNKS && !in_chunks {
+            cursor.head();
+            in_chunks = true;
+            continue;
+        } else if cursor.strict_value().is_none() {
+            return match cursor.error() {
+                CborError::Incomplete => Ok(values),
+                CborError::Malformed => Err(StrictError::Malformed),
+                CborError::NestedTooDeep => Err(StrictError::NestedTooDeep),
+            };
         }
-        // What may begin is a head, or the start of one.
-        if !cursor.head() {
-            return Ok(values);
-        }
-        let mut opened = Level {
-            left: cursor.argument,
-            allowed: ANY,
-            change: 0,
-        };
-        match cursor.initial >> 5 {
-            MAJOR_ARRAY if allowed == SET_ARRAY => opened.allowed = SCALAR,
-            MAJOR_ARRAY => {}
-            MAJOR_MAP => {
-                // Kept even where it does not fit: such a map never ends.
-                opened.left = opened.left.saturating_mul(2) & !1;
-                opened.allowed = SCALAR;
-                opened.change = SCALAR ^ ANY;
-            }
-            MAJOR_TAG => {
-                opened.left = 1;
-                opened.allowed = SET_ARRAY;
-            }
-            MAJOR_BYTES if cursor.initial & 0x1f == 31 => {
-                in_chunks = true;
-                continue;
-            }
-            major => {
-                if major == MAJOR_BYTES && cursor.content().is_none() {
-                    return Ok(values);
-                }
-                in_chunks &= cursor.initial != BREAK;
-                opened.change = NO_LEVEL;
-            }
-        }
-        if opened.change != NO_LEVEL {
-            if levels.is_full() {
-                return Err(StrictError::NestedTooDeep);
-            }
-            if opened.left > 0 {
-                let _ = levels.push(opened);
-                continue;
-            }
-        }
-        // An item is complete, and with it the levels whose last item it is.
-        while let Some(level) = levels.last_mut() {
-            level.left = level.left.wrapping_sub(1);
-            level.allowed ^= level.change;
-            if level.left > 0 {
-                break;
-            }
-            levels.pop();
-        }
-        if levels.is_empty() {
-            values.has_tail = in_chunks;
-            values.complete = values.complete.wrapping_add(1);
-            if values.complete == 1 {
-                values.first_len = bytes.len().wrapping_sub(cursor.rest.len());
-            }
+        values.has_tail = in_chunks;
+        values.complete = values.complete.wrapping_add(1);
+        if values.complete == 1 {
+            values.first_len = bytes.len().wrapping_sub(cursor.rest().len());
         }
     }
     Ok(values)
-}
-
-/// Whether an item that begins so is allowed here, as far as its first bytes tell.
-fn may_begin(rest: &[u8], allowed: Allowed, is_top: bool) -> bool {
-    let Some((&initial, argument)) = rest.split_first() else {
-        return true;
-    };
-    let (major, info) = (initial >> 5, initial & 0x1f);
-    if allowed == CHUNK && initial == BREAK {
-        return true;
-    }
-    if allowed.wrapping_shr(u32::from(major)) & 1 == 0 {
-        return false;
-    }
-    match major {
-        // false, true, null.
-        MAJOR_SIMPLE => matches!(initial, 0xf4..=0xf6),
-        // The tag's number, as far as it has come; one byte cannot hold it.
-        MAJOR_TAG => {
-            let width = 1usize.wrapping_shl(u32::from(info & 3));
-            let spare = 8usize.wrapping_sub(width);
-            let wanted = TAG_SET.iter().skip(spare);
-            matches!(info, 25..=27) && wanted.zip(argument).all(|(wanted, byte)| wanted == byte)
-        }
-        MAJOR_BYTES if info == 31 => is_top && allowed == ANY,
-        _ => info <= 27,
-    }
 }
 
 #[cfg(test)]
@@ -187,6 +87,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::MAX_NESTING;
     use super::super::testing::{hex, nearly_cbor};
     use super::*;
 

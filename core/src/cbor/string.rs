@@ -1,7 +1,7 @@
 //! Strings, definite or in chunks, without gathering them.
 
 use super::Value;
-use super::item::{BREAK, Cursor};
+use super::cursor::Cursor;
 use super::utf8;
 
 /// Where a string's bytes are.
@@ -10,7 +10,7 @@ use super::utf8;
 enum Repr<'a> {
     /// Contiguous.
     Slice(&'a [u8]),
-    /// At least two chunks that are not empty: the encoding after the start byte.
+    /// At least two chunks that are not empty: the encoding.
     Chunked(&'a [u8]),
 }
 
@@ -38,12 +38,9 @@ impl<'a> Iterator for Chunks<'a> {
             if !slice.is_empty() {
                 return Some(slice);
             }
-            let mut cursor = Cursor::new(core::mem::take(&mut self.encoded));
-            if !cursor.head() || cursor.initial == BREAK {
-                return None;
-            }
-            self.slice = cursor.content()?;
-            self.encoded = cursor.rest;
+            let mut cursor = Cursor::new(self.encoded);
+            self.slice = cursor.piece()?;
+            self.encoded = cursor.rest();
         }
     }
 }
@@ -51,17 +48,12 @@ impl<'a> Iterator for Chunks<'a> {
 impl core::iter::FusedIterator for Chunks<'_> {}
 
 impl<'a> Chunks<'a> {
-    /// The pieces of a string, of bytes or text. Nothing is encoded where its length is definite.
-    fn of(value: Value<'a>) -> Self {
-        let mut cursor = Cursor::new(value.as_cbor());
-        // A value has a head.
-        cursor.head();
-        let (slice, encoded): (_, &[u8]) = if cursor.initial & 0x1f == 31 {
-            (&[][..], cursor.rest)
-        } else {
-            (cursor.rest, &[])
-        };
-        Self { slice, encoded }
+    /// The pieces of a string, of bytes or text.
+    const fn of(value: Value<'a>) -> Self {
+        Self {
+            slice: &[],
+            encoded: value.as_cbor(),
+        }
     }
 
     /// Whether the pieces together are UTF-8; `each`: each of them too.
@@ -101,12 +93,14 @@ impl<'a> ByteString<'a> {
 
     /// The content of a string, of bytes or text.
     pub(super) fn of(value: Value<'a>) -> Self {
+        // The usual encoding: a head of one byte.
+        if let [0x40..=0x57 | 0x60..=0x77, content @ ..] = value.as_cbor() {
+            return Self::from_slice(content);
+        }
         let mut chunks = Chunks::of(value);
-        let rest = chunks.encoded;
-        // Of a string of definite length, that is all.
         let first = chunks.next().unwrap_or_default();
         Self(if chunks.next().is_some() {
-            Repr::Chunked(rest)
+            Repr::Chunked(value.as_cbor())
         } else {
             Repr::Slice(first)
         })

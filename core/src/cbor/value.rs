@@ -1,11 +1,10 @@
 //! One well-formed value, as its encoding.
 
+use super::cursor::Cursor;
 use super::item::{
-    BREAK, CborError, Cursor, ItemHead, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE,
-    MAJOR_UNSIGNED, argument_of, read_head, value_len,
+    CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_UNSIGNED, value_len,
 };
-use super::reader::Items;
-use super::{ArgError, ByteString, CborReader, Text};
+use super::{ArgError, ByteString, Text};
 
 /// The encoding of one well-formed value of any kind.
 ///
@@ -17,6 +16,14 @@ pub struct Value<'a>(&'a [u8]);
 impl<'a> Value<'a> {
     /// The value `null`.
     pub const NULL: Self = Self(&[0xf6]);
+
+    /// No value: a place for one that may come.
+    pub(crate) const ABSENT: Self = Self(&[]);
+
+    /// Returns `true` if there is no value.
+    pub(crate) const fn is_absent(&self) -> bool {
+        self.0.is_empty()
+    }
 
     /// Takes bytes that are one well-formed value.
     pub(super) const fn new_unchecked(bytes: &'a [u8]) -> Self {
@@ -40,12 +47,19 @@ impl<'a> Value<'a> {
         self.0
     }
 
-    fn head(&self) -> Option<ItemHead> {
-        read_head(self.0).ok()
+    pub(super) fn major(&self) -> Option<u8> {
+        self.0.first().map(|initial| initial >> 5)
     }
 
-    fn major(&self) -> Option<u8> {
-        self.0.first().map(|initial| initial >> 5)
+    /// Returns the argument of an integer.
+    fn argument(&self) -> u64 {
+        match self.0 {
+            [initial] => u64::from(initial & 0x1f),
+            [_, argument @ ..] => argument
+                .iter()
+                .fold(0, |value, byte| (value << 8) | u64::from(*byte)),
+            [] => 0,
+        }
     }
 
     /// Decodes the value as any type that minicbor can decode.
@@ -73,59 +87,52 @@ impl<'a> Value<'a> {
 
     /// The value as an unsigned integer, whatever the length of its encoding.
     pub fn as_u64(&self) -> Option<u64> {
-        let head = self.head()?;
-        (head.major() == MAJOR_UNSIGNED).then_some(argument_of(self.0, head))
+        (self.major() == Some(MAJOR_UNSIGNED)).then(|| self.argument())
     }
 
     /// [`as_u64`](Self::as_u64) for types of at most 16 bits, in less code: no arithmetic of 64 bits.
     pub(super) fn as_small<T: TryFrom<usize>>(&self) -> Option<T> {
         let mut cursor = Cursor::new(self.0);
-        if !cursor.head() || cursor.initial >> 5 != MAJOR_UNSIGNED {
+        if !cursor.head() || cursor.initial() >> 5 != MAJOR_UNSIGNED {
             return None;
         }
-        cursor.argument.try_into().ok()
+        cursor.argument().try_into().ok()
     }
 
-    /// Whether the value is a byte string with this content. Less code than a comparison with what
-    /// [`as_bytes`](Self::as_bytes) gives, as a definite string is a chunk like any other here.
+    /// Returns `true` if the value is a byte string with this content, in any encoding.
     #[inline(never)]
-    pub(super) fn is_bytes(self, mut content: &[u8]) -> bool {
+    pub fn is_bytes(self, content: &[u8]) -> bool {
+        if !self.is_byte_string() {
+            return false;
+        }
+        let mut content = content.iter();
         let mut cursor = Cursor::new(self.0);
-        while cursor.head() && cursor.initial != BREAK {
-            if cursor.initial >> 5 != MAJOR_BYTES {
-                return false;
-            }
-            if cursor.initial & 0x1f == 31 {
-                continue;
-            }
+        while let Some(piece) = cursor.piece() {
             // Byte by byte: `memcmp` is larger than this, and keys are short.
-            for byte in cursor.content().unwrap_or_default() {
-                match content.split_first() {
-                    Some((first, rest)) if first == byte => content = rest,
-                    _ => return false,
+            for byte in piece {
+                if content.next() != Some(byte) {
+                    return false;
                 }
             }
         }
-        content.is_empty()
+        content.as_slice().is_empty()
     }
 
     /// The value as an integer that fits; `None` for larger ones too.
     pub fn as_i64(&self) -> Option<i64> {
-        let head = self.head()?;
-        let argument = i64::try_from(argument_of(self.0, head)).ok()?;
-        match head.major() {
-            MAJOR_UNSIGNED => Some(argument),
-            // −1 − argument, the bitwise complement.
-            MAJOR_NEGATIVE => Some(!argument),
-            _ => None,
-        }
+        let is_negative = match self.major()? {
+            MAJOR_UNSIGNED => false,
+            MAJOR_NEGATIVE => true,
+            _ => return None,
+        };
+        let argument = i64::try_from(self.argument()).ok()?;
+        // −1 − argument, the bitwise complement.
+        Some(if is_negative { !argument } else { argument })
     }
 
     /// An integer, or the nearest that fits.
     pub(super) fn saturating_i64(&self) -> i64 {
-        let head = self.head();
-        let argument = head.map_or(0, |head| argument_of(self.0, head));
-        let argument = i64::try_from(argument).unwrap_or(i64::MAX);
+        let argument = i64::try_from(self.argument()).unwrap_or(i64::MAX);
         match self.major() {
             Some(MAJOR_NEGATIVE) => !argument,
             _ => argument,
@@ -163,16 +170,16 @@ impl<'a> Value<'a> {
 
     /// The items of an array; `None` for other types. Work per item is linear in its length.
     pub fn elements(&self) -> Option<Elements<'a>> {
-        let mut reader = CborReader::new(self.0);
-        let items = reader.enter(MAJOR_ARRAY)?;
-        Some(Elements { reader, items })
+        let mut cursor = Cursor::new(self.0);
+        let left = cursor.enter(MAJOR_ARRAY)?;
+        Some(Elements { cursor, left })
     }
 
     /// The pairs of a map; `None` for other types. Work per pair is linear in its length.
     pub fn entries(&self) -> Option<Entries<'a>> {
-        let mut reader = CborReader::new(self.0);
-        let items = reader.enter(MAJOR_MAP)?;
-        Some(Entries { reader, items })
+        let mut cursor = Cursor::new(self.0);
+        let left = cursor.enter(MAJOR_MAP)?;
+        Some(Entries { cursor, left })
     }
 }
 
@@ -201,21 +208,19 @@ impl<'b, C> minicbor::Decode<'b, C> for Value<'b> {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Elements<'a> {
-    reader: CborReader<'a>,
-    items: Items,
+    cursor: Cursor<'a>,
+    /// Items, or pairs, to come.
+    left: usize,
 }
 
 impl<'a> Iterator for Elements<'a> {
     type Item = Value<'a>;
 
     fn next(&mut self) -> Option<Value<'a>> {
-        if self.reader.more(&mut self.items) {
-            self.reader.value()
-        } else {
-            // Nothing more: an iterator may be asked again.
-            self.reader = CborReader::new(&[]);
-            None
-        }
+        let left = self.cursor.next(self.left);
+        self.left = left.unwrap_or_default();
+        left?;
+        self.cursor.known_value().map(Value)
     }
 }
 
@@ -223,21 +228,20 @@ impl<'a> Iterator for Elements<'a> {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Entries<'a> {
-    reader: CborReader<'a>,
-    items: Items,
+    cursor: Cursor<'a>,
+    /// Items, or pairs, to come.
+    left: usize,
 }
 
 impl<'a> Iterator for Entries<'a> {
     type Item = (Value<'a>, Value<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.reader.more(&mut self.items) {
-            let key = self.reader.value()?;
-            Some((key, self.reader.value()?))
-        } else {
-            self.reader = CborReader::new(&[]);
-            None
-        }
+        let left = self.cursor.next(self.left);
+        self.left = left.unwrap_or_default();
+        left?;
+        let key = Value(self.cursor.known_value()?);
+        Some((key, Value(self.cursor.known_value()?)))
     }
 }
 

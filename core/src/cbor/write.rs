@@ -2,11 +2,12 @@
 //!
 //! Specification: messages.md, "CBOR"; revision-0006.md, 9.1.
 
+use super::cursor::Cursor;
 use super::float::shorten_floats;
 use super::item::{
-    BREAK, Cursor, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_TEXT, MAJOR_UNSIGNED,
+    BREAK, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_TEXT, MAJOR_UNSIGNED,
 };
-use super::{Args, ByteString, CborError};
+use super::{Args, ByteString, CborError, Value};
 use crate::bytes::copy;
 use crate::error::ApiMisuse;
 
@@ -334,7 +335,7 @@ impl RequestPieces<'static> {
 /// A well-formed map; nothing if it has no entries.
 fn unless_empty(map: &[u8]) -> &[u8] {
     let mut cursor = Cursor::new(map);
-    if cursor.head() && cursor.argument > 0 && cursor.rest.first() != Some(&BREAK) {
+    if cursor.head() && cursor.argument() > 0 && cursor.rest().first() != Some(&BREAK) {
         map
     } else {
         &[]
@@ -357,8 +358,9 @@ impl<'a> RequestPieces<'a> {
         let mut redirect = redirect.unwrap_or_default();
         if !redirect.is_empty() {
             // It lies one level deep in the request.
-            let mut reader = super::CborReader::inside(redirect);
-            if !reader.value().is_some_and(|value| value.is_map()) || !reader.is_empty() {
+            let mut cursor = Cursor::new(redirect);
+            let is_value = cursor.value(1).is_some() && cursor.rest().is_empty();
+            if !is_value || !Value::new_unchecked(redirect).is_map() {
                 return Err(ApiMisuse::InvalidMessage);
             }
             redirect = unless_empty(redirect);

@@ -21,6 +21,7 @@ PAGE = {
 # Programs whose instructions are counted: what one span of them is divided by, and what it is then.
 COUNTED = {
     "request": (1, "a 24-byte request to its borrowed arguments"),
+    "next-request": (1, "the same, on the reworked core"),
     "link-decode": (256, "a byte of a packet of the link"),
 }
 # More than this above what was recorded fails.

@@ -14,7 +14,7 @@ use hgrpc_std::encoding::{SUPPORTED, StreamDecoders};
 use serde_json::{Map, Value, json};
 
 use super::server_output::wire;
-use super::{Config, StepFault, at, canonical, case_fields, same};
+use super::{Config, StepFault, at, canonical, case_fields, client_next, same};
 use crate::bytes::hex;
 use crate::fields::{Fault, Fields};
 use crate::parts::{self, Cut};
@@ -44,6 +44,9 @@ pub(super) fn check<S: Store>(
     let mut inputs = Vec::with_capacity(steps.len());
     for (number, step) in steps.iter().enumerate() {
         inputs.push(at(number, Input::parse(revision, step))?);
+    }
+    if config.reworked {
+        return client_next::check(revision, client_config, config.cut, steps, &inputs);
     }
     let mut run = Run::<S>::new(revision, client_config, config.cut);
     for (number, (step, input)) in steps.iter().zip(&inputs).enumerate() {
@@ -78,7 +81,7 @@ fn announcement(names: &Value) -> Result<Option<Announcement>, Fault> {
 
 /// A step's input.
 #[derive(Debug)]
-enum Input {
+pub(super) enum Input {
     Recv(Vec<u8>),
     Call {
         name: Vec<u8>,
@@ -508,7 +511,11 @@ impl<S: Store> Arrival<'_, S> {
     }
 }
 
-fn error_response(request_id: u16, message: &ErrorMessage<'_>, order: KeyOrder) -> Value {
+pub(super) fn error_response(
+    request_id: u16,
+    message: &ErrorMessage<'_>,
+    order: KeyOrder,
+) -> Value {
     match message {
         ErrorMessage::Structured { kind, message } => {
             let mut name = vec![0; kind.len()];
@@ -536,10 +543,10 @@ fn error_response(request_id: u16, message: &ErrorMessage<'_>, order: KeyOrder) 
 /// point, how decoded bytes spread over frames depends on the library: per step the data may lag
 /// behind or run ahead, at the end all of a request's must be the same.
 #[derive(Debug, Default)]
-struct Spread(BTreeMap<u64, [String; 2]>);
+pub(super) struct Spread(BTreeMap<u64, [String; 2]>);
 
 impl Spread {
-    fn compare(&mut self, expected: &Value, mut result: Value) -> Result<(), Fault> {
+    pub(super) fn compare(&mut self, expected: &Value, mut result: Value) -> Result<(), Fault> {
         let data = |value: &Value| match (value["action"].as_str(), value["data"].is_null()) {
             (Some("response_data"), false) => crate::bytes::parse(&value["data"]).ok(),
             _ => None,
@@ -563,7 +570,7 @@ impl Spread {
         Err(Fault::new(expected.clone(), result))
     }
 
-    fn finish(&self) -> Result<(), Fault> {
+    pub(super) fn finish(&self) -> Result<(), Fault> {
         for (id, [expected, result]) in &self.0 {
             same(
                 &json!({"request_id": id, "data": expected}),

@@ -6,6 +6,7 @@
 
 mod captured;
 mod client;
+mod client_next;
 mod encode;
 mod human;
 mod plain;
@@ -36,6 +37,8 @@ pub struct Config {
     pub streaming: bool,
     /// How input arrives.
     pub cut: Cut,
+    /// The reworked reactors.
+    pub reworked: bool,
 }
 
 impl fmt::Display for Config {
@@ -46,7 +49,8 @@ impl fmt::Display for Config {
         } else {
             "collecting"
         };
-        write!(f, "{store} store, {data}, {}", self.cut)
+        let reactor = if self.reworked { ", reworked" } else { "" };
+        write!(f, "{store} store, {data}, {}{reactor}", self.cut)
     }
 }
 
@@ -73,9 +77,18 @@ pub fn configs(kind: Kind) -> Vec<Config> {
                     fixed,
                     streaming,
                     cut,
+                    reworked: false,
                 });
             }
         }
+    }
+    if kind == Kind::Client {
+        configs.extend(cuts.iter().map(|&cut| Config {
+            fixed: true,
+            streaming: false,
+            cut,
+            reworked: true,
+        }));
     }
     configs
 }

@@ -8,6 +8,8 @@
 
 mod client;
 mod measure;
+mod next_client;
+mod next_server;
 mod panic;
 mod port;
 mod server;
@@ -15,6 +17,8 @@ mod start;
 
 pub use client::ClientEnd;
 pub use measure::{exit, measure_begin, measure_end};
+pub use next_client::NextClient;
+pub use next_server::{Memory, NextServer, Over, next_server, serve, step};
 pub use panic::plant;
 pub use port::Port;
 pub use server::ServerEnd;

@@ -1,0 +1,146 @@
+//! Cuts bytes into frames, and knows which of the peer's streams are open (framing.md, "Header" and
+//! "Streams"). Both ends share it.
+
+use super::tuned::Tuned;
+use crate::streams::StreamSet;
+use crate::wire::{FrameHeader, HEADER_LEN};
+use crate::{Limits, ProtocolError};
+
+/// The frame that comes in. Holds a header at most; a payload is never gathered here.
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(C)]
+pub(super) struct Incoming {
+    header: [u8; HEADER_LEN],
+    /// Header bytes held so far; [`COMPLETE`] while a payload is being read.
+    held: u8,
+    /// Payload bytes still to come.
+    left: u32,
+    max_frame_size: Tuned<{ Limits::DEFAULT.max_frame_size }>,
+    pub(super) streams: StreamSet,
+}
+
+/// All of a header's bytes.
+const COMPLETE: u8 = 8;
+/// The header announced too much: nothing is read any more.
+const BROKEN: u8 = 9;
+const _: () = assert!(HEADER_LEN == 8);
+
+impl Incoming {
+    pub(super) const fn new(max_frame_size: u32) -> Self {
+        Self {
+            header: [0; HEADER_LEN],
+            held: 0,
+            left: 0,
+            max_frame_size: Tuned::new(max_frame_size),
+            streams: StreamSet::EMPTY,
+        }
+    }
+
+    pub(super) fn restart(&mut self) {
+        self.held = 0;
+        self.streams.clear();
+    }
+
+    /// The current frame's header.
+    #[inline]
+    pub(super) fn header(&self) -> &FrameHeader {
+        FrameHeader::parse(&self.header)
+    }
+
+    /// Whether the next bytes are payload of the current frame.
+    #[inline]
+    pub(super) const fn is_inside(&self) -> bool {
+        self.held == COMPLETE
+    }
+
+    /// Takes a header off the front of `input`. `false`: it is not complete.
+    #[inline]
+    pub(super) fn begin(&mut self, input: &mut &[u8]) -> bool {
+        if self.held == 0
+            && let Some((header, rest)) = input.split_first_chunk()
+        {
+            self.header = *header;
+            *input = rest;
+        } else if !self.hold(input) {
+            return false;
+        }
+        self.held = COMPLETE;
+        self.left = self.header().length();
+        true
+    }
+
+    /// Takes what `input` has of a header.
+    #[inline(never)]
+    fn hold(&mut self, input: &mut &[u8]) -> bool {
+        if self.held == BROKEN {
+            *input = &[];
+        }
+        while let Some(place) = self.header.get_mut(usize::from(self.held))
+            && let Some((&byte, rest)) = input.split_first()
+        {
+            *place = byte;
+            *input = rest;
+            self.held = self.held.wrapping_add(1);
+        }
+        self.held == COMPLETE
+    }
+
+    /// Checks the length of the frame that has begun (framing.md, "Header").
+    #[inline]
+    pub(super) fn check_length(&mut self) -> Result<(), ProtocolError> {
+        if self.left > self.max_frame_size.get() {
+            self.held = BROKEN;
+            return Err(ProtocolError::FrameTooLarge);
+        }
+        Ok(())
+    }
+
+    /// Splits off what `input` has of the payload; then whether the frame ends with it.
+    #[inline]
+    pub(super) fn payload<'a>(&mut self, input: &mut &'a [u8]) -> (&'a [u8], bool) {
+        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let (bytes, rest) = input.split_at_checked(wanted).unwrap_or((input, &[]));
+        *input = rest;
+        let taken = u32::try_from(bytes.len()).unwrap_or(self.left);
+        self.left = self.left.wrapping_sub(taken);
+        let is_last = self.left == 0;
+        if is_last && self.held == COMPLETE {
+            self.held = 0;
+        }
+        (bytes, is_last)
+    }
+
+    /// Payload bytes that were not taken yet.
+    pub(super) const fn left(&self) -> u32 {
+        self.left
+    }
+
+    /// What the end of input means now (revision-0006.md, 1.4 and 11).
+    pub(super) const fn finish(&self) -> Result<(), ProtocolError> {
+        match self.held {
+            0 => Ok(()),
+            COMPLETE => Err(ProtocolError::ShortPayload),
+            BROKEN => Err(ProtocolError::FrameTooLarge),
+            _ => Err(ProtocolError::ShortHeader),
+        }
+    }
+
+    /// Bytes of the current header, or of the current payload, that have come.
+    pub(super) fn received(&self) -> u32 {
+        if self.is_inside() {
+            self.header().length().wrapping_sub(self.left)
+        } else {
+            u32::from(self.held)
+        }
+    }
+
+    /// Bytes that are missing until the current header, or payload, is complete.
+    pub(super) fn missing(&self) -> u32 {
+        if self.is_inside() {
+            self.left
+        } else {
+            u32::from(COMPLETE.saturating_sub(self.held))
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Where frames are filled: a buffer of the owner's, and the stream that they go on.
+
+use crate::bytes::copy;
+use crate::cbor::ContentEncoding;
+use crate::wire::{FrameHeader, HEADER_LEN, RequestId, StreamFlags, StreamId, TypeFlags};
+
+/// A stream that an end writes on (framing.md, "Streams").
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[must_use = "a stream's ID is in use until the stream is closed"]
+pub struct Stream {
+    pub(super) id: StreamId,
+    pub(super) encoding: ContentEncoding,
+    pub(super) state: u8,
+    /// The response that has an encoded stream for itself (revision-0006.md, 3.5a).
+    pub(super) occupied_by: Option<RequestId>,
+}
+
+/// `stream-begin` was sent.
+pub(super) const BEGUN: u8 = 0x01;
+/// The next frame carries `stream-end`.
+pub(super) const ENDS_NEXT: u8 = 0x02;
+/// `stream-end` was sent.
+pub(super) const ENDED: u8 = 0x04;
+/// The stream's settings were sent (0006).
+pub(super) const SETTINGS: u8 = 0x08;
+
+impl Stream {
+    /// The only stream that a client writes on; never encoded (revision-0006.md, 3.9).
+    pub const CLIENT: Self = Self::new(StreamId::new(1), ContentEncoding::Identity);
+
+    /// The only stream of a server that opens no others. Not to be mixed with
+    /// [`Server::open_stream`](super::server::Server::open_stream).
+    pub const ONLY: Self = Self::new(StreamId::new(2), ContentEncoding::Identity);
+
+    pub(super) const fn new(id: StreamId, encoding: ContentEncoding) -> Self {
+        Self {
+            id,
+            encoding,
+            state: 0,
+            occupied_by: None,
+        }
+    }
+
+    /// The stream's ID.
+    pub const fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// The content encoding of the stream's responses (0006); the owner applies it.
+    pub const fn encoding(&self) -> ContentEncoding {
+        self.encoding
+    }
+
+    /// Has the next frame on the stream carry `stream-end`. The stream takes no frame after it.
+    pub const fn end_with_next(&mut self) {
+        self.state |= ENDS_NEXT;
+    }
+
+    /// Whether the stream's last frame was made.
+    pub const fn is_ended(&self) -> bool {
+        self.state & ENDED != 0
+    }
+
+    /// Whether the stream's first frame was made.
+    pub const fn is_begun(&self) -> bool {
+        self.state & BEGUN != 0
+    }
+
+    /// The flags of the next frame; it is taken.
+    pub(super) fn take_flags(&mut self, is_encoded: bool) -> StreamFlags {
+        let state = self.state;
+        let flags = StreamFlags::NONE
+            .with(StreamFlags::BEGIN, state & BEGUN == 0)
+            .with(StreamFlags::END, state & ENDS_NEXT != 0)
+            .with(StreamFlags::ENCODED, is_encoded);
+        // `ENDS_NEXT` becomes `ENDED`.
+        self.state |= BEGUN | (state & ENDS_NEXT) << 1;
+        flags
+    }
+}
+
+/// A stream and the buffer that its frames are filled into, one frame at a time. In 0006 the buffer
+/// is also where small pieces of a response are joined (revision-0006.md, 7.2).
+#[derive(Debug)]
+pub struct Output<'b> {
+    pub(super) stream: Stream,
+    pub(super) buffer: &'b mut [u8],
+    /// Bytes of the frame that was made last; 0 if none was.
+    pub(super) len: usize,
+    /// Bytes that are joined behind the room for a header.
+    pub(super) joined: usize,
+    /// Whose they are.
+    pub(super) owner: RequestId,
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Output<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Output({}, {=usize} joined)", self.stream, self.joined);
+    }
+}
+
+/// What a frame says beside its payload, in one word: the request, the type with its flags, and
+/// whether it is `encoded`.
+#[derive(Clone, Copy)]
+pub(super) struct Head(u32);
+
+impl Head {
+    #[inline]
+    pub(super) const fn new(id: RequestId, number: u8, flags: TypeFlags) -> Self {
+        let [low, high] = id.value().to_le_bytes();
+        Self(u32::from_le_bytes([
+            low,
+            high,
+            number << 4 | flags.bits(),
+            0,
+        ]))
+    }
+
+    /// The same, `encoded` if so.
+    #[inline]
+    pub(super) const fn encoded(self, is_encoded: bool) -> Self {
+        if is_encoded {
+            Self(self.0 | 0x0100_0000)
+        } else {
+            self
+        }
+    }
+}
+
+impl<'b> Output<'b> {
+    /// Frames on this stream, filled into this buffer: 64 bytes are enough for small answers. No
+    /// frame is larger than the buffer.
+    pub const fn new(stream: Stream, buffer: &'b mut [u8]) -> Self {
+        Self {
+            stream,
+            buffer,
+            len: 0,
+            joined: 0,
+            owner: RequestId::new(0),
+        }
+    }
+
+    /// The frame that was made last, to be written before the next one is made; empty if there was
+    /// nothing to be sent.
+    #[inline]
+    pub fn frame(&self) -> &[u8] {
+        self.buffer.get(..self.len).unwrap_or_default()
+    }
+
+    /// The stream.
+    pub const fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// The stream, to have it end.
+    pub const fn stream_mut(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+
+    /// Takes the stream out, to close it. Joined bytes are lost.
+    pub fn into_stream(self) -> Stream {
+        self.stream
+    }
+
+    /// Most payload that one frame can have here.
+    #[inline]
+    pub(super) fn room(&self) -> usize {
+        self.buffer.len().saturating_sub(HEADER_LEN)
+    }
+
+    /// Bytes joined for other responses than this one go out first.
+    #[inline]
+    pub(super) const fn is_joining(&self) -> bool {
+        self.joined > 0
+    }
+
+    /// Where the payload goes.
+    pub(super) fn payload(&mut self) -> &mut [u8] {
+        self.buffer.get_mut(HEADER_LEN..).unwrap_or_default()
+    }
+
+    /// Fills a frame of these parts; `false`, and nothing was done, if they are more than `room`
+    /// bytes, which is no more than [`room`](Self::room).
+    #[inline(never)]
+    pub(super) fn fill(&mut self, head: Head, parts: &[&[u8]], room: usize) -> bool {
+        let mut rest = self.payload().get_mut(..room).unwrap_or_default();
+        for part in parts {
+            let Some((to, behind)) = rest.split_at_mut_checked(part.len()) else {
+                return false;
+            };
+            copy(to, part);
+            rest = behind;
+        }
+        let count = room.wrapping_sub(rest.len());
+        self.seal(head, count);
+        true
+    }
+
+    /// Fills a frame of `count` bytes of these parts, from `start` on, counted over all of them. They
+    /// fit.
+    #[inline(never)]
+    pub(super) fn fill_from(&mut self, head: Head, parts: &[&[u8]], start: usize, count: usize) {
+        let mut start = start;
+        let mut rest = self.buffer.get_mut(HEADER_LEN..).unwrap_or_default();
+        for part in parts {
+            let part_len = part.len();
+            let part = part.get(start..).unwrap_or_default();
+            start = start.saturating_sub(part_len);
+            copy(rest, part);
+            rest = rest.get_mut(part.len()..).unwrap_or_default();
+        }
+        self.seal(head, count);
+    }
+
+    /// Puts the header before a payload of `count` bytes that is in the buffer already.
+    #[inline(never)]
+    pub(super) fn seal(&mut self, head: Head, count: usize) {
+        let header = self.header(head, count);
+        if let Some((to, _)) = self.buffer.split_first_chunk_mut::<HEADER_LEN>() {
+            *to = *header.emit();
+            self.len = count.wrapping_add(HEADER_LEN);
+        }
+    }
+
+    /// The header of a frame whose payload has `count` bytes; it counts as sent.
+    #[inline]
+    pub(super) fn header(&mut self, head: Head, count: usize) -> FrameHeader {
+        let [low, high, number_and_flags, is_encoded] = head.0.to_le_bytes();
+        let flags = self.stream.take_flags(is_encoded != 0);
+        FrameHeader::new(
+            u32::try_from(count).unwrap_or(u32::MAX),
+            RequestId::new(u16::from_le_bytes([low, high])),
+            self.stream.id,
+            flags,
+            number_and_flags >> 4,
+            TypeFlags::from_bits(number_and_flags),
+        )
+    }
+}
