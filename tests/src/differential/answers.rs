@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use hgrpc::next::output::Output;
 use hgrpc::next::server::{Refusal, Reply};
 
 use super::fixtures::{ARGS, BODY, Failing, Kind, LINES, MESSAGES, OBJECTS, TEXTS};
@@ -20,7 +21,7 @@ pub(super) struct Open {
     /// The stream on which its response has begun.
     lane: Option<u8>,
     scratch: Vec<u8>,
-    /// An encoded response: its status map was pushed.
+    /// A piece was taken, and what opens a response before it.
     has_status: bool,
     /// Its request was refused while it ran, or taken over, or is of an earlier connection.
     pub(super) is_dead: bool,
@@ -77,6 +78,9 @@ enum Outcome {
     Done,
     /// Both refused.
     Refused,
+    /// The stream has ended with the frame, so that the first server cannot say that the piece was
+    /// taken.
+    Abandoned,
 }
 
 fn bytes(frame: &OutFrame<'_>) -> Vec<u8> {
@@ -180,12 +184,16 @@ fn shown<E: core::fmt::Debug>(result: &Result<(Frame, bool), E>) -> String {
     }
 }
 
-/// The frame of a call of the second server's.
+/// The frame of a call of the second server's. The first call after a response came to nothing may
+/// give none: it drops what was joined for that.
 fn made(
-    result: Result<bool, hgrpc::ApiMisuse>,
-    lane: &Lane<'_>,
+    lane: &mut Lane<'_>,
+    mut call: impl FnMut(&mut Output<'_>) -> Result<bool, hgrpc::ApiMisuse>,
 ) -> Result<(Frame, bool), hgrpc::ApiMisuse> {
-    let is_done = result?;
+    let mut is_done = call(&mut lane.second)?;
+    if !is_done && lane.second.frame().is_empty() && std::mem::take(&mut lane.is_stale) {
+        is_done = call(&mut lane.second)?;
+    }
     let frame = lane.second.frame();
     Ok(((!frame.is_empty()).then(|| frame.to_vec()), is_done))
 }
@@ -211,7 +219,7 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
         }
         let index = context.rng.below(waiting.opens.len());
         let open = &mut waiting.opens[index];
-        if context.rng.chance(8) && !open.is_dead && open.is_idle() && open.lane.is_none() {
+        if context.rng.chance(5) && !open.is_dead && open.is_idle() && open.lane.is_none() {
             let taken = self.take_over(open, context)?;
             if let Some(new) = taken {
                 let mut old = std::mem::replace(open, new);
@@ -244,6 +252,10 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
             match outcome {
                 Outcome::Continues if in_one_go => {}
                 Outcome::Continues => return Ok(()),
+                Outcome::Abandoned => {
+                    waiting.opens.swap_remove(index);
+                    return Ok(());
+                }
                 Outcome::Done if is_ending => {
                     self.check_stale(open, lane)?;
                     waiting.opens.swap_remove(index);
@@ -285,7 +297,8 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
             }
             Writing::Token(_) => open.job = Job::Idle,
             Writing::Answer(_) | Writing::Lost => {
-                if has_begun {
+                // Where frames are tiny nothing fits.
+                if has_begun || (self.setup.frame() < 11 && context.rng.chance(70)) {
                     waiting.opens.swap_remove(index);
                     return Ok(());
                 }
@@ -316,7 +329,15 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
         waiting: &Waiting,
         context: &mut Context<'_>,
     ) -> Result<(), String> {
-        if self.lanes.len() < 3 && (self.lanes.is_empty() || context.rng.chance(50)) {
+        // The only stream has no others beside it.
+        if self.lanes.len() < if self.has_only { 1 } else { 3 }
+            && (self.lanes.is_empty() || context.rng.chance(50))
+        {
+            if !self.has_opened && context.rng.chance(20) {
+                self.has_opened = true;
+                return self.open_only_stream();
+            }
+            self.has_opened = true;
             let all = ["zstd-8mb", "zlib", "identity"];
             let wanted = match context.rng.chance(30) {
                 true => &all[context.rng.below(3)..],
@@ -412,15 +433,8 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
         let mut out = self.first.output(&mut *self.table, &mut lane.first);
         let first = answer.next_frame(&mut out);
         let first = first.map(|frame| frame.map(|frame| bytes(&frame)));
-        let mut second;
-        loop {
-            second = self.second.refuse(&refusal, &mut lane.second);
-            // What was joined for a response that is no more may go without a frame.
-            if second != Ok(false) || !lane.second.frame().is_empty() {
-                break;
-            }
-        }
-        let second = made(second, lane);
+        let server = &mut self.second;
+        let second = made(lane, |out| server.refuse(&refusal, out));
         let has_faults = lane.is_ended;
         context.compare("refuse", first, second, has_faults)?;
         self.agree_on_lane(lane_index)
@@ -465,9 +479,8 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
             let side = self
                 .first
                 .text_output(responder, &atoms!(judge), &mut buffer);
-            let second = self
-                .second
-                .text(&open.second, &atoms!(hgrpc), &mut lane.second);
+            let (server, atoms) = (&mut self.second, atoms!(hgrpc));
+            let second = made(lane, |out| server.text(&open.second, &atoms, out));
             ("text", side, second)
         } else {
             let topic = context.rng.pick(&TEXTS);
@@ -486,9 +499,8 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
             let side = self
                 .first
                 .progress(responder, &progress!(judge), &mut buffer);
-            let second = self
-                .second
-                .progress(&open.second, &progress!(hgrpc), &mut lane.second);
+            let (server, progress) = (&mut self.second, progress!(hgrpc));
+            let second = made(lane, |out| server.progress(&open.second, &progress, out));
             ("progress", side, second)
         };
         let first = side.and_then(|mut side| {
@@ -496,7 +508,6 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
             let frame = side.next_frame(&mut out)?;
             Ok(frame.map(|frame| bytes(&frame)))
         });
-        let second = made(second, lane);
         context.compare(what, first, second, has_faults)?;
         context.counts.add(what);
         self.agree_on_lane(lane_index)
@@ -523,11 +534,11 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
         let mut begun = false;
         if let Writing::Token(_) = open.first {
             let kind = rng.below(10);
-            let is_whole = kind < 5 && (!is_encoded || kind == 3);
+            let is_whole = kind < 6 && (!is_encoded || kind == 3);
             if is_whole || frame < 11 {
                 let (body, script) = match kind {
-                    0..=2 => (Body::Bytes(body), [Call::Respond(body, true)].into()),
-                    4 => {
+                    0..=1 => (Body::Bytes(body), [Call::Respond(body, true)].into()),
+                    2 | 4 => {
                         let start = rng.below(OBJECTS.len());
                         let end = start + rng.below(OBJECTS.len() - start + 1);
                         let body = Body::Objects(&OBJECTS[start..end]);
@@ -536,8 +547,10 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
                         script.push_back(Call::Respond(&[], true));
                         (body, script)
                     }
-                    5 => {
+                    // The settings of a stream are sent whatever fits.
+                    5 if frame >= 11 => {
                         let status = &BODY[..rng.below(frame + 2)];
+                        context.counts.add("redirects");
                         let script = [Call::Redirect(status), Call::Respond(&[], true)];
                         (Body::Redirect(status), script.into())
                     }
@@ -693,7 +706,8 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
                 let is_header = !has_faults
                     && writer.has_begun()
                     && lane.joined.is_none()
-                    && (!is_encoded || *has_status)
+                    && !lane.is_stale
+                    && *has_status
                     && piece.len() == rest.len()
                     && (1..=frame_len).contains(&piece.len())
                     && context.rng.chance(20);
@@ -711,6 +725,9 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
                     if outcome == Outcome::Done {
                         let mut out = first.output(&mut **table, &mut lane.first);
                         let again = pushed(writer.push(&mut out, &mut [], piece));
+                        if lane.first.is_ended() {
+                            return Ok(Outcome::Abandoned);
+                        }
                         if again != Ok(None) {
                             return Err("a piece is left".into());
                         }
@@ -722,8 +739,7 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
                     false => writer.push(&mut out, scratch, piece),
                 };
                 let result = pushed(push);
-                let answer = second.respond(reply, rest, false, &mut lane.second);
-                let made = made(answer, lane);
+                let made = made(lane, |out| second.respond(reply, rest, false, out));
                 let has_frame = matches!(made, Ok((Some(_), _)));
                 let what = format!("{id}: piece of {}", piece.len());
                 let outcome = context.compare(&what, result, made, has_faults)?;
@@ -735,6 +751,9 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
                             false => writer.push(&mut out, scratch, piece),
                         };
                         let again = pushed(push);
+                        if lane.first.is_ended() {
+                            return Ok(Outcome::Abandoned);
+                        }
                         if again != Ok(None) {
                             return Err(format!("a piece is left: {again:?}"));
                         }
@@ -772,8 +791,7 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
                     };
                     result = frame.map(|frame| frame.map(|frame| bytes(&frame)));
                 }
-                let answer = second.respond(reply, rest, true, &mut lane.second);
-                let made = made(answer, lane);
+                let made = made(lane, |out| second.respond(reply, rest, true, out));
                 let what = format!("{id}: last {}", piece.len());
                 let outcome = context.compare(&what, result, made, has_faults)?;
                 if outcome != Outcome::Refused {
@@ -791,8 +809,7 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
             (Job::Fail(failing, failure), Writing::Writer(writer)) => {
                 let result = writer.fail(&mut out, scratch, &[], failure);
                 let result = result.map(|frame| frame.map(|frame| bytes(&frame)));
-                let answer = second.fail(reply, &failing.second(), &mut lane.second);
-                let made = made(answer, lane);
+                let made = made(lane, |out| second.fail(reply, &failing.second(), out));
                 let what = format!("{id}: {failing:?}");
                 let outcome = context.compare(&what, result, made, has_faults)?;
                 if outcome != Outcome::Refused {
@@ -848,18 +865,15 @@ fn play<P: hgrpc::Protocol, T: hgrpc::next::store::Requests>(
     lane: &mut Lane<'_>,
 ) -> Result<(Frame, bool), hgrpc::ApiMisuse> {
     while let Some(call) = script.front_mut() {
-        let out = &mut lane.second;
-        let is_done = match call {
-            Call::Respond(rest, is_last) => second.respond(reply, rest, *is_last, out)?,
-            Call::Redirect(status) => second.redirect(reply, status, out)?,
-            Call::Fail(failing) => second.fail(reply, &failing.second(), out)?,
-        };
+        let (frame, is_done) = made(lane, |out| match call {
+            Call::Respond(rest, is_last) => second.respond(reply, rest, *is_last, out),
+            Call::Redirect(status) => second.redirect(reply, status, out),
+            Call::Fail(failing) => second.fail(reply, &failing.second(), out),
+        })?;
         if is_done {
             script.pop_front();
         }
-        let frame = lane.second.frame();
-        if !frame.is_empty() || !is_done {
-            let frame = (!frame.is_empty()).then(|| frame.to_vec());
+        if frame.is_some() || !is_done {
             return Ok((frame, script.is_empty()));
         }
     }

@@ -149,7 +149,7 @@ fn receive<C: Chosen, T: Backing>(
             let index = context.rng.below(pair.lanes.len());
             let lane = &pair.lanes[index];
             let is_plain = lane.second.stream().encoding().name() == "identity";
-            let is_free = is_plain && lane.joined.is_none() && !lane.is_ended;
+            let is_free = is_plain && lane.joined.is_none() && !lane.is_stale && !lane.is_ended;
             echo = is_free.then_some(index);
         }
         let first = pair.next_of_first(&mut first_input, arena, echo);
@@ -206,6 +206,7 @@ fn receive<C: Chosen, T: Backing>(
                 for lane in &mut pair.lanes {
                     if lane.joined == Some(*id) {
                         lane.joined = None;
+                        lane.is_stale = true;
                     }
                 }
             }

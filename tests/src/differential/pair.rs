@@ -86,7 +86,7 @@ pub(super) struct Size {
 
 /// Sizes of fixed stores.
 pub(super) const REQUESTS: [usize; 3] = [1, 4, 32];
-pub(super) const BYTES: [usize; 4] = [16, 64, 256, 4096];
+pub(super) const BYTES: [usize; 6] = [16, 64, 256, 256, 4096, 4096];
 
 /// The store of the second server.
 pub(super) trait Backing: Requests + Sized {
@@ -242,7 +242,7 @@ impl Setup {
         let settings_size = small(limits.settings_size, &[0, 20, 40]);
         let request_frames = small(limits.request_frames.into(), &[0, 1, 2, 3]);
         let settings_frames = small(limits.settings_frames.into(), &[0, 1, 2]);
-        let room = rng.pick(&[1, 9, 11, 12, 24, 56, 56, 120, 300]);
+        let room = rng.pick(&[1, 9, 11, 12, 24, 56, 56, 64, 120, 120, 300, 300]);
         let send_frame_size = rng.pick(&[
             0,
             10,
@@ -250,6 +250,9 @@ impl Setup {
             56,
             60,
             300,
+            0x8000,
+            0x8000,
+            0x8000,
             0x8000,
             0x8000,
             0x8000,
@@ -312,6 +315,10 @@ pub(super) struct Pair<'b, C: Chosen, T: Backing> {
     pub(super) second: Second<C::Second, T>,
     pub(super) lanes: Vec<Lane<'b>>,
     pub(super) spare: Vec<&'b mut [u8]>,
+    /// A stream was opened on this connection.
+    pub(super) has_opened: bool,
+    /// It is [`Stream::ONLY`].
+    pub(super) has_only: bool,
 }
 
 /// An output stream of both.
@@ -320,8 +327,8 @@ pub(super) struct Lane<'b> {
     pub(super) second: Output<'b>,
     /// 0006: the response whose pieces are joined there.
     pub(super) joined: Option<u16>,
-    /// 0006: the response that has the encoded stream.
-    pub(super) occupied: Option<u16>,
+    /// 0006: something is joined there for a response that came to nothing.
+    pub(super) is_stale: bool,
     pub(super) is_ended: bool,
 }
 
@@ -346,6 +353,8 @@ impl<'b, C: Chosen, T: Backing> Pair<'b, C, T> {
             ),
             lanes: Vec::new(),
             spare,
+            has_opened: false,
+            has_only: false,
         }
     }
 
@@ -365,6 +374,7 @@ impl<'b, C: Chosen, T: Backing> Pair<'b, C, T> {
         self.table = table;
         self.second.restart(C::second(revision), memory);
         self.lanes.clear();
+        (self.has_opened, self.has_only) = (false, false);
     }
 
     /// Opens a stream on both; `encodings` are the wanted ones by name.
@@ -401,6 +411,7 @@ impl<'b, C: Chosen, T: Backing> Pair<'b, C, T> {
         let first = first.map_err(|error| format!("open_stream: {error}"))?;
         if let Some(buffer) = self.spare.pop() {
             self.push_lane(first, Stream::ONLY, buffer);
+            self.has_only = true;
         }
         Ok(())
     }
@@ -410,7 +421,7 @@ impl<'b, C: Chosen, T: Backing> Pair<'b, C, T> {
             first,
             second: Output::new(second, buffer),
             joined: None,
-            occupied: None,
+            is_stale: false,
             is_ended: false,
         });
     }

@@ -56,15 +56,16 @@ impl Peer {
 
     /// Appends one frame; `active` are the requests that wait for their answers.
     pub(super) fn send(&mut self, rng: &mut Rng, active: &[u16], wire: &mut Vec<u8>) {
-        let mut stream_flags = u8::from(!self.has_begun || rng.chance(2));
-        self.has_begun = true;
+        let had_begun = self.has_begun;
+        let mut stream_flags = u8::from(!had_begun || rng.chance(2));
         let mut stream = 1;
         if rng.chance(2) {
             stream = 3;
             stream_flags = 1;
-        } else if rng.chance(2) {
-            stream_flags |= 2;
-            self.has_begun = false;
+        } else {
+            let is_end = rng.chance(2);
+            stream_flags |= u8::from(is_end) << 1;
+            self.has_begun = !is_end;
         }
         if self.is_wild && rng.chance(3) {
             stream_flags |= rng.byte(8);
@@ -100,7 +101,12 @@ impl Peer {
             _ => 2,
         };
         if self.is_wild && rng.chance(6) {
-            let id = u16::from(rng.byte(14));
+            let mut id = u16::from(rng.byte(14));
+            if rng.chance(60) && !self.sent.is_empty() {
+                id = self.sent[rng.below(self.sent.len())].id;
+            } else if rng.chance(60) && !active.is_empty() {
+                id = active[rng.below(active.len())];
+            }
             let any = rng.byte(16);
             let (kind, flags) = (rng.pick(&[REQUEST, data, any]), rng.byte(16));
             let payload = if rng.chance(50) {
@@ -140,7 +146,7 @@ impl Peer {
             if self.is_wild {
                 head(1, data, 1, b"x");
             } else {
-                self.has_begun &= stream != 1;
+                self.has_begun = had_begun;
             }
             return;
         }
