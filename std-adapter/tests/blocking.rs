@@ -15,7 +15,7 @@ use hgrpc_std::blocking::{
     Router, Transport,
 };
 use support::commands::{commands, configs};
-use support::{in_time, over_pipes, over_tcp, pattern, pipe};
+use support::{Endless, in_time, over_pipes, over_tcp, pattern, pipe};
 
 const MANY: usize = 1 << 20;
 
@@ -29,22 +29,6 @@ fn router() -> Router {
         })
         .command("panic", |_, _| panic!("a handler's panic (part of a test)"))
         .handler("drop", |_: Call, _: Reply| {})
-}
-
-/// Data without end that does not shrink when it is compressed.
-struct Endless(u64);
-
-impl Read for Endless {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        for word in buffer.chunks_mut(8) {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            let len = word.len();
-            word.copy_from_slice(&self.0.to_le_bytes()[..len]);
-        }
-        Ok(buffer.len())
-    }
 }
 
 fn echo(client: &Client, msg: &[u8]) {

@@ -269,7 +269,7 @@ async fn a_server_serves_any_of_them() {
         (address("tcp://127.0.0.1:0"), "true"),
         (unix, "false"),
         // Lines with a link.
-        (address("tcp://127.0.0.1:0?link=cobs"), "false"),
+        (address("tcp://127.0.0.1:0?link=cobs"), "true"),
     ];
     if cfg!(feature = "serial") {
         addresses.push((address("pty:"), "false"));
