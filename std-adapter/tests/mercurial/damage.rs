@@ -261,7 +261,7 @@ fn incompressible() -> MemoryRepository {
     let mut random = Random::new(3);
     let mut parent = Node::NULL;
     for number in 0..30 {
-        let text = (0..20_000).map(|_| random.below(256) as u8).collect();
+        let text = (0..20_000).map(|_| random.byte()).collect();
         let about = Changeset {
             user: b"somebody".to_vec(),
             ..Changeset::default()

@@ -53,8 +53,19 @@ impl Random {
         items.get(usize::try_from(self.below(len)).unwrap())
     }
 
+    /// Any byte.
+    pub(crate) fn byte(&mut self) -> u8 {
+        let [byte, ..] = self.below(256).to_le_bytes();
+        byte
+    }
+
+    /// An index below `end`.
+    pub(crate) fn index(&mut self, end: u16) -> usize {
+        usize::try_from(self.below(end.into())).unwrap()
+    }
+
     fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| self.below(256) as u8).collect()
+        (0..len).map(|_| self.byte()).collect()
     }
 }
 
@@ -89,8 +100,8 @@ impl Maker<'_> {
         let mut name = Vec::new();
         while u64::try_from(name.len()).unwrap() < len {
             let byte = match plain {
-                true => b'a' + self.random.below(6) as u8,
-                false => self.random.below(256) as u8,
+                true => b'a' + self.random.byte() % 6,
+                false => self.random.byte(),
             };
             if !matches!(byte, 0 | b'\n' | b'\r' | b'/') {
                 name.push(byte);
@@ -127,7 +138,7 @@ impl Maker<'_> {
         match self.random.below(12) {
             0 => Vec::new(),
             1 => {
-                let len = self.random.below(3000) as usize;
+                let len = self.random.index(3000);
                 self.random.bytes(len)
             }
             2 => [b"\x01\n", &self.random.bytes(5)[..]].concat(),
@@ -216,9 +227,9 @@ impl Maker<'_> {
             0 => format!("n\u{e4}me {}\n\n  with\\more\n\u{1}", self.commits),
             _ => format!("commit {}", self.commits),
         };
-        let zone = [0, -7200, 3600, 20_700][self.random.below(4) as usize];
+        let zone = [0, -7200, 3600, 20_700][self.random.index(4)];
         let date = format!("{} {zone}", self.random.below(2_000_000_000));
-        let user = ["a <a@example.com>", "\u{fc}ser", "x"][self.random.below(3) as usize];
+        let user = ["a <a@example.com>", "\u{fc}ser", "x"][self.random.index(3)];
         let args = ["commit", "-A", "-m", &message, "-d", &date, "-u", user];
         self.hg(&[&args[..], options].concat());
     }
@@ -247,7 +258,7 @@ impl Maker<'_> {
                     self.change_files();
                     return self.commit(&[]);
                 };
-                let tool = [":local", ":other", ":union"][self.random.below(3) as usize];
+                let tool = [":local", ":other", ":union"][self.random.index(3)];
                 self.hg(&["merge", "-r", &other, "--tool", tool]);
                 if self.random.one_in(3) {
                     self.change_files();
@@ -257,7 +268,7 @@ impl Maker<'_> {
             }
             5 => {
                 let name = ["stable", "br\u{e4}nch with blanks", "x", "default"];
-                let name = name[self.random.below(4) as usize];
+                let name = name[self.random.index(4)];
                 self.hg(&["branch", "--force", name]);
                 if self.random.one_in(2) {
                     self.change_files();
@@ -285,7 +296,7 @@ impl Maker<'_> {
             }
             11 => drop(self.hg(&["bookmark", "--delete", "m\u{e4}rk 1"])),
             12 => {
-                let phase = ["--public", "--draft", "--secret"][self.random.below(3) as usize];
+                let phase = ["--public", "--draft", "--secret"][self.random.index(3)];
                 let at = self.revision();
                 self.hg(&["phase", phase, "--force", "-r", &at]);
             }

@@ -95,6 +95,10 @@ pub(super) trait Backing: Requests + Sized {
 
 /// Fixed stores of any of the sizes.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, and no allocation beside what is compared"
+)]
 pub(super) enum Fixed {
     One(FixedRequests<1>),
     Four(FixedRequests<4>),

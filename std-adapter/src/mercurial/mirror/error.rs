@@ -24,7 +24,7 @@ pub enum MirrorError {
     /// Another process is writing to it.
     Locked(PathBuf),
     /// A file of it is damaged, at this byte. Fetching with
-    /// [`repair`](super::Mirror::repair) mends it.
+    /// [`repair`](super::MirrorWriter::repair) mends it.
     Damaged {
         /// The file.
         file: PathBuf,
@@ -96,7 +96,7 @@ impl std::error::Error for MirrorError {
 
 impl MirrorError {
     /// Whether the mirror is damaged, so that fetching with
-    /// [`repair`](super::Mirror::repair) helps.
+    /// [`repair`](super::MirrorWriter::repair) helps.
     pub const fn is_damage(&self) -> bool {
         matches!(
             self,

@@ -40,7 +40,7 @@ impl Args {
         let mirror = LiveMirror::open(&self.dir).map_err(mirror_failure)?;
         // It is not served, and whoever asked for it is told that, too.
         let mirror = mirror.with_on_damage(|error| {
-            exit::report(&one_line(&format!(
+            exit::report(&one_line(format_args!(
                 "{error}; `hgrpc hg mirror --repair URL DIR` mends the mirror"
             )));
         });
