@@ -15,7 +15,7 @@ use hgrpc_std::blocking::{
     Router, Transport,
 };
 use support::commands::{commands, configs};
-use support::{Endless, in_time, over_pipes, over_tcp, pattern, pipe};
+use support::{in_time, over_pipes, over_tcp, pattern, pipe};
 
 const MANY: usize = 1 << 20;
 
@@ -308,7 +308,7 @@ fn a_cancelled_call_leaves_its_neighbours_alone() {
                 let mut response = call.send().unwrap();
                 response.read_exact(&mut [0; 1000]).unwrap();
                 drop(response);
-                let upload = client.call("cat").data(Endless(1)).send().unwrap();
+                let upload = client.call("cat").data(io::repeat(1)).send().unwrap();
                 upload.wait().unwrap();
                 upload.cancel();
                 echo(&client, b"neighbour");

@@ -20,7 +20,7 @@ use hgrpc_std::tokio::{
     AnswerError, Backoff, CallError, Client, Config, ConnectionError, ReconnectingClient, SideEvent,
 };
 use support::commands::{commands, configs};
-use support::{Endless, Served, pattern};
+use support::{Served, pattern};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -276,7 +276,7 @@ async fn a_dropped_call_leaves_its_neighbours_alone() {
             let mut response = call.send().await.unwrap();
             response.read_exact(&mut [0; 1000]).await.unwrap();
             drop(response);
-            let call = client.call("cat").data(Endless(1));
+            let call = client.call("cat").data(tokio::io::repeat(1));
             let mut upload = call.send().await.unwrap();
             upload.wait().await.unwrap();
             upload.cancel();

@@ -136,32 +136,3 @@ pub(crate) fn in_time<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'stat
         Err(error) => panic!("still running after three minutes: {error}"),
     }
 }
-
-/// Data without end that does not shrink when it is compressed.
-pub(crate) struct Endless(pub(crate) u64);
-
-impl Read for Endless {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        for word in buffer.chunks_mut(8) {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            let len = word.len();
-            word.copy_from_slice(&self.0.to_le_bytes()[..len]);
-        }
-        Ok(buffer.len())
-    }
-}
-
-#[cfg(feature = "tokio")]
-impl tokio::io::AsyncRead for Endless {
-    fn poll_read(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-        buffer: &mut tokio::io::ReadBuf<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        let len = self.read(buffer.initialize_unfilled())?;
-        buffer.advance(len);
-        std::task::Poll::Ready(Ok(()))
-    }
-}
