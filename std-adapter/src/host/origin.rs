@@ -5,6 +5,13 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// Whose connections count together, where limits are for each peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    not(feature = "tokio"),
+    allow(
+        unreachable_pub,
+        reason = "a tokio server shows it, lines only count with it"
+    )
+)]
 #[non_exhaustive]
 pub enum Origin {
     /// An IPv4 address, or an IPv6 network of 64 bits, by its first address.

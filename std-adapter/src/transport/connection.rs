@@ -38,7 +38,7 @@ pub struct Connection {
     /// Where the peer is, if it has come in over a link.
     #[cfg_attr(
         not(feature = "tokio"),
-        expect(dead_code, reason = "nothing else counts connections by peer")
+        allow(dead_code, reason = "nothing else counts connections by peer")
     )]
     pub(crate) address: Option<SocketAddr>,
 }

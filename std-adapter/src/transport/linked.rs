@@ -12,6 +12,7 @@ use super::arrivals::{Arrival, Arrivals};
 use super::line::{self, Plan, Raw};
 use super::listener::{Listener, Source, there};
 use super::{Connection, LinkSettings, Options};
+#[cfg(feature = "serial")]
 use crate::host::origin::Origin;
 
 /// The lines, and the links over them.

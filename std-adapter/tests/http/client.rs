@@ -334,8 +334,9 @@ fn handshakes() {
     assert!(matches!(cbor(b"\x01").unwrap_err(), Error::Unexpected(_)));
     let body = b"\xa2\x47apibase\x44api/\x44apis\xa1\x50exp-http-v2-0003\xa0";
     assert!(matches!(cbor(body).unwrap_err(), Error::Capabilities(_)));
-    let error = connect(answer("200 OK", "text/html", b"<p>hello")).unwrap_err();
-    assert!(matches!(error, Error::MediaType { text, .. } if text == "<p>hello"));
+    let page = b"<html><title>hello</title><p>you";
+    let error = connect(answer("200 OK", "text/html", page)).unwrap_err();
+    assert!(matches!(error, Error::MediaType { text, .. } if text == "hello"));
     let error = connect(answer("404 x", "text/plain", b"no")).unwrap_err();
     assert!(matches!(error, Error::Status(status) if status.code == 404));
     let error = connect(b"SSH-2.0-x\r\n".to_vec()).unwrap_err();
