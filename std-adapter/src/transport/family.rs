@@ -171,7 +171,7 @@ mod system {
 
     use rustix::io::Errno;
     use rustix::process::{
-        Pid, PidfdFlags, Signal, getpid, getsid, kill_process, pidfd_open, pidfd_send_signal,
+        Pid, PidfdFlags, Signal, getpid, kill_process, pidfd_open, pidfd_send_signal,
     };
 
     use super::{Family, Members, VARIABLE};
@@ -249,7 +249,8 @@ mod system {
             }
         }
         if let Members::StartedBy(leader) = which {
-            let own = getsid(None).map_or(0, |id| id.as_raw_nonzero().get());
+            // 0 for a session that began outside this process's namespace, which `getsid` cannot say.
+            let own = process(getpid()).map_or(0, |process| process.session);
             let sessions = [own, leader.as_raw_nonzero().get()];
             found.retain(|member| member.id != leader && sessions.contains(&member.session));
         }

@@ -59,6 +59,12 @@ impl Random {
         byte
     }
 
+    /// A lower-case letter, one of the first six.
+    fn letter(&mut self) -> u8 {
+        let [letter, ..] = self.below(6).to_le_bytes();
+        b'a' + letter
+    }
+
     /// An index below `end`.
     pub(crate) fn index(&mut self, end: u16) -> usize {
         usize::try_from(self.below(end.into())).unwrap()
@@ -100,7 +106,7 @@ impl Maker<'_> {
         let mut name = Vec::new();
         while u64::try_from(name.len()).unwrap() < len {
             let byte = match plain {
-                true => b'a' + self.random.byte() % 6,
+                true => self.random.letter(),
                 false => self.random.byte(),
             };
             if !matches!(byte, 0 | b'\n' | b'\r' | b'/') {
