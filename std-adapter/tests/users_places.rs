@@ -287,8 +287,12 @@ fn a_silent_line_costs_no_thread_and_is_closed() {
     until_closed(&mut own);
     let other = connect_from("127.0.0.2", &served);
     other.set_nonblocking(true).unwrap();
+    // What the link says first may be there, or not yet: the end would be `Ok(0)`.
     let read = (&other).read(&mut [0]).map_err(|error| error.kind());
-    assert_eq!(read.unwrap_err(), ErrorKind::WouldBlock);
+    assert!(
+        matches!(read, Ok(1) | Err(ErrorKind::WouldBlock)),
+        "{read:?}"
+    );
     // They have their time, too.
     for stream in &mut held {
         until_closed(stream);
