@@ -34,7 +34,7 @@ fn our_bundles_are_read_by_mercurial() {
 
 #[test]
 #[ignore = "takes minutes; .ci/run mercurial runs it"]
-fn our_bundle_of_thousands_is_read_by_mercurial() {
+fn our_bundle_of_a_thousand_changesets_is_read_by_mercurial() {
     if hg::hg().is_none() {
         return;
     }

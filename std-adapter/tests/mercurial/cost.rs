@@ -10,7 +10,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::hg;
-use super::repository::made;
+use super::repository::made_of;
 use super::served::Served;
 
 /// Runs a program, and prints the seconds of CPU and the KiB of memory that it took.
@@ -58,7 +58,7 @@ fn cost_of_three_thousand_changesets() {
         return;
     };
     let directory = TempDir::new().unwrap();
-    let served = Served::memory(made());
+    let served = Served::memory(made_of(3000));
     let url = served.url.as_str();
     let clone = ["clone", "-U", url, "clone"];
     let theirs = measured(directory.path(), hg.to_str().unwrap(), &clone);

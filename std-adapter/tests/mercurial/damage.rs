@@ -1,8 +1,8 @@
 //! A damaged mirror: every flip, truncation and deletion is found, never served, and mended.
 //!
 //! ```sh
-//! # Mends every single flip, too, and tries 2,000 on a large mirror: half an hour.
-//! HGRPC_DAMAGE=all cargo test -p hgrpc-std --all-features --test mercurial damage -- --ignored
+//! # Mends every single flip, too, and tries 300 on a large mirror: some minutes in a release build.
+//! HGRPC_DAMAGE=all cargo test --release -p hgrpc-std --all-features --test mercurial damage -- --ignored
 //! ```
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::hg::tool;
 use super::histories::{Random, dump};
-use super::repository::made;
+use super::repository::made_of;
 use super::served::{Served, Tool};
 
 /// Four changesets, one with a file of more than 1 MiB that compresses well.
@@ -190,7 +190,7 @@ fn damage_of_every_bit_of_a_small_mirror() {
     let path = directory.path().join("mirror");
     let (_served, client) = mirrored(small(), &path);
     let right = Right::new(&path);
-    let (mut tried, every) = (0, if all() { 1 } else { 61 });
+    let (mut tried, every) = (0usize, if all() { 1 } else { 61 });
     for (name, contents) in &right.files {
         let at = path.join(name);
         fs::remove_file(&at).unwrap();
@@ -213,8 +213,9 @@ fn damage_of_every_bit_of_a_small_mirror() {
         restore(&path, &right.files);
     }
     // What was meant to be tried was.
+    let bytes: usize = right.files.values().map(Vec::len).sum();
     assert!(
-        tried > 10_000 && right.files.len() == 6,
+        tried == 9 * bytes && bytes > 1_000 && right.files.len() == 6,
         "{tried} {:?}",
         right.files.keys()
     );
@@ -225,7 +226,8 @@ fn damage_of_every_bit_of_a_small_mirror() {
 fn damage_at_random_of_a_large_mirror() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("mirror");
-    let (_served, client) = mirrored(made(), &path);
+    let (changesets, times) = if all() { (3000, 300) } else { (600, 20) };
+    let (_served, client) = mirrored(made_of(changesets), &path);
     let right = Right::new(&path);
     let mut random = Random::new(7);
     let names: Vec<_> = right
@@ -233,7 +235,7 @@ fn damage_at_random_of_a_large_mirror() {
         .keys()
         .filter(|name| !right.files[*name].is_empty())
         .collect();
-    for number in 0..if all() { 2000 } else { 20 } {
+    for number in 0..times {
         // The two files that have most of it, mostly.
         let name = names
             .iter()

@@ -179,7 +179,7 @@ fn passes(len: u64) {
 
 #[test]
 fn a_large_file_passes_in_little_memory() {
-    passes(160 << 20);
+    passes(96 << 20);
 }
 
 /// As the other, at full size: a minute, and 2 GiB of disk.

@@ -1,5 +1,5 @@
 //! Repositories to speak about: one that Mercurial makes, with all that may be in one, on top of
-//! three thousand changesets that are made in memory and cloned.
+//! a thousand changesets and more that are made in memory and cloned.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,9 +14,9 @@ use super::hg;
 use super::served::Served;
 
 /// Changesets of the part that is made in memory.
-pub(crate) const MADE: u32 = 3000;
+pub(crate) const MADE: u32 = 1100;
 
-/// Three thousand changesets: files that change, now and then a merge, a removal, a new branch.
+/// A thousand changesets and more: files that change, now and then a merge, a removal, a new branch.
 pub(crate) fn made() -> MemoryRepository {
     made_of(MADE)
 }

@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(
             differences(recorded, &more.each_ref()).unwrap(),
             [
-                "today/a: 103 instructions, 3.5 % more than 100",
+                "today/a: 104 instructions, 3.5 % more than 100",
                 "today/b: 2.00 allocations, 1.00 were recorded"
             ]
         );
