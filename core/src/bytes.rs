@@ -3,7 +3,7 @@
 
 use core::cell::Cell;
 
-/// Hides from a device's compiler that bytes are moved one by one, or it would call `memcpy`. On a
+/// Hides from a device's compiler that bytes are cleared one by one, or it would call `memclr`. On a
 /// host that is what it should do.
 #[inline(always)]
 fn one(byte: u8) -> u8 {
@@ -22,37 +22,59 @@ pub(crate) fn clear(bytes: &mut [u8]) {
     }
 }
 
+/// Moves bytes from one place to the other, in the order of both, as far as both go.
+///
+/// On a device in a loop with two ends, which the compiler does not take for `memcpy`.
+#[inline]
+fn each<'a>(
+    to: impl Iterator<Item = &'a Cell<u8>>,
+    from: impl Iterator<Item = &'a Cell<u8>>,
+) {
+    if cfg!(target_os = "none") {
+        let mut to = to;
+        for from in from {
+            let Some(to) = to.next() else {
+                return;
+            };
+            to.set(from.get());
+        }
+    } else {
+        to.zip(from).for_each(|(to, from)| to.set(from.get()));
+    }
+}
+
 /// Copies `from` to the front of `to`, as far as both go.
 #[inline(never)]
 pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to = one(*from);
+    if cfg!(target_os = "none") {
+        let mut to = to.iter_mut();
+        for from in from {
+            let Some(to) = to.next() else {
+                return;
+            };
+            *to = *from;
+        }
+    } else {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = *from;
+        }
     }
 }
 
 /// Moves all but the last `by` bytes up by `by`. Cells, because `copy_within` keeps a panic path.
 pub(crate) fn shift_up(bytes: &mut [u8], by: usize) {
     let cells = Cell::from_mut(bytes).as_slice_of_cells();
-    let Some(targets) = cells.get(by..) else {
-        return;
-    };
-    targets
-        .iter()
-        .zip(cells)
-        .rev()
-        .for_each(|(to, from)| to.set(one(from.get())));
+    if let Some(targets) = cells.get(by..) {
+        each(targets.iter().rev(), cells.iter().take(targets.len()).rev());
+    }
 }
 
 /// Moves all but the first `by` bytes down by `by`.
 pub(crate) fn shift_down(bytes: &mut [u8], by: usize) {
     let cells = Cell::from_mut(bytes).as_slice_of_cells();
-    let Some(sources) = cells.get(by..) else {
-        return;
-    };
-    cells
-        .iter()
-        .zip(sources)
-        .for_each(|(to, from)| to.set(one(from.get())));
+    if let Some(sources) = cells.get(by..) {
+        each(cells.iter(), sources.iter());
+    }
 }
 
 /// Returns `true` if both are the same. On a device byte by byte: `memcmp` is larger than this, and

@@ -15,7 +15,7 @@
 //! 5. [`Requests::append`] succeeds exactly if [`Requests::room`] has the bytes, and changes nothing
 //!    if it fails.
 //! 6. [`Requests::take`] ends what is gathered under a key; it stays readable, and its room taken,
-//!    until [`Requests::release`].
+//!    until [`Requests::release`]. Nothing is appended meanwhile.
 
 mod fixed;
 pub mod laws;
