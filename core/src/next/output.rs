@@ -88,6 +88,8 @@ pub struct Output<'b> {
     pub(super) buffer: &'b mut [u8],
     /// Bytes of the frame that was made last; 0 if none was.
     pub(super) len: usize,
+    /// Most payload that the current frame can have.
+    pub(super) room: usize,
     /// Bytes that are joined behind the room for a header.
     pub(super) joined: usize,
     /// Whose they are.
@@ -137,6 +139,7 @@ impl<'b> Output<'b> {
             stream,
             buffer,
             len: 0,
+            room: 0,
             joined: 0,
             owner: RequestId::new(0),
         }
@@ -164,10 +167,13 @@ impl<'b> Output<'b> {
         self.stream
     }
 
-    /// Most payload that one frame can have here.
-    #[inline]
-    pub(super) fn room(&self) -> usize {
-        self.buffer.len().saturating_sub(HEADER_LEN)
+    /// Begins a frame, whose payload may have so many bytes. `false`: the stream has ended.
+    #[inline(never)]
+    pub(super) fn begin(&mut self, frame_size: usize) -> bool {
+        self.len = 0;
+        let room = self.buffer.len().saturating_sub(HEADER_LEN);
+        self.room = room.min(frame_size);
+        !self.stream.is_ended()
     }
 
     /// Bytes joined for other responses than this one go out first.
@@ -177,15 +183,17 @@ impl<'b> Output<'b> {
     }
 
     /// Where the payload goes.
+    #[inline]
     pub(super) fn payload(&mut self) -> &mut [u8] {
-        self.buffer.get_mut(HEADER_LEN..).unwrap_or_default()
+        let payload = self.buffer.get_mut(HEADER_LEN..).unwrap_or_default();
+        payload.get_mut(..self.room).unwrap_or_default()
     }
 
-    /// Fills a frame of these parts; `false`, and nothing was done, if they are more than `room`
-    /// bytes, which is no more than [`room`](Self::room).
+    /// Fills a frame of these parts; `false`, and nothing was done, if there is no room for them.
     #[inline(never)]
-    pub(super) fn fill(&mut self, head: Head, parts: &[&[u8]], room: usize) -> bool {
-        let mut rest = self.payload().get_mut(..room).unwrap_or_default();
+    pub(super) fn fill(&mut self, head: Head, parts: &[&[u8]]) -> bool {
+        let room = self.room;
+        let mut rest = self.payload();
         for part in parts {
             let Some((to, behind)) = rest.split_at_mut_checked(part.len()) else {
                 return false;
@@ -203,7 +211,7 @@ impl<'b> Output<'b> {
     #[inline(never)]
     pub(super) fn fill_from(&mut self, head: Head, parts: &[&[u8]], start: usize, count: usize) {
         let mut start = start;
-        let mut rest = self.buffer.get_mut(HEADER_LEN..).unwrap_or_default();
+        let mut rest = self.payload();
         for part in parts {
             let part_len = part.len();
             let part = part.get(start..).unwrap_or_default();

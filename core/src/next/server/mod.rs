@@ -55,6 +55,8 @@ pub struct Server<P: Protocol, T: Requests> {
     notes: Notes,
     peer_encodings: EncodingSet,
     last_output: StreamId,
+    /// What was known of the current frame's request, as it was let in.
+    has: u16,
     /// Requests that are partly received; the state follows from it.
     receiving: u16,
     settings_frames: u16,
@@ -126,6 +128,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             },
             peer_encodings: EncodingSet::EMPTY,
             last_output: StreamId::new(0),
+            has: 0,
             receiving: 0,
             settings_frames: 0,
             next_order: config.first_order,

@@ -53,7 +53,6 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         out: &mut Output<'_>,
         encode: impl FnOnce(&mut [u8]) -> Result<usize, ApiMisuse>,
     ) -> Result<bool, ApiMisuse> {
-        out.len = 0;
         if !self.peer_takes_notes() {
             return Err(ApiMisuse::PeerTakesNoSideFrames);
         }
@@ -62,8 +61,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             self.send_joined(out);
             return Ok(false);
         }
-        let room = self.frame_room(out);
-        let count = encode(out.payload().get_mut(..room).unwrap_or_default())?;
+        let count = encode(out.payload())?;
         let head = Head::new(reply.request_id(), number, TypeFlags::NONE);
         out.seal(head, count);
         Ok(true)

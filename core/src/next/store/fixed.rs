@@ -30,9 +30,9 @@ const VACANT: Key = Key(0);
 pub struct FixedRequests<const REQUESTS: usize> {
     /// Bytes in use, with those that were taken.
     used: usize,
-    /// Where those lie that were taken: from, and how many.
+    /// Where those lie that were taken: from, to.
     start: usize,
-    taken: usize,
+    end: usize,
     /// A map, searched one by one. Its entries come in pairs, since there may be twice `REQUESTS`;
     /// any may be of either kind, so that a request that is refused stays in its place.
     map: heapless::Vec<[Entry; 2], REQUESTS>,
@@ -69,7 +69,7 @@ impl<const REQUESTS: usize> FixedRequests<REQUESTS> {
         Self {
             used: 0,
             start: 0,
-            taken: 0,
+            end: 0,
             map: heapless::Vec::new(),
         }
     }
@@ -190,7 +190,7 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
             if entry.key == key {
                 if start >= self.start {
                     // What was taken lies before it.
-                    start = start.wrapping_add(self.taken);
+                    start = start.wrapping_add(self.end).wrapping_sub(self.start);
                 }
                 let bytes = memory.get(start..).unwrap_or_default();
                 return bytes.get(..len).unwrap_or_default();
@@ -206,20 +206,19 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
         if let (Some(entry), end) = self.seek(key) {
             let len = place(entry.slot.len);
             entry.slot.set_free();
-            self.taken = len;
             self.start = end.wrapping_sub(len);
+            self.end = end;
         }
     }
 
     fn taken<'m>(&self, memory: &'m [u8]) -> &'m [u8] {
-        let bytes = memory.get(self.start..).unwrap_or_default();
-        bytes.get(..self.taken).unwrap_or_default()
+        memory.get(self.start..self.end).unwrap_or_default()
     }
 
     #[inline(never)]
     fn release(&mut self, memory: &mut [u8]) {
-        let len = self.taken;
-        self.taken = 0;
+        let len = self.end.wrapping_sub(self.start);
+        self.end = self.start;
         if len > 0
             && let Some(bytes) = memory.get_mut(self.start..self.used)
         {
@@ -231,7 +230,7 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
     fn clear(&mut self, _memory: &mut [u8]) {
         self.map.clear();
         self.used = 0;
-        self.taken = 0;
+        self.end = self.start;
     }
 }
 
