@@ -58,7 +58,7 @@ pub use message::{Atom, AtomView, Atoms, AtomsIter, MessageArgs, encode_atoms};
 pub use pieces::Pieces;
 pub use progress::{Progress, ProgressView};
 pub use reader::{CborReader, Items};
-pub(crate) use request::decode_request;
+pub(crate) use request::{Fields, decode_request};
 pub use request::{CommandRequest, RedirectTargets, RequestError};
 pub use scanner::ValueScanner;
 pub use settings::{ContentEncoding, EncodingSet, SenderSettings, StreamSettings};

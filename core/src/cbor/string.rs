@@ -97,13 +97,18 @@ impl<'a> ByteString<'a> {
         if let [0x40..=0x57 | 0x60..=0x77, content @ ..] = value.as_cbor() {
             return Self::from_slice(content);
         }
-        let mut chunks = Chunks::of(value);
-        let first = chunks.next().unwrap_or_default();
-        Self(if chunks.next().is_some() {
-            Repr::Chunked(value.as_cbor())
-        } else {
-            Repr::Slice(first)
-        })
+        let mut cursor = Cursor::new(value.as_cbor());
+        let mut only: &[u8] = &[];
+        while let Some(chunk) = cursor.piece() {
+            if chunk.is_empty() {
+                continue;
+            }
+            if !only.is_empty() {
+                return Self(Repr::Chunked(value.as_cbor()));
+            }
+            only = chunk;
+        }
+        Self::from_slice(only)
     }
 
     /// The bytes, if they are contiguous: a definite length, or at most one chunk.

@@ -20,6 +20,15 @@ impl<'a> Value<'a> {
     /// No value: a place for one that may come.
     pub(crate) const ABSENT: Self = Self(&[]);
 
+    /// [`ABSENT`](Self::ABSENT), unknown to the compiler.
+    #[inline]
+    pub(super) fn hidden() -> Self {
+        Self(core::hint::black_box(&[]))
+    }
+
+    /// `{}`.
+    pub(super) const EMPTY_MAP: Self = Self(&[0xa0]);
+
     /// Returns `true` if there is no value.
     pub(crate) const fn is_absent(&self) -> bool {
         self.0.is_empty()

@@ -64,25 +64,24 @@ impl Incoming {
             self.header = *header;
             *input = rest;
             self.held = COMPLETE;
-        } else {
-            self.hold(input);
+            return true;
         }
-        self.held == COMPLETE
+        self.hold(input)
     }
 
-    /// Takes what `input` has of a header.
+    /// Takes what `input` has of a header; of what comes behind a broken one, all.
     #[cfg_attr(not(target_os = "none"), inline(never))]
-    fn hold(&mut self, input: &mut &[u8]) {
-        if self.held == BROKEN {
-            *input = &[];
-        }
+    fn hold(&mut self, input: &mut &[u8]) -> bool {
+        let mut rest = input.iter();
         while let Some(place) = self.header.get_mut(usize::from(self.held))
-            && let Some((&byte, rest)) = input.split_first()
+            && let Some(byte) = rest.next()
         {
-            *place = byte;
-            *input = rest;
+            *place = *byte;
             self.held = self.held.wrapping_add(1);
         }
+        let is_complete = self.held == COMPLETE;
+        *input = if is_complete { rest.as_slice() } else { &[] };
+        is_complete
     }
 
     /// Begins a frame whose header is complete: checks length and stream (framing.md, "Header" and "Streams"), on
@@ -124,7 +123,8 @@ impl Incoming {
     #[inline(never)]
     pub(super) fn payload<'a>(&mut self, input: &mut &'a [u8]) -> &'a [u8] {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let (bytes, rest) = input.split_at_checked(wanted).unwrap_or((input, &[]));
+        let count = wanted.min(input.len());
+        let (bytes, rest) = input.split_at_checked(count).unwrap_or_default();
         *input = rest;
         let taken = u32::try_from(bytes.len()).unwrap_or(self.left);
         self.left = self.left.wrapping_sub(taken);

@@ -1,5 +1,6 @@
 //! Where frames are filled: a buffer of the owner's, and the stream that they go on.
 
+use crate::ApiMisuse;
 use crate::bytes::copy;
 use crate::cbor::ContentEncoding;
 use crate::wire::{FrameHeader, HEADER_LEN, RequestId, StreamFlags, StreamId, TypeFlags};
@@ -88,8 +89,8 @@ pub struct Output<'b> {
     pub(super) buffer: &'b mut [u8],
     /// Bytes of the frame that was made last; 0 if none was.
     pub(super) len: usize,
-    /// Most payload that the current frame can have.
-    pub(super) room: usize,
+    /// Where the current frame ends at the latest; before its header's end, if no frame fits.
+    end: usize,
     /// Bytes that are joined behind the room for a header.
     pub(super) joined: usize,
     /// Whose they are.
@@ -131,6 +132,28 @@ impl Head {
     }
 }
 
+/// Puts parts one behind another. Returns how much room is left; `None`: there is too little.
+#[inline]
+fn put(to: &mut [u8], parts: &[&[u8]]) -> Option<usize> {
+    if cfg!(target_os = "none") {
+        // One loop for all is less code than a copy for each.
+        let mut to = to.iter_mut();
+        for part in parts {
+            for byte in *part {
+                *to.next()? = *byte;
+            }
+        }
+        return Some(to.len());
+    }
+    let mut rest = to;
+    for part in parts {
+        let (to, behind) = rest.split_at_mut_checked(part.len())?;
+        copy(to, part);
+        rest = behind;
+    }
+    Some(rest.len())
+}
+
 impl<'b> Output<'b> {
     /// Frames on this stream, filled into this buffer: 64 bytes are enough for small answers. No
     /// frame is larger than the buffer.
@@ -139,7 +162,7 @@ impl<'b> Output<'b> {
             stream,
             buffer,
             len: 0,
-            room: 0,
+            end: 0,
             joined: 0,
             owner: RequestId::new(0),
         }
@@ -157,6 +180,16 @@ impl<'b> Output<'b> {
         &self.stream
     }
 
+    /// Why no frame was begun for an answer.
+    #[cold]
+    pub(super) const fn misuse(&self) -> ApiMisuse {
+        if self.stream.is_ended() {
+            ApiMisuse::OutOfOrder
+        } else {
+            ApiMisuse::RequestNotActive
+        }
+    }
+
     /// The stream, to have it end.
     pub const fn stream_mut(&mut self) -> &mut Stream {
         &mut self.stream
@@ -171,9 +204,15 @@ impl<'b> Output<'b> {
     #[inline(never)]
     pub(super) fn begin(&mut self, frame_size: usize) -> bool {
         self.len = 0;
-        let room = self.buffer.len().saturating_sub(HEADER_LEN);
-        self.room = room.min(frame_size);
+        let most = frame_size.saturating_add(HEADER_LEN);
+        self.end = self.buffer.len().min(most);
         !self.stream.is_ended()
+    }
+
+    /// Most payload that the frame can have.
+    #[inline]
+    pub(super) const fn room(&self) -> usize {
+        self.end.saturating_sub(HEADER_LEN)
     }
 
     /// Bytes joined for other responses than this one go out first.
@@ -185,24 +224,22 @@ impl<'b> Output<'b> {
     /// Where the payload goes.
     #[inline]
     pub(super) fn payload(&mut self) -> &mut [u8] {
-        let payload = self.buffer.get_mut(HEADER_LEN..).unwrap_or_default();
-        payload.get_mut(..self.room).unwrap_or_default()
+        self.buffer
+            .get_mut(HEADER_LEN..self.end)
+            .unwrap_or_default()
     }
 
     /// Fills a frame of these parts; `false`, and nothing was done, if there is no room for them.
     #[inline(never)]
     pub(super) fn fill(&mut self, head: Head, parts: &[&[u8]]) -> bool {
-        let room = self.room;
-        let mut rest = self.payload();
-        for part in parts {
-            let Some((to, behind)) = rest.split_at_mut_checked(part.len()) else {
-                return false;
-            };
-            copy(to, part);
-            rest = behind;
-        }
-        let count = room.wrapping_sub(rest.len());
-        self.seal(head, count);
+        let Some(payload) = self.buffer.get_mut(HEADER_LEN..self.end) else {
+            return false;
+        };
+        let room = payload.len();
+        let Some(left) = put(payload, parts) else {
+            return false;
+        };
+        self.seal(head, room.wrapping_sub(left));
         true
     }
 
@@ -223,7 +260,6 @@ impl<'b> Output<'b> {
     }
 
     /// Puts the header before a payload of `count` bytes that is in the buffer already.
-    #[inline(never)]
     pub(super) fn seal(&mut self, head: Head, count: usize) {
         let header = self.header(head, count);
         if let Some((to, _)) = self.buffer.split_first_chunk_mut::<HEADER_LEN>() {

@@ -58,7 +58,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
         if has & (phase::PENDING | phase::SENDING) == 0 || has & phase::REQUESTED != 0 {
             return Ok(true);
         }
-        let room = out.room;
+        let room = out.room();
         let mut settings: [&[u8]; 6] = [&[]; 6];
         if self.revision().has_settings()
             && self.state & ANNOUNCED == 0
@@ -124,7 +124,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
         out: &mut Output<'_>,
     ) -> Result<bool, ApiMisuse> {
         out.begin(self.frame_size());
-        let room = out.room;
+        let room = out.room();
         let Some(is_over) = self.takes_data(upload)? else {
             *bytes = &[];
             return Ok(true);

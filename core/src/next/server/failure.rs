@@ -103,7 +103,10 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         out: &mut Output<'_>,
     ) -> Result<bool, ApiMisuse> {
         // No frame of a failure is encoded: it may go between those of another response.
-        let has = self.check(reply, out)?;
+        let has = self.begin(reply, out);
+        if has == 0 {
+            return Err(out.misuse());
+        }
         if self.revision().has_settings() && out.is_joining() {
             self.send_joined(out);
             return Ok(false);
@@ -156,7 +159,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let mut message = failure.message;
         if revision.has_settings() {
             // Nothing of it, where there is no room for what stands around it.
-            let left = out.room.saturating_sub(overhead);
+            let left = out.room().saturating_sub(overhead);
             message = message.get(..left).unwrap_or(message);
         }
         let len = CborHead::of_len(MAJOR_BYTES, message.len());

@@ -56,7 +56,9 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         if !self.peer_takes_notes() {
             return Err(ApiMisuse::PeerTakesNoSideFrames);
         }
-        self.check(reply, out)?;
+        if self.begin(reply, out) == 0 {
+            return Err(out.misuse());
+        }
         if self.revision().has_settings() && out.is_joining() {
             self.send_joined(out);
             return Ok(false);

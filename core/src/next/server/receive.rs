@@ -3,7 +3,7 @@
 
 use super::{Command, Event, Notes, Refusal, Reply, Server, Stage};
 use crate::cbor::{
-    Args, MAX_NESTING, RedirectTargets, RequestError, SenderSettings, Value, decode_request,
+    Fields, MAX_NESTING, RequestError, SenderSettings, decode_request,
 };
 use crate::next::store::{Key, Requests, bits};
 use crate::revision::number;
@@ -146,10 +146,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let is_last = self.incoming.left() == 0;
         match self.task {
             Task::Skip => Step::Quiet,
-            Task::Refuse => {
-                self.task = Task::Skip;
-                Step::Refused
-            }
+            Task::Refuse => Step::Refused,
             Task::Request => self.request_part(bytes, is_first, is_last, memory),
             Task::Stream => self.stream_part(bytes, is_last),
             // Never reached, and so their code is dropped, where the protocol is a type that has
@@ -172,7 +169,8 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     }
 
     #[inline(never)]
-    fn refusal<'a>(&self) -> Option<Event<'a>> {
+    fn refusal<'a>(&mut self) -> Option<Event<'a>> {
+        self.task = Task::Skip;
         Some(Event::Refused(Refusal {
             request_id: self.incoming.header().request_id(),
             reason: self.reason,
@@ -537,9 +535,9 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     #[inline]
     fn dispatch<'a>(&mut self, request: &'a [u8], data: Option<&'a [u8]>) -> Option<Event<'a>> {
         let request_id = self.incoming.header().request_id();
-        let (mut name, mut args, mut redirect) = (Value::ABSENT, Args::EMPTY, Value::ABSENT);
+        let mut fields = Fields::absent();
         let has_settings = self.revision().has_settings();
-        let decoded = decode_request(request, has_settings, &mut name, &mut args, &mut redirect);
+        let decoded = decode_request(request, has_settings, &mut fields);
         let key = Key::request(request_id);
         let slot = self.requests.find(key)?;
         let data_follows = slot.bits & bits::DATA != 0 && data.is_none();
@@ -553,13 +551,9 @@ impl<P: Protocol, T: Requests> Server<P, T> {
                     self.receiving = self.receiving.wrapping_sub(1);
                 }
                 Some(Event::Command(Command {
-                    name,
-                    args,
-                    redirect: if has_settings && !redirect.is_absent() {
-                        Some(RedirectTargets::of(redirect))
-                    } else {
-                        None
-                    },
+                    name: fields.name(),
+                    args: fields.args(),
+                    redirect: if has_settings { fields.redirect() } else { None },
                     data,
                     data_follows,
                     reply: Reply::new(request_id, order),
@@ -578,10 +572,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let error = if error == RequestError::NestedTooDeep {
             let limit = length_of(MAX_NESTING);
             match self.refuse_with(RefusalReason::NestedTooDeep, limit, order) {
-                Ok(()) => {
-                    self.task = Task::Skip;
-                    return self.refusal();
-                }
+                Ok(()) => return self.refusal(),
                 Err(error) => error,
             }
         } else {

@@ -36,7 +36,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     ) -> Result<bool, ApiMisuse> {
         let has = self.claim(reply, out)?;
         let id = reply.request_id();
-        let room = out.room;
+        let room = out.room();
         let mut status: &[u8] = &[];
         if self.revision().has_status_map() && has & bits::BEGUN == 0 {
             status = STATUS_OK;
@@ -168,7 +168,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         if !self.revision().has_settings() {
             return Err(ApiMisuse::NotInThisRevision);
         }
-        if status.len() > out.room {
+        if status.len() > out.room() {
             return Err(ApiMisuse::TooLarge);
         }
         if has & bits::BEGUN != 0 {
@@ -221,20 +221,10 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         Ok(header)
     }
 
-    /// Begins a frame for the request of this token, if one may be written for it on this stream.
-    /// Returns what is known of the request.
-    #[inline]
-    pub(super) fn check(&mut self, reply: &Reply, out: &mut Output<'_>) -> Result<u16, ApiMisuse> {
-        match self.known(reply, out) {
-            0 if out.stream.is_ended() => Err(ApiMisuse::OutOfOrder),
-            0 => Err(ApiMisuse::RequestNotActive),
-            has => Ok(has),
-        }
-    }
-
-    /// What is known of the request of this token; 0: it is not active, or the stream has ended.
+    /// Begins a frame for the request of this token. Returns what is known of the request; 0: it is
+    /// not active, or the stream has ended, as [`Output::misuse`] tells.
     #[inline(never)]
-    fn known(&mut self, reply: &Reply, out: &mut Output<'_>) -> u16 {
+    pub(super) fn begin(&mut self, reply: &Reply, out: &mut Output<'_>) -> u16 {
         if !out.begin(self.frame_size()) {
             return 0;
         }
@@ -246,9 +236,12 @@ impl<P: Protocol, T: Requests> Server<P, T> {
 
     /// The same, and on an encoded stream (0006) the response has that for itself until it ends
     /// (revision-0006.md, 3.5a).
-    #[inline]
+    #[inline(always)]
     fn claim(&mut self, reply: &Reply, out: &mut Output<'_>) -> Result<u16, ApiMisuse> {
-        let has = self.check(reply, out)?;
+        let has = self.begin(reply, out);
+        if has == 0 {
+            return Err(out.misuse());
+        }
         if self.revision().has_settings() && out.stream.encoding() != ContentEncoding::Identity {
             let id = reply.request_id();
             match out.stream.occupied_by {

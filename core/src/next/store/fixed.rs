@@ -129,21 +129,16 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
             return false;
         }
         self.remove(key);
-        loop {
-            if let (Some(entry), _) = self.seek(VACANT) {
-                entry.key = key;
-                entry.slot.open(order, bits);
-                return true;
-            }
-            let (key, slot) = (VACANT, Slot::blank());
-            if self
-                .map
-                .push([Entry { key, slot }, Entry { key, slot }])
-                .is_err()
-            {
-                return false;
-            }
+        if let (Some(entry), _) = self.seek(VACANT) {
+            entry.key = key;
+            entry.slot.open(order, bits);
+            return true;
         }
+        let mut slot = Slot::EMPTY;
+        slot.open(order, bits);
+        self.map
+            .push([Entry { key, slot }, Entry { key: VACANT, slot }])
+            .is_ok()
     }
 
     #[inline(never)]

@@ -114,20 +114,6 @@ impl Slot {
         bits: 0,
     };
 
-    /// [`EMPTY`](Self::EMPTY), in less code for a device: what is known to be zeros is cleared with a
-    /// call of `memclr`.
-    #[inline]
-    pub(crate) fn blank() -> Self {
-        let zero = core::hint::black_box(0u16);
-        Self {
-            order: zero.into(),
-            len: zero.into(),
-            request_len: zero.into(),
-            frames: zero,
-            bits: zero,
-        }
-    }
-
     /// For stores: begins anew, for a request that is opened in this order, of which this is known.
     ///
     /// Field by field: a copy of a slot is a call of `memcpy`.
