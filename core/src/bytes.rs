@@ -3,25 +3,6 @@
 
 use core::cell::Cell;
 
-/// Hides from a device's compiler that bytes are cleared one by one, or it would call `memclr`. On a
-/// host that is what it should do.
-#[inline(always)]
-fn one(byte: u8) -> u8 {
-    if cfg!(target_os = "none") {
-        core::hint::black_box(byte)
-    } else {
-        byte
-    }
-}
-
-/// Sets all bytes to 0.
-#[inline(never)]
-pub(crate) fn clear(bytes: &mut [u8]) {
-    for byte in bytes {
-        *byte = one(0);
-    }
-}
-
 /// Moves bytes from one place to the other, in the order of both, as far as both go.
 ///
 /// On a device in a loop with two ends, which the compiler does not take for `memcpy`.

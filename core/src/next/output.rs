@@ -204,7 +204,8 @@ impl<'b> Output<'b> {
     #[inline(never)]
     pub(super) fn begin(&mut self, frame_size: usize) -> bool {
         self.len = 0;
-        let most = frame_size.saturating_add(HEADER_LEN);
+        // No frame size is above 24 bits.
+        let most = frame_size.wrapping_add(HEADER_LEN);
         self.end = self.buffer.len().min(most);
         !self.stream.is_ended()
     }

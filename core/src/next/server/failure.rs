@@ -156,10 +156,13 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             .wrapping_add(between.len())
             .wrapping_add(after.len())
             .wrapping_add(5);
+        // Nothing of it, where there is no room for what stands around it.
+        let left = out.room().saturating_sub(overhead);
         let mut message = failure.message;
-        if revision.has_settings() {
-            // Nothing of it, where there is no room for what stands around it.
-            let left = out.room().saturating_sub(overhead);
+        if message.len() > left {
+            if !revision.has_settings() {
+                return Err(ApiMisuse::TooLarge);
+            }
             message = message.get(..left).unwrap_or(message);
         }
         let len = CborHead::of_len(MAJOR_BYTES, message.len());

@@ -300,7 +300,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let head = Head::new(id, number::STREAM_SETTINGS, SettingsFlags::EOS.into());
         let settings = out.stream.encoding().stream_settings();
         // Not cut by the frame size, which may be smaller.
-        out.begin(usize::MAX);
+        out.begin(MOST_PAYLOAD);
         if !out.fill(head, &[settings]) {
             return Err(ApiMisuse::TooLarge);
         }
@@ -338,6 +338,9 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         }
     }
 }
+
+/// Most payload of any frame.
+const MOST_PAYLOAD: usize = 0x00ff_ffff;
 
 /// The coalescer (revision-0006.md, 7.2): whether a piece of `len` bytes that is not sent directly
 /// is joined with the `joined` ones before it, where `room` bytes fit a frame. If not, what is
