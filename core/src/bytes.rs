@@ -45,8 +45,10 @@ pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
 /// Moves all but the last `by` bytes up by `by`. Cells, because `copy_within` keeps a panic path.
 pub(crate) fn shift_up(bytes: &mut [u8], by: usize) {
     let cells = Cell::from_mut(bytes).as_slice_of_cells();
-    if let Some(targets) = cells.get(by..) {
-        each(targets.iter().rev(), cells.iter().take(targets.len()).rev());
+    if let Some(targets) = cells.get(by..)
+        && let Some(sources) = cells.get(..targets.len())
+    {
+        each(targets.iter().rev(), sources.iter().rev());
     }
 }
 
