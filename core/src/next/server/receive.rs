@@ -567,7 +567,6 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     }
 
     /// The request ends; of one that is refused, data may still come.
-    #[inline(never)]
     fn undecodable<'a>(&mut self, error: RequestError, order: u32) -> Option<Event<'a>> {
         let error = if error == RequestError::NestedTooDeep {
             let limit = length_of(MAX_NESTING);
