@@ -126,7 +126,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes the rest of a head whose argument is not in its initial byte.
-    #[inline(never)]
+    #[cfg_attr(not(target_os = "none"), inline(never))]
     fn long(&mut self) -> bool {
         if self.argument >= 28 {
             let is_indefinite = has_indefinite(self.initial);

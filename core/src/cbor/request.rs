@@ -180,7 +180,7 @@ const REDIRECT: usize = 2;
 const UNKNOWN: usize = 3;
 
 /// Returns which key this is, in any encoding.
-#[inline(never)]
+#[cfg_attr(not(target_os = "none"), inline(never))]
 fn unusual_key(key: Value<'_>, has_redirect: bool) -> usize {
     if key.is_bytes(b"name") {
         NAME

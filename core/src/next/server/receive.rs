@@ -161,7 +161,6 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         }
     }
 
-    #[inline(never)]
     fn fail_with<'a>(&mut self, error: ProtocolError) -> Option<Event<'a>> {
         self.stage = Stage::Errored;
         self.task = Task::Skip;
