@@ -7,10 +7,7 @@ use core::cell::Cell;
 ///
 /// On a device in a loop with two ends, which the compiler does not take for `memcpy`.
 #[inline]
-fn each<'a>(
-    to: impl Iterator<Item = &'a Cell<u8>>,
-    from: impl Iterator<Item = &'a Cell<u8>>,
-) {
+fn each<'a>(to: impl Iterator<Item = &'a Cell<u8>>, from: impl Iterator<Item = &'a Cell<u8>>) {
     if cfg!(target_os = "none") {
         let mut to = to;
         for from in from {

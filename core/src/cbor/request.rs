@@ -417,12 +417,18 @@ mod tests {
         let full = hex("a3 446e616d65 4163 4461726773 a1416b01 487265646972656374 a0");
         let mut fields = Fields::absent();
         assert_eq!(decode_request(&full, true, &mut fields), Ok(()));
-        assert_eq!((fields.name().as_cbor(), fields.args().len()), (&b"\x41c"[..], 1));
+        assert_eq!(
+            (fields.name().as_cbor(), fields.args().len()),
+            (&b"\x41c"[..], 1)
+        );
         assert_eq!(fields.redirect().unwrap().as_cbor(), b"\xa0");
         let least = hex("a1 5f446e616d65ff 4164");
         let mut fields = Fields::absent();
         assert_eq!(decode_request(&least, true, &mut fields), Ok(()));
-        assert_eq!((fields.name().as_cbor(), fields.args()), (&b"\x41d"[..], Args::EMPTY));
+        assert_eq!(
+            (fields.name().as_cbor(), fields.args()),
+            (&b"\x41d"[..], Args::EMPTY)
+        );
         assert_eq!(fields.redirect(), None);
     }
 

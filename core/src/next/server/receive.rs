@@ -2,9 +2,7 @@
 //! The numbers of rows are those of the table in server.md.
 
 use super::{Command, Event, Notes, Refusal, Reply, Server, Stage};
-use crate::cbor::{
-    Fields, MAX_NESTING, RequestError, SenderSettings, decode_request,
-};
+use crate::cbor::{Fields, MAX_NESTING, RequestError, SenderSettings, decode_request};
 use crate::next::store::{Key, Requests, bits};
 use crate::revision::number;
 use crate::wire::{CommandDataFlags, CommandRequestFlags, SettingsFlags, TypeFlags};
@@ -290,12 +288,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     /// Whether a frame fits is decided by its header alone, whatever part of it is already there:
     /// the same bytes get the same answer however they are cut.
     #[inline]
-    fn admit(
-        &mut self,
-        task: Task,
-        key: Key,
-        memory: &mut T::Memory,
-    ) -> Result<(), ProtocolError> {
+    fn admit(&mut self, task: Task, key: Key, memory: &mut T::Memory) -> Result<(), ProtocolError> {
         self.task = task;
         let left = self.incoming.left();
         // A full or an ending data frame brings the request nearer to its end.
@@ -552,7 +545,11 @@ impl<P: Protocol, T: Requests> Server<P, T> {
                 Some(Event::Command(Command {
                     name: fields.name(),
                     args: fields.args(),
-                    redirect: if has_settings { fields.redirect() } else { None },
+                    redirect: if has_settings {
+                        fields.redirect()
+                    } else {
+                        None
+                    },
                     data,
                     data_follows,
                     reply: Reply::new(request_id, order),
