@@ -7,36 +7,25 @@ use core::cell::Cell;
 ///
 /// On a device in a loop with two ends, which the compiler does not take for `memcpy`.
 #[inline]
-fn each<'a>(to: impl Iterator<Item = &'a Cell<u8>>, from: impl Iterator<Item = &'a Cell<u8>>) {
+fn each<'a>(to: impl Iterator<Item = &'a Cell<u8>>, from: impl Iterator<Item = u8>) {
     if cfg!(target_os = "none") {
         let mut to = to;
         for from in from {
             let Some(to) = to.next() else {
                 return;
             };
-            to.set(from.get());
+            to.set(from);
         }
     } else {
-        to.zip(from).for_each(|(to, from)| to.set(from.get()));
+        to.zip(from).for_each(|(to, from)| to.set(from));
     }
 }
 
 /// Copies `from` to the front of `to`, as far as both go.
 #[inline(never)]
 pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
-    if cfg!(target_os = "none") {
-        let mut to = to.iter_mut();
-        for from in from {
-            let Some(to) = to.next() else {
-                return;
-            };
-            *to = *from;
-        }
-    } else {
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = *from;
-        }
-    }
+    let to = Cell::from_mut(to).as_slice_of_cells();
+    each(to.iter(), from.iter().copied());
 }
 
 /// Moves all but the last `by` bytes up by `by`. Cells, because `copy_within` keeps a panic path.
@@ -45,7 +34,7 @@ pub(crate) fn shift_up(bytes: &mut [u8], by: usize) {
     if let Some(targets) = cells.get(by..)
         && let Some(sources) = cells.get(..targets.len())
     {
-        each(targets.iter().rev(), sources.iter().rev());
+        each(targets.iter().rev(), sources.iter().rev().map(Cell::get));
     }
 }
 
@@ -53,7 +42,7 @@ pub(crate) fn shift_up(bytes: &mut [u8], by: usize) {
 pub(crate) fn shift_down(bytes: &mut [u8], by: usize) {
     let cells = Cell::from_mut(bytes).as_slice_of_cells();
     if let Some(sources) = cells.get(by..) {
-        each(cells.iter(), sources.iter());
+        each(cells.iter(), sources.iter().map(Cell::get));
     }
 }
 

@@ -84,9 +84,10 @@ impl Incoming {
         is_complete
     }
 
-    /// Begins a frame whose header is complete: checks length and stream (framing.md, "Header" and "Streams"), on
-    /// streams of this parity, which may be encoded if so.
-    #[inline(never)]
+    /// Begins a frame whose header is complete: checks its length, and its stream, which is one of
+    /// this parity and may be encoded if so (framing.md, "Header" and "Streams").
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub(super) fn check(
         &mut self,
         is_odd: bool,
@@ -120,7 +121,8 @@ impl Incoming {
     }
 
     /// Splits off what `input` has of the payload. The frame ends with it if nothing is left.
-    #[inline(never)]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub(super) fn payload<'a>(&mut self, input: &mut &'a [u8]) -> &'a [u8] {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
         let count = wanted.min(input.len());

@@ -201,7 +201,8 @@ impl<'b> Output<'b> {
     }
 
     /// Begins a frame, whose payload may have so many bytes. `false`: the stream has ended.
-    #[inline(never)]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub(super) fn begin(&mut self, frame_size: usize) -> bool {
         self.len = 0;
         // No frame size is above 24 bits.

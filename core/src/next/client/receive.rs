@@ -148,7 +148,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
     }
 
     /// Rows 1 to 7, of a header alone.
-    #[inline(never)]
+    #[cfg_attr(target_os = "none", inline(never))]
     fn judge(&mut self) -> Result<(), ProtocolError> {
         let revision = self.revision();
         self.incoming.check(false, revision.has_settings())?; // rows 1 to 3

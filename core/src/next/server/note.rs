@@ -53,6 +53,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         out: &mut Output<'_>,
         encode: impl FnOnce(&mut [u8]) -> Result<usize, ApiMisuse>,
     ) -> Result<bool, ApiMisuse> {
+        out.len = 0;
         if !self.peer_takes_notes() {
             return Err(ApiMisuse::PeerTakesNoSideFrames);
         }

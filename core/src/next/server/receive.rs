@@ -100,10 +100,12 @@ impl<P: Protocol, T: Requests> Server<P, T> {
 
     /// Divides what was taken into a request and, where it was collected, its data.
     fn split<'a>(&mut self, taken: &'a [u8]) -> (&'a [u8], Option<&'a [u8]>) {
+        if !self.may_collect() {
+            return (taken, None);
+        }
         let key = self.key();
-        let may_collect = self.may_collect();
         match self.requests.find(key) {
-            Some(slot) if may_collect && slot.bits & bits::COLLECTING != 0 => {
+            Some(slot) if slot.bits & bits::COLLECTING != 0 => {
                 let len = usize::try_from(slot.request_len).unwrap_or(usize::MAX);
                 let (request, data) = taken.split_at_checked(len).unwrap_or((taken, &[]));
                 (request, Some(data))
@@ -133,7 +135,6 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             self.task = Task::Skip;
             if let Err(error) = self.judge(memory) {
                 // What is there of the payload goes with its frame.
-                self.task = Task::Skip;
                 self.incoming.payload(input);
                 return Step::Error(error);
             }
@@ -176,7 +177,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     }
 
     /// Judges a frame by its header.
-    #[inline(never)]
+    #[cfg_attr(target_os = "none", inline(never))]
     fn judge(&mut self, memory: &mut T::Memory) -> Result<(), ProtocolError> {
         self.incoming.check(true, false)?; // rows 1 to 3
         if self.stage == Stage::Errored {
@@ -295,11 +296,11 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         if task == Task::Stream && left > 0 {
             return Ok(());
         }
-        let is_empty = left == 0 && !is_data_end(self.flags());
+        let is_counted = task == Task::Request || left == 0 && !is_data_end(self.flags());
         let Some(slot) = self.requests.find(key) else {
             return Ok(());
         };
-        if self.has & bits::RECEIVING != 0 || is_empty {
+        if is_counted {
             // No limit is above the largest number.
             slot.frames = slot.frames.wrapping_add(1);
         }
@@ -437,20 +438,17 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let Some(slot) = self.requests.find(key) else {
             return Step::Quiet;
         };
-        let is_wanted = slot.bits & bits::STREAMING != 0;
-        if is_end {
-            slot.bits &= !bits::STREAMING;
-            if is_wanted {
-                self.receiving = self.receiving.wrapping_sub(1);
-            } else {
+        if slot.bits & bits::STREAMING == 0 {
+            if is_end {
                 self.requests.remove(key);
             }
+            return Step::Quiet;
         }
-        if is_wanted {
-            Step::Data(bytes, is_end)
-        } else {
-            Step::Quiet
+        if is_end {
+            slot.bits &= !bits::STREAMING;
+            self.receiving = self.receiving.wrapping_sub(1);
         }
+        Step::Data(bytes, is_end)
     }
 
     /// revision-0006.md, 5.3, steps (a) and (b), and the local limits.
