@@ -356,16 +356,14 @@ impl<P: Protocol, T: Requests> Server<P, T> {
 
     /// Whether the current frame is the last of a request that is swallowed (server.md, "Refusals").
     fn is_last(&self) -> bool {
-        let data = CommandDataFlags::CONTINUATION.union(CommandDataFlags::EOS);
-        let (number, mask, flags) = if self.has & bits::DATA != 0 {
-            // `continuation` wins over `eos`, as in [`is_data_end`].
-            let number = self.revision().data_number();
-            (number, data.bits(), CommandDataFlags::EOS.bits())
-        } else {
-            (number::COMMAND_REQUEST, CommandRequestFlags::MORE.bits(), 0)
-        };
         let header = self.incoming.header();
-        header.kind_number() == number && header.flags().bits() & mask == flags
+        let (number, is_end) = if self.has & bits::DATA != 0 {
+            let number = self.revision().data_number();
+            (number, is_data_end(header.flags()))
+        } else {
+            (number::COMMAND_REQUEST, !has_more(header.flags()))
+        };
+        header.kind_number() == number && is_end
     }
 
     #[inline]

@@ -37,10 +37,8 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let has = self.claim(reply, out)?;
         let id = reply.request_id();
         let room = out.room();
-        let mut status: &[u8] = &[];
-        if self.revision().has_status_map() && has & bits::BEGUN == 0 {
-            status = STATUS_OK;
-        }
+        let is_first = self.revision().has_status_map() && has & bits::BEGUN == 0;
+        let status: &[u8] = if is_first { STATUS_OK } else { &[] };
         let Some(rest) = room.checked_sub(status.len()) else {
             return Err(ApiMisuse::TooLarge);
         };
@@ -48,7 +46,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             return self.respond_joining(id, has, body, is_last, room, out);
         }
         // messages.md, "Responses", 0003 and 0005
-        let is_open = status.is_empty();
+        let is_open = !is_first;
         let mut count = body.len().min(rest);
         let is_end = is_last && count == body.len();
         if !is_open && !is_end {
