@@ -415,7 +415,6 @@ impl<'a> ByteStrings<'a> {
     }
 
     /// Whether this is an array of nothing but byte strings.
-    #[inline(never)]
     pub(super) fn are_strict(value: Value<'_>) -> bool {
         let mut cursor = Cursor::new(value.as_cbor());
         let Some(mut items) = cursor.enter(MAJOR_ARRAY) else {
