@@ -3,56 +3,47 @@
 
 use core::cell::Cell;
 
-/// Hides from a device's compiler that bytes are moved one by one, or it would call `memcpy`. On a
-/// host that is what it should do.
-#[inline(always)]
-fn one(byte: u8) -> u8 {
+/// Moves bytes from one place to the other, in the order of both, as far as both go.
+///
+/// On a device in a loop with two ends, which the compiler does not take for `memcpy`.
+#[inline]
+fn each<'a>(to: impl Iterator<Item = &'a Cell<u8>>, from: impl Iterator<Item = u8>) {
     if cfg!(target_os = "none") {
-        core::hint::black_box(byte)
+        let mut to = to;
+        for from in from {
+            let Some(to) = to.next() else {
+                return;
+            };
+            to.set(from);
+        }
     } else {
-        byte
-    }
-}
-
-/// Sets all bytes to 0.
-#[inline(never)]
-pub(crate) fn clear(bytes: &mut [u8]) {
-    for byte in bytes {
-        *byte = one(0);
+        to.zip(from).for_each(|(to, from)| to.set(from));
     }
 }
 
 /// Copies `from` to the front of `to`, as far as both go.
 #[inline(never)]
 pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to = one(*from);
-    }
+    let to = Cell::from_mut(to).as_slice_of_cells();
+    each(to.iter(), from.iter().copied());
 }
 
 /// Moves all but the last `by` bytes up by `by`. Cells, because `copy_within` keeps a panic path.
 pub(crate) fn shift_up(bytes: &mut [u8], by: usize) {
     let cells = Cell::from_mut(bytes).as_slice_of_cells();
-    let Some(targets) = cells.get(by..) else {
-        return;
-    };
-    targets
-        .iter()
-        .zip(cells)
-        .rev()
-        .for_each(|(to, from)| to.set(one(from.get())));
+    if let Some(targets) = cells.get(by..)
+        && let Some(sources) = cells.get(..targets.len())
+    {
+        each(targets.iter().rev(), sources.iter().rev().map(Cell::get));
+    }
 }
 
 /// Moves all but the first `by` bytes down by `by`.
 pub(crate) fn shift_down(bytes: &mut [u8], by: usize) {
     let cells = Cell::from_mut(bytes).as_slice_of_cells();
-    let Some(sources) = cells.get(by..) else {
-        return;
-    };
-    cells
-        .iter()
-        .zip(sources)
-        .for_each(|(to, from)| to.set(one(from.get())));
+    if let Some(sources) = cells.get(by..) {
+        each(cells.iter(), sources.iter().map(Cell::get));
+    }
 }
 
 /// Returns `true` if both are the same. On a device byte by byte: `memcmp` is larger than this, and

@@ -5,6 +5,8 @@ use crate::wire::StreamId;
 /// A set of stream IDs of one parity, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+// Aligned, so that it is cleared word by word.
+#[repr(align(4))]
 pub(crate) struct StreamSet([u8; 16]);
 
 impl StreamSet {
@@ -36,7 +38,7 @@ impl StreamSet {
     }
 
     pub(crate) fn clear(&mut self) {
-        crate::bytes::clear(&mut self.0);
+        *self = Self::EMPTY;
     }
 
     /// The IDs in the set, ascending; `odd` is the parity that the set stands for.

@@ -69,20 +69,17 @@ pub struct Args<'a>(Value<'a>);
 
 impl<'a> Args<'a> {
     /// No arguments.
-    pub const EMPTY: Self = Self(Value::new_unchecked(&[0xa0]));
+    pub const EMPTY: Self = Self(Value::EMPTY_MAP);
 
-    /// No arguments, not even an empty map: a place for some that may come.
-    pub(crate) const ABSENT: Self = Self(Value::ABSENT);
+    /// Takes a value that is a valid argument map.
+    #[inline]
+    pub(super) const fn of(map: Value<'a>) -> Self {
+        Self(map)
+    }
 
     /// Takes bytes that are a valid argument map.
     pub(super) const fn new_unchecked(bytes: &'a [u8]) -> Self {
         Self(Value::new_unchecked(bytes))
-    }
-
-    /// Returns the place of the map itself.
-    #[inline]
-    pub(super) const fn value_mut(&mut self) -> &mut Value<'a> {
-        &mut self.0
     }
 
     /// The arguments in this encoded map; also for tests of command handlers.

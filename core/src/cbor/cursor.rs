@@ -76,12 +76,6 @@ impl<'a> Cursor<'a> {
         self.rest
     }
 
-    /// Takes all but this.
-    #[inline]
-    pub(super) const fn go_on_with(&mut self, rest: &'a [u8]) {
-        self.rest = rest;
-    }
-
     /// Returns why there was nothing to take.
     #[inline]
     pub(super) const fn error(&self) -> CborError {
@@ -132,7 +126,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes the rest of a head whose argument is not in its initial byte.
-    #[inline(never)]
+    #[cfg_attr(not(target_os = "none"), inline(never))]
     fn long(&mut self) -> bool {
         if self.argument >= 28 {
             let is_indefinite = has_indefinite(self.initial);

@@ -32,13 +32,14 @@ pub(super) const BREAK: u8 = 0xff;
 /// Why bytes are not a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
 pub enum CborError {
     /// Not well-formed, or not of the expected type.
-    Malformed,
+    Malformed = 1,
     /// The bytes end inside a value; more input may complete it.
-    Incomplete,
+    Incomplete = 0,
     /// More than [`MAX_NESTING`] levels.
-    NestedTooDeep,
+    NestedTooDeep = 2,
 }
 
 impl core::fmt::Display for CborError {

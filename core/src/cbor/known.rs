@@ -104,7 +104,7 @@ fn allows(kind: Kind, value: Option<Value<'_>>) -> bool {
     if types != 0 && types.wrapping_shr(u32::from(initial >> 5)) & 1 == 0 {
         false
     } else if kind & ITEMS_ARE_BYTES != 0 {
-        ByteStrings::strict(value).is_some()
+        ByteStrings::are_strict(value)
     } else {
         kind & UTF8 == 0 || is_utf8(value)
     }

@@ -64,28 +64,53 @@ impl<'a> CommandRequest<'a> {
     /// # Errors
     /// [`RequestError`]: D5 lists what is malformed here and was not in the reference.
     pub fn decode(bytes: &'a [u8], revision: Revision) -> Result<Self, RequestError> {
-        let (mut name, mut redirect) = (Value::ABSENT, Value::ABSENT);
-        let mut args = Args::EMPTY;
-        decode_request(
-            bytes,
-            revision.has_settings(),
-            &mut name,
-            &mut args,
-            &mut redirect,
-        )?;
+        let mut fields = Fields::absent();
+        decode_request(bytes, revision.has_settings(), &mut fields)?;
         Ok(Self {
-            name: ByteString::of(name),
-            args,
-            redirect: (!redirect.is_absent()).then_some(RedirectTargets(redirect)),
+            name: ByteString::of(fields.name()),
+            args: fields.args(),
+            redirect: fields.redirect(),
         })
     }
 }
 
-/// Decodes a request as [`CommandRequest::decode`] does, into places of the caller's: a result that
-/// does not fit registers would be moved.
+/// The values of a request's known keys, each in its place.
+pub(crate) struct Fields<'a>([Value<'a>; 3]);
+
+impl<'a> Fields<'a> {
+    /// No values. Not a constant: one of this size would be copied.
+    #[inline]
+    pub(crate) fn absent() -> Self {
+        let absent = Value::absent();
+        Self([absent, absent, absent])
+    }
+
+    /// The name, a byte string in any encoding.
+    #[inline]
+    pub(crate) fn name(&self) -> Value<'a> {
+        let [name, _, _] = self.0;
+        name
+    }
+
+    /// The arguments; empty if the request has none.
+    #[inline]
+    pub(crate) fn args(&self) -> Args<'a> {
+        let [_, args, _] = self.0;
+        Args::of(args)
+    }
+
+    /// `redirect`, if the request has it.
+    #[inline]
+    pub(crate) fn redirect(&self) -> Option<RedirectTargets<'a>> {
+        let [_, _, redirect] = self.0;
+        (!redirect.is_absent()).then_some(RedirectTargets(redirect))
+    }
+}
+
+/// Decodes a request as [`CommandRequest::decode`] does, into places of the caller's, which are
+/// absent: a result that does not fit registers would be moved.
 ///
-/// `has_redirect`: the key `redirect` is known. A name is a byte string in any encoding; `redirect`
-/// is absent if the request has none.
+/// `has_redirect`: the key `redirect` is known.
 ///
 /// # Errors
 /// [`RequestError`]; what was found then is of no use.
@@ -93,23 +118,19 @@ impl<'a> CommandRequest<'a> {
 pub(crate) fn decode_request<'a>(
     bytes: &'a [u8],
     has_redirect: bool,
-    name: &mut Value<'a>,
-    args: &mut Args<'a>,
-    redirect: &mut Value<'a>,
+    fields: &mut Fields<'a>,
 ) -> Result<(), RequestError> {
     let mut cursor = Cursor::new(bytes);
-    *name = Value::ABSENT;
-    *args = Args::ABSENT;
-    *redirect = Value::ABSENT;
-    let read = read_request(&mut cursor, has_redirect, name, args.value_mut(), redirect);
+    let read = read_request(&mut cursor, has_redirect, fields);
     if read.is_none() || !cursor.rest().is_empty() {
         return Err(match cursor.error() {
             CborError::NestedTooDeep => RequestError::NestedTooDeep,
             CborError::Malformed | CborError::Incomplete => RequestError::Malformed,
         });
     }
-    if args.value_mut().is_absent() {
-        *args = Args::EMPTY;
+    let [name, args, _] = &mut fields.0;
+    if args.is_absent() {
+        *args = Value::EMPTY_MAP;
     }
     if name.is_absent() {
         return Err(RequestError::MissingName);
@@ -123,39 +144,26 @@ pub(crate) fn decode_request<'a>(
 fn read_request<'a>(
     cursor: &mut Cursor<'a>,
     has_redirect: bool,
-    name: &mut Value<'a>,
-    args: &mut Value<'a>,
-    redirect: &mut Value<'a>,
+    fields: &mut Fields<'a>,
 ) -> Option<()> {
     let mut pairs = cursor.enter(MAJOR_MAP)?;
     while let Some(left) = cursor.next(pairs) {
         pairs = left;
-        let mut key = UNKNOWN;
-        if let Some(([0x44, usual @ ..], rest)) = cursor.rest().split_first_chunk::<5>() {
-            if *usual == *b"name" {
-                key = NAME;
-            }
-            if *usual == *b"args" {
-                key = ARGS;
-            }
-            if key != UNKNOWN {
-                cursor.go_on_with(rest);
-            }
-        }
-        if key == UNKNOWN {
-            key = unusual_key(cursor, has_redirect)?;
-        }
+        let key = Value::new_unchecked(cursor.value(1)?);
+        let key = match *key.as_cbor() {
+            [0x44, ref usual @ ..] if usual == b"name" => NAME,
+            [0x44, ref usual @ ..] if usual == b"args" => ARGS,
+            _ => unusual_key(key, has_redirect),
+        };
         let value = if key == ARGS {
             cursor.args()?
         } else {
             cursor.value(1)?
         };
-        let (slot, major) = match key {
-            NAME => (&mut *name, MAJOR_BYTES),
-            ARGS => (&mut *args, MAJOR_MAP),
-            REDIRECT => (&mut *redirect, MAJOR_MAP),
-            _ => continue,
+        let Some(slot) = fields.0.get_mut(key) else {
+            continue;
         };
+        let major = if key == NAME { MAJOR_BYTES } else { MAJOR_MAP };
         let value = Value::new_unchecked(value);
         if value.major() != Some(major) || !slot.is_absent() {
             return None;
@@ -171,11 +179,10 @@ const ARGS: usize = 1;
 const REDIRECT: usize = 2;
 const UNKNOWN: usize = 3;
 
-/// Takes a key, in any encoding, and returns which one it is.
-#[inline(never)]
-fn unusual_key(cursor: &mut Cursor<'_>, has_redirect: bool) -> Option<usize> {
-    let key = Value::new_unchecked(cursor.value(1)?);
-    Some(if key.is_bytes(b"name") {
+/// Returns which key this is, in any encoding.
+#[cfg_attr(not(target_os = "none"), inline(never))]
+fn unusual_key(key: Value<'_>, has_redirect: bool) -> usize {
+    if key.is_bytes(b"name") {
         NAME
     } else if key.is_bytes(b"args") {
         ARGS
@@ -183,7 +190,7 @@ fn unusual_key(cursor: &mut Cursor<'_>, has_redirect: bool) -> Option<usize> {
         REDIRECT
     } else {
         UNKNOWN
-    })
+    }
 }
 
 /// Where a client is willing to be redirected: the map `redirect` of a request (revision-0006.md,
@@ -197,11 +204,6 @@ pub struct RedirectTargets<'a>(Value<'a>);
 impl<'a> RedirectTargets<'a> {
     fn from_value(value: Value<'a>) -> Option<Self> {
         value.is_map().then_some(Self(value))
-    }
-
-    /// The targets in a value that is a map.
-    pub(crate) const fn of(value: Value<'a>) -> Self {
-        Self(value)
     }
 
     /// The targets in this encoded map.
@@ -411,18 +413,23 @@ mod tests {
     }
 
     #[test]
-    fn places_hold_only_what_the_last_request_had() {
+    fn places_hold_what_the_request_had() {
         let full = hex("a3 446e616d65 4163 4461726773 a1416b01 487265646972656374 a0");
-        let (mut name, mut args, mut redirect) = (Value::ABSENT, Args::EMPTY, Value::ABSENT);
-        let decoded = decode_request(&full, true, &mut name, &mut args, &mut redirect);
-        assert_eq!(decoded, Ok(()));
-        assert_eq!((name.as_cbor(), args.len()), (&b"\x41c"[..], 1));
-        assert_eq!(redirect.as_cbor(), b"\xa0");
+        let mut fields = Fields::absent();
+        assert_eq!(decode_request(&full, true, &mut fields), Ok(()));
+        assert_eq!(
+            (fields.name().as_cbor(), fields.args().len()),
+            (&b"\x41c"[..], 1)
+        );
+        assert_eq!(fields.redirect().unwrap().as_cbor(), b"\xa0");
         let least = hex("a1 5f446e616d65ff 4164");
-        let decoded = decode_request(&least, true, &mut name, &mut args, &mut redirect);
-        assert_eq!(decoded, Ok(()));
-        assert_eq!((name.as_cbor(), args), (&b"\x41d"[..], Args::EMPTY));
-        assert!(redirect.is_absent());
+        let mut fields = Fields::absent();
+        assert_eq!(decode_request(&least, true, &mut fields), Ok(()));
+        assert_eq!(
+            (fields.name().as_cbor(), fields.args()),
+            (&b"\x41d"[..], Args::EMPTY)
+        );
+        assert_eq!(fields.redirect(), None);
     }
 
     proptest! {

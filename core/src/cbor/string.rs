@@ -2,6 +2,7 @@
 
 use super::Value;
 use super::cursor::Cursor;
+use super::item::{MAJOR_ARRAY, MAJOR_BYTES};
 use super::utf8;
 
 /// Where a string's bytes are.
@@ -58,11 +59,19 @@ impl<'a> Chunks<'a> {
 
     /// Whether the pieces together are UTF-8; `each`: each of them too.
     #[inline(never)]
-    fn are_utf8(mut self, each: bool) -> bool {
+    fn are_utf8(self, each: bool) -> bool {
         let mut check = Utf8Check::default();
-        self.all(|chunk| {
-            chunk.iter().all(|byte| check.step(*byte)) && (!each || check.missing == 0)
-        }) && check.missing == 0
+        for chunk in self {
+            for byte in chunk {
+                if !check.step(*byte) {
+                    return false;
+                }
+            }
+            if each && check.missing > 0 {
+                return false;
+            }
+        }
+        check.missing == 0
     }
 
     fn eq_slice(self, mut other: &[u8]) -> bool {
@@ -97,13 +106,18 @@ impl<'a> ByteString<'a> {
         if let [0x40..=0x57 | 0x60..=0x77, content @ ..] = value.as_cbor() {
             return Self::from_slice(content);
         }
-        let mut chunks = Chunks::of(value);
-        let first = chunks.next().unwrap_or_default();
-        Self(if chunks.next().is_some() {
-            Repr::Chunked(value.as_cbor())
-        } else {
-            Repr::Slice(first)
-        })
+        let mut cursor = Cursor::new(value.as_cbor());
+        let mut only: &[u8] = &[];
+        while let Some(chunk) = cursor.piece() {
+            if chunk.is_empty() {
+                continue;
+            }
+            if !only.is_empty() {
+                return Self(Repr::Chunked(value.as_cbor()));
+            }
+            only = chunk;
+        }
+        Self::from_slice(only)
     }
 
     /// The bytes, if they are contiguous: a definite length, or at most one chunk.
@@ -260,31 +274,37 @@ pub(super) fn is_utf8(value: Value<'_>) -> bool {
 /// Checks UTF-8 byte by byte. It need not say where text is wrong, as what shows it must.
 #[derive(Default)]
 struct Utf8Check {
-    code: u32,
-    /// Bytes of the character.
-    len: u32,
-    /// Those of them that are still to come.
-    missing: u32,
+    /// Bytes of the character that are still to come.
+    missing: u8,
+    /// The smallest and the largest that the next of them may be.
+    least: u8,
+    most: u8,
 }
 
 impl Utf8Check {
     /// Whether this byte may come next.
     fn step(&mut self, byte: u8) -> bool {
-        if self.missing > 0 {
+        let is_right = if self.missing > 0 {
             self.missing = self.missing.wrapping_sub(1);
-            self.code = (self.code << 6) | u32::from(byte & 0x3f);
-            let is_right = self.missing > 0
-                // Not a surrogate, none that is too large, and none in too many bytes.
-                || char::from_u32(self.code).is_some_and(|c| c.len_utf8().try_into() == Ok(self.len));
-            return is_right && byte & 0xc0 == 0x80;
-        }
-        if byte.is_ascii() {
-            return true;
-        }
-        self.len = byte.leading_ones();
-        self.missing = self.len.wrapping_sub(1);
-        self.code = u32::from(byte & 0x7fu8.wrapping_shr(self.len));
-        matches!(self.len, 2..=4)
+            (self.least..=self.most).contains(&byte)
+        } else {
+            self.missing = match byte {
+                0xf0.. => 3,
+                0xe0.. => 2,
+                0xc2.. => 1,
+                _ => 0,
+            };
+            byte < 0xf5 && (byte < 0x80 || byte >= 0xc2)
+        };
+        // Not in too many bytes, not a surrogate, and none that is too large.
+        (self.least, self.most) = match byte {
+            0xe0 => (0xa0, 0xbf),
+            0xed => (0x80, 0x9f),
+            0xf0 => (0x90, 0xbf),
+            0xf4 => (0x80, 0x8f),
+            _ => (0x80, 0xbf),
+        };
+        is_right
     }
 }
 
@@ -391,11 +411,23 @@ impl<'a> ByteStrings<'a> {
 
     /// The byte strings in this array; `None` if it is not an array, or holds anything else.
     pub fn strict(value: Value<'a>) -> Option<Self> {
-        let elements = value.elements()?;
-        elements
-            .clone()
-            .all(|item| item.is_byte_string())
-            .then_some(Self(Some(elements)))
+        Self::are_strict(value).then(|| Self::new(value))
+    }
+
+    /// Whether this is an array of nothing but byte strings.
+    pub(super) fn are_strict(value: Value<'_>) -> bool {
+        let mut cursor = Cursor::new(value.as_cbor());
+        let Some(mut items) = cursor.enter(MAJOR_ARRAY) else {
+            return false;
+        };
+        while let Some(left) = cursor.next(items) {
+            items = left;
+            let is_bytes = cursor.rest().first().map(|initial| initial >> 5) == Some(MAJOR_BYTES);
+            if !is_bytes || cursor.known_value().is_none() {
+                return false;
+            }
+        }
+        true
     }
 }
 

@@ -17,8 +17,15 @@ impl<'a> Value<'a> {
     /// The value `null`.
     pub const NULL: Self = Self(&[0xf6]);
 
-    /// No value: a place for one that may come.
-    pub(crate) const ABSENT: Self = Self(&[]);
+    /// No value: a place for one that may come. Unknown to the compiler, which would copy several of
+    /// them from a constant.
+    #[inline]
+    pub(super) fn absent() -> Self {
+        Self(core::hint::black_box(&[]))
+    }
+
+    /// `{}`.
+    pub(super) const EMPTY_MAP: Self = Self(&[0xa0]);
 
     /// Returns `true` if there is no value.
     pub(crate) const fn is_absent(&self) -> bool {
@@ -92,11 +99,17 @@ impl<'a> Value<'a> {
 
     /// [`as_u64`](Self::as_u64) for types of at most 16 bits, in less code: no arithmetic of 64 bits.
     pub(super) fn as_small<T: TryFrom<usize>>(&self) -> Option<T> {
+        self.unsigned()?.try_into().ok()
+    }
+
+    /// Returns an unsigned integer; one that is too large is some large number.
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn unsigned(&self) -> Option<usize> {
         let mut cursor = Cursor::new(self.0);
-        if !cursor.head() || cursor.initial() >> 5 != MAJOR_UNSIGNED {
+        if !cursor.head() || cursor.major() != MAJOR_UNSIGNED {
             return None;
         }
-        cursor.argument().try_into().ok()
+        Some(cursor.argument())
     }
 
     /// Returns `true` if the value is a byte string with this content, in any encoding.
@@ -142,8 +155,7 @@ impl<'a> Value<'a> {
     /// The value as a boolean.
     pub const fn as_bool(&self) -> Option<bool> {
         match self.0 {
-            [0xf4] => Some(false),
-            [0xf5] => Some(true),
+            [bool @ 0xf4..=0xf5] => Some(*bool == 0xf5),
             _ => None,
         }
     }

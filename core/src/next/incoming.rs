@@ -3,7 +3,7 @@
 
 use super::tuned::Tuned;
 use crate::streams::StreamSet;
-use crate::wire::{FrameHeader, HEADER_LEN};
+use crate::wire::{FrameHeader, HEADER_LEN, StreamFlags};
 use crate::{Limits, ProtocolError};
 
 /// The frame that comes in. Holds a header at most; a payload is never gathered here.
@@ -55,60 +55,85 @@ impl Incoming {
     }
 
     /// Takes a header off the front of `input`. `false`: it is not complete.
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub(super) fn begin(&mut self, input: &mut &[u8]) -> bool {
         if self.held == 0
             && let Some((header, rest)) = input.split_first_chunk()
         {
             self.header = *header;
             *input = rest;
-        } else if !self.hold(input) {
-            return false;
+            self.held = COMPLETE;
+            return true;
         }
-        self.held = COMPLETE;
-        self.left = self.header().length();
-        true
+        self.hold(input)
     }
 
-    /// Takes what `input` has of a header.
-    #[inline(never)]
+    /// Takes what `input` has of a header; of what comes behind a broken one, all.
+    #[cfg_attr(not(target_os = "none"), inline(never))]
     fn hold(&mut self, input: &mut &[u8]) -> bool {
-        if self.held == BROKEN {
-            *input = &[];
-        }
+        let mut rest = input.iter();
         while let Some(place) = self.header.get_mut(usize::from(self.held))
-            && let Some((&byte, rest)) = input.split_first()
+            && let Some(byte) = rest.next()
         {
-            *place = byte;
-            *input = rest;
+            *place = *byte;
             self.held = self.held.wrapping_add(1);
         }
-        self.held == COMPLETE
+        let is_complete = self.held == COMPLETE;
+        *input = if is_complete { rest.as_slice() } else { &[] };
+        is_complete
     }
 
-    /// Checks the length of the frame that has begun (framing.md, "Header").
-    #[inline]
-    pub(super) fn check_length(&mut self) -> Result<(), ProtocolError> {
+    /// Begins a frame whose header is complete: checks its length, and its stream, which is one of
+    /// this parity and may be encoded if so (framing.md, "Header" and "Streams").
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
+    pub(super) fn check(
+        &mut self,
+        is_odd: bool,
+        may_be_encoded: bool,
+    ) -> Result<(), ProtocolError> {
+        self.left = self.header().length();
         if self.left > self.max_frame_size.get() {
             self.held = BROKEN;
             return Err(ProtocolError::FrameTooLarge);
         }
+        let stream = self.header().stream_id();
+        let flags = self.header().stream_flags();
+        if stream.is_odd() != is_odd {
+            return Err(ProtocolError::StreamParity); // row 1
+        }
+        if let Some((open, bit)) = self.streams.place(stream) {
+            if !flags.contains(StreamFlags::BEGIN) && *open & bit == 0 {
+                return Err(ProtocolError::StreamNotBegun); // row 2
+            }
+            // On an open stream `stream-begin` changes nothing, and resets no decoder
+            // (revision-0006.md, 3.3).
+            *open |= bit;
+            if flags.contains(StreamFlags::ENCODED) && !may_be_encoded {
+                return Err(ProtocolError::EncodingUnsupported); // row 3
+            }
+            if flags.contains(StreamFlags::END) {
+                *open &= !bit;
+            }
+        }
         Ok(())
     }
 
-    /// Splits off what `input` has of the payload; then whether the frame ends with it.
-    #[inline]
-    pub(super) fn payload<'a>(&mut self, input: &mut &'a [u8]) -> (&'a [u8], bool) {
+    /// Splits off what `input` has of the payload. The frame ends with it if nothing is left.
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
+    pub(super) fn payload<'a>(&mut self, input: &mut &'a [u8]) -> &'a [u8] {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let (bytes, rest) = input.split_at_checked(wanted).unwrap_or((input, &[]));
+        let count = wanted.min(input.len());
+        let (bytes, rest) = input.split_at_checked(count).unwrap_or_default();
         *input = rest;
         let taken = u32::try_from(bytes.len()).unwrap_or(self.left);
         self.left = self.left.wrapping_sub(taken);
-        let is_last = self.left == 0;
-        if is_last && self.held == COMPLETE {
+        if self.left == 0 && self.held == COMPLETE {
             self.held = 0;
         }
-        (bytes, is_last)
+        bytes
     }
 
     /// Payload bytes that were not taken yet.

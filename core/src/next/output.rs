@@ -1,5 +1,6 @@
 //! Where frames are filled: a buffer of the owner's, and the stream that they go on.
 
+use crate::ApiMisuse;
 use crate::bytes::copy;
 use crate::cbor::ContentEncoding;
 use crate::wire::{FrameHeader, HEADER_LEN, RequestId, StreamFlags, StreamId, TypeFlags};
@@ -88,6 +89,8 @@ pub struct Output<'b> {
     pub(super) buffer: &'b mut [u8],
     /// Bytes of the frame that was made last; 0 if none was.
     pub(super) len: usize,
+    /// Where the current frame ends at the latest; before its header's end, if no frame fits.
+    end: usize,
     /// Bytes that are joined behind the room for a header.
     pub(super) joined: usize,
     /// Whose they are.
@@ -129,6 +132,28 @@ impl Head {
     }
 }
 
+/// Puts parts one behind another. Returns how much room is left; `None`: there is too little.
+#[inline]
+fn put(to: &mut [u8], parts: &[&[u8]]) -> Option<usize> {
+    if cfg!(target_os = "none") {
+        // One loop for all is less code than a copy for each.
+        let mut to = to.iter_mut();
+        for part in parts {
+            for byte in *part {
+                *to.next()? = *byte;
+            }
+        }
+        return Some(to.len());
+    }
+    let mut rest = to;
+    for part in parts {
+        let (to, behind) = rest.split_at_mut_checked(part.len())?;
+        copy(to, part);
+        rest = behind;
+    }
+    Some(rest.len())
+}
+
 impl<'b> Output<'b> {
     /// Frames on this stream, filled into this buffer: 64 bytes are enough for small answers. No
     /// frame is larger than the buffer.
@@ -137,6 +162,7 @@ impl<'b> Output<'b> {
             stream,
             buffer,
             len: 0,
+            end: 0,
             joined: 0,
             owner: RequestId::new(0),
         }
@@ -154,6 +180,16 @@ impl<'b> Output<'b> {
         &self.stream
     }
 
+    /// Why no frame was begun for an answer.
+    #[cold]
+    pub(super) const fn misuse(&self) -> ApiMisuse {
+        if self.stream.is_ended() {
+            ApiMisuse::OutOfOrder
+        } else {
+            ApiMisuse::RequestNotActive
+        }
+    }
+
     /// The stream, to have it end.
     pub const fn stream_mut(&mut self) -> &mut Stream {
         &mut self.stream
@@ -164,10 +200,21 @@ impl<'b> Output<'b> {
         self.stream
     }
 
-    /// Most payload that one frame can have here.
+    /// Begins a frame, whose payload may have so many bytes. `false`: the stream has ended.
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
+    pub(super) fn begin(&mut self, frame_size: usize) -> bool {
+        self.len = 0;
+        // No frame size is above 24 bits.
+        let most = frame_size.wrapping_add(HEADER_LEN);
+        self.end = self.buffer.len().min(most);
+        !self.stream.is_ended()
+    }
+
+    /// Most payload that the frame can have.
     #[inline]
-    pub(super) fn room(&self) -> usize {
-        self.buffer.len().saturating_sub(HEADER_LEN)
+    pub(super) const fn room(&self) -> usize {
+        self.end.saturating_sub(HEADER_LEN)
     }
 
     /// Bytes joined for other responses than this one go out first.
@@ -177,24 +224,24 @@ impl<'b> Output<'b> {
     }
 
     /// Where the payload goes.
+    #[inline]
     pub(super) fn payload(&mut self) -> &mut [u8] {
-        self.buffer.get_mut(HEADER_LEN..).unwrap_or_default()
+        self.buffer
+            .get_mut(HEADER_LEN..self.end)
+            .unwrap_or_default()
     }
 
-    /// Fills a frame of these parts; `false`, and nothing was done, if they are more than `room`
-    /// bytes, which is no more than [`room`](Self::room).
+    /// Fills a frame of these parts; `false`, and nothing was done, if there is no room for them.
     #[inline(never)]
-    pub(super) fn fill(&mut self, head: Head, parts: &[&[u8]], room: usize) -> bool {
-        let mut rest = self.payload().get_mut(..room).unwrap_or_default();
-        for part in parts {
-            let Some((to, behind)) = rest.split_at_mut_checked(part.len()) else {
-                return false;
-            };
-            copy(to, part);
-            rest = behind;
-        }
-        let count = room.wrapping_sub(rest.len());
-        self.seal(head, count);
+    pub(super) fn fill(&mut self, head: Head, parts: &[&[u8]]) -> bool {
+        let Some(payload) = self.buffer.get_mut(HEADER_LEN..self.end) else {
+            return false;
+        };
+        let room = payload.len();
+        let Some(left) = put(payload, parts) else {
+            return false;
+        };
+        self.seal(head, room.wrapping_sub(left));
         true
     }
 
@@ -203,7 +250,7 @@ impl<'b> Output<'b> {
     #[inline(never)]
     pub(super) fn fill_from(&mut self, head: Head, parts: &[&[u8]], start: usize, count: usize) {
         let mut start = start;
-        let mut rest = self.buffer.get_mut(HEADER_LEN..).unwrap_or_default();
+        let mut rest = self.payload();
         for part in parts {
             let part_len = part.len();
             let part = part.get(start..).unwrap_or_default();
@@ -215,7 +262,6 @@ impl<'b> Output<'b> {
     }
 
     /// Puts the header before a payload of `count` bytes that is in the buffer already.
-    #[inline(never)]
     pub(super) fn seal(&mut self, head: Head, count: usize) {
         let header = self.header(head, count);
         if let Some((to, _)) = self.buffer.split_first_chunk_mut::<HEADER_LEN>() {

@@ -49,14 +49,16 @@ impl FrameHeader {
         kind_number: u8,
         flags: TypeFlags,
     ) -> Self {
-        let [l0, l1, l2, _] = length.to_le_bytes();
-        Self {
-            length: [l0, l1, l2],
-            request_id: request_id.value().to_le_bytes(),
-            stream_id: stream_id.value(),
-            stream_flags: stream_flags.bits(),
-            type_and_flags: (kind_number << 4) | flags.bits(),
-        }
+        // As two words, which are cheaper to make than eight bytes.
+        let [low, high] = request_id.value().to_le_bytes();
+        let first = length & MAX_LENGTH | u32::from_le_bytes([0, 0, 0, low]);
+        let second = u32::from_le_bytes([
+            high,
+            stream_id.value(),
+            stream_flags.bits(),
+            (kind_number << 4) | flags.bits(),
+        ]);
+        zerocopy::transmute!([first.to_le_bytes(), second.to_le_bytes()])
     }
 
     /// The header that these bytes are. Every eight bytes are a header.

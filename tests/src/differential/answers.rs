@@ -349,6 +349,10 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
         let has_settings = self.revision().has_settings();
         let lane = &mut self.lanes[index];
         if lane.is_ended {
+            if self.has_only {
+                // Another one would be mixed with it.
+                return Ok(());
+            }
             return self.close_stream(index);
         }
         let id = lane.second.stream().id().value();

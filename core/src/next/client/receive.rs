@@ -139,7 +139,8 @@ impl<P: Protocol, T: Requests> Client<P, T> {
         } else if input.is_empty() && self.frame & (BEGUN | DECODES) != 0 {
             return Step::Starved;
         }
-        let (bytes, is_last) = self.incoming.payload(input);
+        let bytes = self.incoming.payload(input);
+        let is_last = self.incoming.left() == 0;
         if self.revision().has_settings() && self.frame & DECODES != 0 {
             return Step::Encoded(bytes, is_last);
         }
@@ -147,34 +148,19 @@ impl<P: Protocol, T: Requests> Client<P, T> {
     }
 
     /// Rows 1 to 7, of a header alone.
+    #[cfg_attr(target_os = "none", inline(never))]
     fn judge(&mut self) -> Result<(), ProtocolError> {
-        self.incoming.check_length()?;
-        let header = *self.incoming.header();
-        let stream = header.stream_id();
-        let stream_flags = header.stream_flags();
         let revision = self.revision();
-        if stream.is_odd() {
-            return Err(ProtocolError::StreamParity); // row 1
+        self.incoming.check(false, revision.has_settings())?; // rows 1 to 3
+        let header = *self.incoming.header();
+        let stream_flags = header.stream_flags();
+        if stream_flags.contains(StreamFlags::ENCODED)
+            && self.choices.decoders() != EncodingSet::IDENTITY
+        {
+            self.frame |= DECODES;
         }
-        if let Some((open, bit)) = self.incoming.streams.place(stream) {
-            if !stream_flags.contains(StreamFlags::BEGIN) && *open & bit == 0 {
-                return Err(ProtocolError::StreamNotBegun); // row 2
-            }
-            // On an open stream `stream-begin` changes nothing, and resets no decoder
-            // (revision-0006.md, 3.3).
-            *open |= bit;
-            if stream_flags.contains(StreamFlags::ENCODED) {
-                if !revision.has_settings() {
-                    return Err(ProtocolError::EncodingUnsupported); // row 3
-                }
-                if self.choices.decoders() != EncodingSet::IDENTITY {
-                    self.frame |= DECODES;
-                }
-            }
-            if stream_flags.contains(StreamFlags::END) {
-                *open &= !bit;
-                self.frame |= ENDS_STREAM;
-            }
+        if stream_flags.contains(StreamFlags::END) {
+            self.frame |= ENDS_STREAM;
         }
         let number = header.kind_number();
         self.task = Task::Refuse;

@@ -52,13 +52,13 @@ impl<P: Protocol, T: Requests> Client<P, T> {
         request: &Request<'_>,
         out: &mut Output<'_>,
     ) -> Result<bool, ApiMisuse> {
-        out.len = 0;
+        out.begin(self.frame_size());
         let id = upload.request_id();
         let (has, sent) = self.known(upload);
         if has & (phase::PENDING | phase::SENDING) == 0 || has & phase::REQUESTED != 0 {
             return Ok(true);
         }
-        let room = self.frame_size().min(out.room());
+        let room = out.room();
         let mut settings: [&[u8]; 6] = [&[]; 6];
         if self.revision().has_settings()
             && self.state & ANNOUNCED == 0
@@ -67,7 +67,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             // revision-0006.md, 4.1: once, before the first request's frames
             let number = number::SENDER_PROTOCOL_SETTINGS;
             let head = Head::new(id, number, SettingsFlags::EOS.into());
-            if !out.fill(head, &settings, room) {
+            if !out.fill(head, &settings) {
                 return Err(ApiMisuse::TooLarge);
             }
             self.state |= ANNOUNCED;
@@ -123,8 +123,8 @@ impl<P: Protocol, T: Requests> Client<P, T> {
         is_last: bool,
         out: &mut Output<'_>,
     ) -> Result<bool, ApiMisuse> {
-        out.len = 0;
-        let room = self.frame_size().min(out.room());
+        out.begin(self.frame_size());
+        let room = out.room();
         let Some(is_over) = self.takes_data(upload)? else {
             *bytes = &[];
             return Ok(true);
@@ -144,7 +144,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
         }
         let (chunk, behind) = bytes.split_at_checked(count).unwrap_or_default();
         let head = self.data_head(upload.request_id(), is_end);
-        out.fill(head, &[chunk], room);
+        out.fill(head, &[chunk]);
         *bytes = if is_over { &[] } else { behind };
         if is_end {
             self.finish_sending(upload.request_id());
@@ -165,7 +165,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
         is_last: bool,
         out: &mut Output<'_>,
     ) -> Result<Option<FrameHeader>, ApiMisuse> {
-        out.len = 0;
+        out.begin(self.frame_size());
         let Some(is_over) = self.takes_data(upload)? else {
             return Ok(None);
         };

@@ -102,9 +102,11 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         failure: &Failure<'_>,
         out: &mut Output<'_>,
     ) -> Result<bool, ApiMisuse> {
-        out.len = 0;
         // No frame of a failure is encoded: it may go between those of another response.
-        let has = self.check(reply, out)?;
+        let has = self.begin(reply, out);
+        if has == 0 {
+            return Err(out.misuse());
+        }
         if self.revision().has_settings() && out.is_joining() {
             self.send_joined(out);
             return Ok(false);
@@ -116,7 +118,6 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             is_command && has & (bits::BEGUN | bits::OPENED) == 0 && revision.has_status_map();
         let args = failure.args.as_cbor();
         let has_args = !args.is_empty();
-        let room = self.frame_room(out);
         if !is_status && !revision.has_settings() {
             // 0003 and 0005: the message as it is.
             if has_args {
@@ -127,7 +128,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
                 _ => ErrorFlags::APPLICATION,
             };
             let head = Head::new(id, number::ERROR_RESPONSE, flags.into());
-            if !out.fill(head, &[failure.message], room) {
+            if !out.fill(head, &[failure.message]) {
                 return Err(ApiMisuse::TooLarge);
             }
             self.advance(id, 0, true, out);
@@ -155,10 +156,11 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             .wrapping_add(between.len())
             .wrapping_add(after.len())
             .wrapping_add(5);
-        let left = room.saturating_sub(overhead);
+        // Nothing of it, where there is no room for what stands around it.
+        let left = out.room().saturating_sub(overhead);
         let mut message = failure.message;
         if message.len() > left {
-            if !revision.has_settings() || overhead > room {
+            if !revision.has_settings() {
                 return Err(ApiMisuse::TooLarge);
             }
             message = message.get(..left).unwrap_or(message);
@@ -171,9 +173,9 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             Head::new(id, number::ERROR_RESPONSE, TypeFlags::NONE)
         };
         let is_filled = if revision.has_settings() {
-            out.fill(head, &[before, args, between, len, message, after], room)
+            out.fill(head, &[before, args, between, len, message, after])
         } else {
-            out.fill(head, &[before, len, message, between, args, after], room)
+            out.fill(head, &[before, len, message, between, args, after])
         };
         if !is_filled {
             return Err(ApiMisuse::TooLarge);
@@ -189,8 +191,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     /// [`ApiMisuse::OutOfOrder`]: the stream has ended. [`ApiMisuse::TooLarge`]: it does not fit a
     /// frame, which must then be very small. Nothing changed.
     pub fn refuse(&mut self, refusal: &Refusal, out: &mut Output<'_>) -> Result<bool, ApiMisuse> {
-        out.len = 0;
-        if out.stream.is_ended() {
+        if !out.begin(self.frame_size()) {
             return Err(ApiMisuse::OutOfOrder);
         }
         let has_settings = self.revision().has_settings();
@@ -202,7 +203,6 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let digits = decimal(refusal.limit, &mut digits);
         let reason = refusal.reason.name().as_bytes();
         let middle: &[u8] = b", limit ";
-        let room = self.frame_room(out);
         let is_filled = if has_settings {
             let len = reason
                 .len()
@@ -214,12 +214,11 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             out.fill(
                 head,
                 &[before, len.as_slice(), reason, middle, digits, OF_SERVER],
-                room,
             )
         } else {
             let flags = ErrorFlags::APPLICATION.into();
             let head = Head::new(refusal.request_id, number::ERROR_RESPONSE, flags);
-            out.fill(head, &[reason, middle, digits], room)
+            out.fill(head, &[reason, middle, digits])
         };
         if is_filled {
             Ok(true)

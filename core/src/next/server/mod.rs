@@ -44,17 +44,19 @@ use crate::{ApiMisuse, Limits, Protocol, ProtocolError, RefusalReason, Revision}
 // In this order: what is near the front takes less code.
 #[repr(C)]
 pub struct Server<P: Protocol, T: Requests> {
-    incoming: Incoming,
-    protocol: P,
-    stage: Stage,
     task: receive::Task,
+    stage: Stage,
     /// Why the current frame's request is refused, if it is; the limit's value beside it.
     reason: RefusalReason,
+    protocol: P,
     /// Data is collected.
     collects: bool,
     notes: Notes,
     peer_encodings: EncodingSet,
     last_output: StreamId,
+    incoming: Incoming,
+    /// What was known of the current frame's request, as it was let in.
+    has: u16,
     /// Requests that are partly received; the state follows from it.
     receiving: u16,
     settings_frames: u16,
@@ -126,6 +128,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             },
             peer_encodings: EncodingSet::EMPTY,
             last_output: StreamId::new(0),
+            has: 0,
             receiving: 0,
             settings_frames: 0,
             next_order: config.first_order,

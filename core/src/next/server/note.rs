@@ -57,13 +57,14 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         if !self.peer_takes_notes() {
             return Err(ApiMisuse::PeerTakesNoSideFrames);
         }
-        self.check(reply, out)?;
+        if self.begin(reply, out) == 0 {
+            return Err(out.misuse());
+        }
         if self.revision().has_settings() && out.is_joining() {
             self.send_joined(out);
             return Ok(false);
         }
-        let room = self.frame_room(out);
-        let count = encode(out.payload().get_mut(..room).unwrap_or_default())?;
+        let count = encode(out.payload())?;
         let head = Head::new(reply.request_id(), number, TypeFlags::NONE);
         out.seal(head, count);
         Ok(true)

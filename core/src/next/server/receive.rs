@@ -2,12 +2,10 @@
 //! The numbers of rows are those of the table in server.md.
 
 use super::{Command, Event, Notes, Refusal, Reply, Server, Stage};
-use crate::cbor::{
-    Args, MAX_NESTING, RedirectTargets, RequestError, SenderSettings, Value, decode_request,
-};
+use crate::cbor::{Fields, MAX_NESTING, RequestError, SenderSettings, decode_request};
 use crate::next::store::{Key, Requests, bits};
 use crate::revision::number;
-use crate::wire::{CommandDataFlags, CommandRequestFlags, SettingsFlags, StreamFlags, TypeFlags};
+use crate::wire::{CommandDataFlags, CommandRequestFlags, SettingsFlags, TypeFlags};
 use crate::{Protocol, ProtocolError, RefusalReason};
 
 /// What is done with the current frame's payload.
@@ -102,10 +100,12 @@ impl<P: Protocol, T: Requests> Server<P, T> {
 
     /// Divides what was taken into a request and, where it was collected, its data.
     fn split<'a>(&mut self, taken: &'a [u8]) -> (&'a [u8], Option<&'a [u8]>) {
+        if !self.may_collect() {
+            return (taken, None);
+        }
         let key = self.key();
-        let may_collect = self.may_collect();
         match self.requests.find(key) {
-            Some(slot) if may_collect && slot.bits & bits::COLLECTING != 0 => {
+            Some(slot) if slot.bits & bits::COLLECTING != 0 => {
                 let len = usize::try_from(slot.request_len).unwrap_or(usize::MAX);
                 let (request, data) = taken.split_at_checked(len).unwrap_or((taken, &[]));
                 (request, Some(data))
@@ -135,20 +135,17 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             self.task = Task::Skip;
             if let Err(error) = self.judge(memory) {
                 // What is there of the payload goes with its frame.
-                self.task = Task::Skip;
                 self.incoming.payload(input);
                 return Step::Error(error);
             }
         } else if input.is_empty() {
             return Step::Starved;
         }
-        let (bytes, is_last) = self.incoming.payload(input);
+        let bytes = self.incoming.payload(input);
+        let is_last = self.incoming.left() == 0;
         match self.task {
             Task::Skip => Step::Quiet,
-            Task::Refuse => {
-                self.task = Task::Skip;
-                Step::Refused
-            }
+            Task::Refuse => Step::Refused,
             Task::Request => self.request_part(bytes, is_first, is_last, memory),
             Task::Stream => self.stream_part(bytes, is_last),
             // Never reached, and so their code is dropped, where the protocol is a type that has
@@ -163,7 +160,6 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         }
     }
 
-    #[inline(never)]
     fn fail_with<'a>(&mut self, error: ProtocolError) -> Option<Event<'a>> {
         self.stage = Stage::Errored;
         self.task = Task::Skip;
@@ -171,7 +167,8 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     }
 
     #[inline(never)]
-    fn refusal<'a>(&self) -> Option<Event<'a>> {
+    fn refusal<'a>(&mut self) -> Option<Event<'a>> {
+        self.task = Task::Skip;
         Some(Event::Refused(Refusal {
             request_id: self.incoming.header().request_id(),
             reason: self.reason,
@@ -180,31 +177,16 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     }
 
     /// Judges a frame by its header.
+    #[cfg_attr(target_os = "none", inline(never))]
     fn judge(&mut self, memory: &mut T::Memory) -> Result<(), ProtocolError> {
-        self.incoming.check_length()?;
-        let header = *self.incoming.header();
-        let stream = header.stream_id();
-        let stream_flags = header.stream_flags();
-        if !stream.is_odd() {
-            return Err(ProtocolError::StreamParity); // row 1
-        }
-        if let Some((open, bit)) = self.incoming.streams.place(stream) {
-            if !stream_flags.contains(StreamFlags::BEGIN) && *open & bit == 0 {
-                return Err(ProtocolError::StreamNotBegun); // row 2
-            }
-            *open |= bit;
-            if stream_flags.contains(StreamFlags::ENCODED) {
-                return Err(ProtocolError::EncodingUnsupported); // row 3
-            }
-            if stream_flags.contains(StreamFlags::END) {
-                *open &= !bit;
-            }
-        }
+        self.incoming.check(true, false)?; // rows 1 to 3
         if self.stage == Stage::Errored {
             return Err(ProtocolError::AlreadyErrored); // row 4
         }
-        let kind = header.kind_number();
+        let header = self.incoming.header();
+        let (kind, flags) = (header.kind_number(), header.flags());
         let is_request = kind == number::COMMAND_REQUEST;
+        let key = self.key();
         if self.revision().has_settings() && self.stage != Stage::Open {
             match self.stage {
                 _ if kind == number::SENDER_PROTOCOL_SETTINGS => {
@@ -215,7 +197,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
                 _ => return Err(ProtocolError::UnexpectedInitialFrame),
             }
         }
-        let flags = CommandRequestFlags::from(header.flags());
+        let flags = CommandRequestFlags::from(flags);
         let is_new = is_request && flags.contains(CommandRequestFlags::NEW);
         let continues = flags.contains(CommandRequestFlags::CONTINUATION);
         let data = if flags.contains(CommandRequestFlags::HAVE_DATA) {
@@ -223,10 +205,10 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         } else {
             0
         };
-        let key = Key::request(header.request_id());
         let has = self.requests.find(key).map_or(0, |slot| slot.bits);
+        self.has = has;
         if has & (bits::ASIDE | bits::DRAINING) != 0 && !is_new {
-            if self.is_last_of(has) {
+            if self.is_last() {
                 self.requests.remove(key);
             }
             return Ok(()); // row 4a
@@ -256,9 +238,10 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             let order = self.next_order;
             self.next_order = order.wrapping_add(1);
             self.receiving = self.receiving.wrapping_add(1);
-            if !self.requests.open(key, order, bits::RECEIVING | data) {
+            self.has = bits::RECEIVING | data;
+            if !self.requests.open(key, order, self.has) {
                 let limit = length_of(self.requests.capacity());
-                return self.refuse_with(RefusalReason::TooManyRequests, limit, order, data);
+                return self.refuse_with(RefusalReason::TooManyRequests, limit, order);
             }
         } else {
             if is_request && !continues {
@@ -285,7 +268,6 @@ impl<P: Protocol, T: Requests> Server<P, T> {
                 if has & bits::DATA == 0 {
                     return Err(ProtocolError::UnexpectedCommandData); // row 12
                 }
-                let flags = CommandDataFlags::from(header.flags());
                 let any = CommandDataFlags::CONTINUATION.union(CommandDataFlags::EOS);
                 if flags.bits() & any.bits() == 0 {
                     return Err(ProtocolError::CommandDataWithoutFlags); // row 13
@@ -299,7 +281,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
                 }
             }
         }
-        self.admit(task, memory) // rows 11, 15 and 15a
+        self.admit(task, key, memory) // rows 11, 15 and 15a
     }
 
     /// Counts a frame against the limits, and lets it in or refuses its request.
@@ -307,23 +289,23 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     /// Whether a frame fits is decided by its header alone, whatever part of it is already there:
     /// the same bytes get the same answer however they are cut.
     #[inline]
-    fn admit(&mut self, task: Task, memory: &mut T::Memory) -> Result<(), ProtocolError> {
+    fn admit(&mut self, task: Task, key: Key, memory: &mut T::Memory) -> Result<(), ProtocolError> {
         self.task = task;
         let left = self.incoming.left();
         // A full or an ending data frame brings the request nearer to its end.
         if task == Task::Stream && left > 0 {
             return Ok(());
         }
-        let is_empty = left == 0 && !is_data_end(self.flags());
-        let key = self.key();
+        let is_counted = task == Task::Request || left == 0 && !is_data_end(self.flags());
         let Some(slot) = self.requests.find(key) else {
             return Ok(());
         };
-        if slot.bits & bits::RECEIVING != 0 || is_empty {
-            slot.frames = slot.frames.saturating_add(1);
+        if is_counted {
+            // No limit is above the largest number.
+            slot.frames = slot.frames.wrapping_add(1);
         }
-        let (order, has, frames) = (slot.order, slot.bits, slot.frames);
-        let counted = slot.len().saturating_sub(slot.request_len);
+        let (order, frames) = (slot.order, slot.frames);
+        let counted = slot.len().wrapping_sub(slot.request_len);
         let limit = self.request_frames.get();
         let (mut reason, mut limit) = (RefusalReason::TooManyFrames, limit);
         if u32::from(frames) <= limit {
@@ -337,15 +319,14 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             let room = length_of(self.requests.room(memory));
             // Bytes of this kind that there is place for: by the limit, and by the memory. Where
             // there is no room at all, not even nothing is begun.
-            if (room > 0 || has & bits::HELD != 0)
-                && left <= limit.saturating_sub(counted).min(room)
-            {
+            let most = limit.wrapping_sub(counted).min(room);
+            if (room > 0 || self.has & bits::HELD != 0) && left <= most {
                 return Ok(());
             }
-            limit = limit.min(counted.saturating_add(room));
+            limit = counted.wrapping_add(most);
         }
         self.requests.free(key, memory);
-        self.refuse_with(reason, limit, order, has)
+        self.refuse_with(reason, limit, order)
     }
 
     /// server.md, "Refusals": remembers the request if frames of it are still to come.
@@ -355,18 +336,17 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         reason: RefusalReason,
         limit: u32,
         order: u32,
-        has: u16,
     ) -> Result<(), ProtocolError> {
         self.task = Task::Refuse;
         self.reason = reason;
         self.refusal_limit = limit;
         self.receiving = self.receiving.wrapping_sub(1);
         let key = self.key();
-        if self.is_last_of(has) {
+        if self.is_last() {
             self.requests.remove(key);
             return Ok(());
         }
-        let has = has & bits::DATA | bits::ASIDE;
+        let has = self.has & bits::DATA | bits::ASIDE;
         if self.requests.open(key, order, has) {
             Ok(())
         } else {
@@ -375,14 +355,15 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     }
 
     /// Whether the current frame is the last of a request that is swallowed (server.md, "Refusals").
-    fn is_last_of(&self, has: u16) -> bool {
+    fn is_last(&self) -> bool {
         let header = self.incoming.header();
-        let kind = header.kind_number();
-        if has & bits::DATA != 0 {
-            kind == self.revision().data_number() && is_data_end(header.flags())
+        let (number, is_end) = if self.has & bits::DATA != 0 {
+            let number = self.revision().data_number();
+            (number, is_data_end(header.flags()))
         } else {
-            kind == number::COMMAND_REQUEST && !has_more(header.flags())
-        }
+            (number::COMMAND_REQUEST, !has_more(header.flags()))
+        };
+        header.kind_number() == number && is_end
     }
 
     #[inline]
@@ -394,13 +375,12 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         memory: &mut T::Memory,
     ) -> Step<'a> {
         let is_done = is_last && !has_more(self.flags());
-        let key = self.key();
-        let has = self.requests.find(key).map_or(0, |slot| slot.bits);
-        let collects = self.collects() && has & bits::DATA != 0;
-        if is_first && is_done && !collects && has & bits::HELD == 0 {
+        let collects = self.collects() && self.has & bits::DATA != 0;
+        if is_first && is_done && !collects && self.has & bits::HELD == 0 {
             // Nothing of the request was gathered: its bytes never leave the input buffer.
             return Step::Whole(bytes);
         }
+        let key = self.key();
         if !self.requests.append(key, bytes, memory) {
             // Admitted by its header, so the store broke its laws.
             return Step::Error(ProtocolError::MalformedRequest);
@@ -408,11 +388,9 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         if !is_done {
             return Step::Quiet;
         }
-        if collects {
-            if let Some(slot) = self.requests.find(key) {
-                slot.bits = slot.bits & !bits::RECEIVING | bits::COLLECTING;
-                slot.request_len = slot.len();
-            }
+        if collects && let Some(slot) = self.requests.find(key) {
+            slot.bits = slot.bits & !bits::RECEIVING | bits::COLLECTING;
+            slot.request_len = slot.len();
             return Step::Quiet;
         }
         self.requests.take(key, memory);
@@ -458,20 +436,17 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let Some(slot) = self.requests.find(key) else {
             return Step::Quiet;
         };
-        let is_wanted = slot.bits & bits::STREAMING != 0;
-        if is_end {
-            slot.bits &= !bits::STREAMING;
-            if is_wanted {
-                self.receiving = self.receiving.wrapping_sub(1);
-            } else {
+        if slot.bits & bits::STREAMING == 0 {
+            if is_end {
                 self.requests.remove(key);
             }
+            return Step::Quiet;
         }
-        if is_wanted {
-            Step::Data(bytes, is_end)
-        } else {
-            Step::Quiet
+        if is_end {
+            slot.bits &= !bits::STREAMING;
+            self.receiving = self.receiving.wrapping_sub(1);
         }
+        Step::Data(bytes, is_end)
     }
 
     /// revision-0006.md, 5.3, steps (a) and (b), and the local limits.
@@ -548,13 +523,11 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     #[inline]
     fn dispatch<'a>(&mut self, request: &'a [u8], data: Option<&'a [u8]>) -> Option<Event<'a>> {
         let request_id = self.incoming.header().request_id();
-        let (mut name, mut args, mut redirect) = (Value::ABSENT, Args::EMPTY, Value::ABSENT);
+        let mut fields = Fields::absent();
         let has_settings = self.revision().has_settings();
-        let decoded = decode_request(request, has_settings, &mut name, &mut args, &mut redirect);
+        let decoded = decode_request(request, has_settings, &mut fields);
         let key = Key::request(request_id);
-        let Some(slot) = self.requests.find(key) else {
-            return self.fail_with(ProtocolError::MalformedRequest);
-        };
+        let slot = self.requests.find(key)?;
         let data_follows = slot.bits & bits::DATA != 0 && data.is_none();
         match decoded {
             Ok(()) => {
@@ -566,10 +539,10 @@ impl<P: Protocol, T: Requests> Server<P, T> {
                     self.receiving = self.receiving.wrapping_sub(1);
                 }
                 Some(Event::Command(Command {
-                    name,
-                    args,
-                    redirect: if has_settings && !redirect.is_absent() {
-                        Some(RedirectTargets::of(redirect))
+                    name: fields.name(),
+                    args: fields.args(),
+                    redirect: if has_settings {
+                        fields.redirect()
                     } else {
                         None
                     },
@@ -579,22 +552,18 @@ impl<P: Protocol, T: Requests> Server<P, T> {
                 }))
             }
             Err(error) => {
-                let (order, has) = (slot.order, slot.bits);
-                self.undecodable(error, order, has)
+                let order = slot.order;
+                self.undecodable(error, order)
             }
         }
     }
 
     /// The request ends; of one that is refused, data may still come.
-    #[inline(never)]
-    fn undecodable<'a>(&mut self, error: RequestError, order: u32, has: u16) -> Option<Event<'a>> {
+    fn undecodable<'a>(&mut self, error: RequestError, order: u32) -> Option<Event<'a>> {
         let error = if error == RequestError::NestedTooDeep {
             let limit = length_of(MAX_NESTING);
-            match self.refuse_with(RefusalReason::NestedTooDeep, limit, order, has) {
-                Ok(()) => {
-                    self.task = Task::Skip;
-                    return self.refusal();
-                }
+            match self.refuse_with(RefusalReason::NestedTooDeep, limit, order) {
+                Ok(()) => return self.refusal(),
                 Err(error) => error,
             }
         } else {

@@ -34,14 +34,11 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         is_last: bool,
         out: &mut Output<'_>,
     ) -> Result<bool, ApiMisuse> {
-        out.len = 0;
         let has = self.claim(reply, out)?;
         let id = reply.request_id();
-        let room = self.frame_room(out);
-        let mut status: &[u8] = &[];
-        if self.revision().has_status_map() && has & bits::BEGUN == 0 {
-            status = STATUS_OK;
-        }
+        let room = out.room();
+        let is_first = self.revision().has_status_map() && has & bits::BEGUN == 0;
+        let status: &[u8] = if is_first { STATUS_OK } else { &[] };
         let Some(rest) = room.checked_sub(status.len()) else {
             return Err(ApiMisuse::TooLarge);
         };
@@ -49,7 +46,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             return self.respond_joining(id, has, body, is_last, room, out);
         }
         // messages.md, "Responses", 0003 and 0005
-        let is_open = status.is_empty();
+        let is_open = !is_first;
         let mut count = body.len().min(rest);
         let is_end = is_last && count == body.len();
         if !is_open && !is_end {
@@ -61,7 +58,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             return Ok(body.is_empty());
         }
         let head = self.data_head(id, is_end, false);
-        if !out.fill(head, &[status, chunk], room) {
+        if !out.fill(head, &[status, chunk]) {
             return Err(ApiMisuse::TooLarge);
         }
         *body = behind;
@@ -93,7 +90,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let is_identity = out.stream.encoding() == ContentEncoding::Identity;
         let is_done = body.is_empty() && !is_last;
         if has & bits::BEGUN == 0 && is_identity {
-            self.fill_data(id, false, STATUS_OK, room, out);
+            self.fill_data(id, false, STATUS_OK, out);
             self.advance(id, bits::BEGUN, false, out);
             return Ok(is_done);
         }
@@ -127,7 +124,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         let count = body.len().min(room);
         let is_end = is_last && count == body.len() && (!is_identity || count == 0);
         let (chunk, behind) = body.split_at_checked(count).unwrap_or_default();
-        if !self.fill_data(id, is_end, chunk, room, out) {
+        if !self.fill_data(id, is_end, chunk, out) {
             return Err(ApiMisuse::TooLarge);
         }
         *body = behind;
@@ -165,13 +162,11 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         status: &[u8],
         out: &mut Output<'_>,
     ) -> Result<bool, ApiMisuse> {
-        out.len = 0;
         let has = self.claim(reply, out)?;
         if !self.revision().has_settings() {
             return Err(ApiMisuse::NotInThisRevision);
         }
-        let room = self.frame_room(out);
-        if status.len() > room {
+        if status.len() > out.room() {
             return Err(ApiMisuse::TooLarge);
         }
         if has & bits::BEGUN != 0 {
@@ -186,7 +181,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
             self.send_settings(id, out)?;
             return Ok(false);
         }
-        self.fill_data(id, false, status, room, out);
+        self.fill_data(id, false, status, out);
         self.advance(id, bits::BEGUN | bits::REDIRECTED, false, out);
         Ok(true)
     }
@@ -206,7 +201,6 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         is_last: bool,
         out: &mut Output<'_>,
     ) -> Result<FrameHeader, ApiMisuse> {
-        out.len = 0;
         let has = self.claim(reply, out)?;
         let joins = self.revision().has_settings();
         let is_bare_end = joins && is_last && out.stream.encoding() == ContentEncoding::Identity;
@@ -225,23 +219,27 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         Ok(header)
     }
 
-    /// What is known of the request of this token, if it may be written for on this stream.
+    /// Begins a frame for the request of this token. Returns what is known of the request; 0: it is
+    /// not active, or the stream has ended, as [`Output::misuse`] tells.
     #[inline(never)]
-    pub(super) fn check(&mut self, reply: &Reply, out: &Output<'_>) -> Result<u16, ApiMisuse> {
-        if out.stream.is_ended() {
-            return Err(ApiMisuse::OutOfOrder);
+    pub(super) fn begin(&mut self, reply: &Reply, out: &mut Output<'_>) -> u16 {
+        if !out.begin(self.frame_size()) {
+            return 0;
         }
         match self.requests.find(Key::request(reply.request_id())) {
-            Some(slot) if slot.bits & bits::ACTIVE != 0 && reply.is_of(slot.order) => Ok(slot.bits),
-            _ => Err(ApiMisuse::RequestNotActive),
+            Some(slot) if slot.bits & bits::ACTIVE != 0 && reply.is_of(slot.order) => slot.bits,
+            _ => 0,
         }
     }
 
     /// The same, and on an encoded stream (0006) the response has that for itself until it ends
     /// (revision-0006.md, 3.5a).
-    #[inline]
+    #[inline(always)]
     fn claim(&mut self, reply: &Reply, out: &mut Output<'_>) -> Result<u16, ApiMisuse> {
-        let has = self.check(reply, out)?;
+        let has = self.begin(reply, out);
+        if has == 0 {
+            return Err(out.misuse());
+        }
         if self.revision().has_settings() && out.stream.encoding() != ContentEncoding::Identity {
             let id = reply.request_id();
             match out.stream.occupied_by {
@@ -255,12 +253,6 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     /// Largest payload of a frame that is sent.
     pub(super) fn frame_size(&self) -> usize {
         usize::try_from(self.send_frame_size.get()).unwrap_or(usize::MAX)
-    }
-
-    /// Most payload of a frame that is filled there.
-    #[inline]
-    pub(super) fn frame_room(&self, out: &Output<'_>) -> usize {
-        self.frame_size().min(out.room())
     }
 
     /// What a frame of a response says.
@@ -281,11 +273,10 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         id: RequestId,
         is_end: bool,
         bytes: &[u8],
-        room: usize,
         out: &mut Output<'_>,
     ) -> bool {
         let head = self.data_head(id, is_end, !(is_end && bytes.is_empty()));
-        out.fill(head, &[bytes], room)
+        out.fill(head, &[bytes])
     }
 
     /// 0006: what is joined becomes a frame, or nothing if its response came to nothing meanwhile:
@@ -306,8 +297,9 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     fn send_settings(&mut self, id: RequestId, out: &mut Output<'_>) -> Result<(), ApiMisuse> {
         let head = Head::new(id, number::STREAM_SETTINGS, SettingsFlags::EOS.into());
         let settings = out.stream.encoding().stream_settings();
-        let room = out.room();
-        if !out.fill(head, &[settings], room) {
+        // Not cut by the frame size, which may be smaller.
+        out.begin(MOST_PAYLOAD);
+        if !out.fill(head, &[settings]) {
             return Err(ApiMisuse::TooLarge);
         }
         out.stream.state |= SETTINGS;
@@ -333,12 +325,9 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         if !is_end {
             return;
         }
-        if self.revision().has_settings() && out.stream.occupied_by == Some(id) {
+        if self.protocol.revision().has_settings() && out.stream.occupied_by == Some(id) {
             out.stream.occupied_by = None;
         }
-        let Some(slot) = self.requests.find(key) else {
-            return;
-        };
         if slot.bits & bits::STREAMING != 0 {
             slot.bits = bits::DRAINING | bits::DATA;
             self.receiving = self.receiving.wrapping_sub(1);
@@ -347,6 +336,9 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         }
     }
 }
+
+/// Most payload of any frame.
+const MOST_PAYLOAD: usize = 0x00ff_ffff;
 
 /// The coalescer (revision-0006.md, 7.2): whether a piece of `len` bytes that is not sent directly
 /// is joined with the `joined` ones before it, where `room` bytes fit a frame. If not, what is

@@ -1,24 +1,20 @@
 //! Requests in a map of fixed capacity, and one buffer for all that is gathered.
 
-use core::cell::Cell;
-
-use heapless::LinearMap;
-use heapless::linear_map::LinearMapView;
-
 use super::{Key, Requests, Slot};
 use crate::bytes::{copy, shift_down, shift_up};
 use crate::wire::RequestId;
 
-/// Requests by key. No slot is ever moved: one whose request has ended stays in its place, which is
-/// why keys are cells, and the next request takes it over. Moving slots would bring `memmove` into a
-/// small program, which is larger than all of this.
-type Map<const REQUESTS: usize> = LinearMap<Cell<Key>, Slot, REQUESTS>;
-type Slots = LinearMapView<Cell<Key>, Slot>;
+/// A slot under its key. It is never moved: a vacant one stays in its place, and the next request
+/// takes it over. Moving slots would bring `memmove` into a small program, which is larger than all
+/// of this.
+#[derive(Debug)]
+struct Entry {
+    key: Key,
+    slot: Slot,
+}
 
-/// Marks a slot that is not in use.
+/// Marks a vacant slot.
 const VACANT: Key = Key(0);
-/// Marks one that would be vacant, but whose bytes are still lent.
-const LENT: Key = Key(1);
 
 /// At most `REQUESTS` requests, and as many slots that stand aside. The memory beside it is any
 /// `[u8]`, which all of them share: every byte can be used by any.
@@ -34,17 +30,23 @@ const LENT: Key = Key(1);
 pub struct FixedRequests<const REQUESTS: usize> {
     /// Bytes in use, with those that were taken.
     used: usize,
-    /// Whose bytes were taken; [`VACANT`] if nobody's.
-    taken: Cell<Key>,
-    live: Map<REQUESTS>,
-    aside: Map<REQUESTS>,
+    /// Where those lie that were taken: from, to.
+    start: usize,
+    end: usize,
+    /// A map, searched one by one. Its entries come in pairs, since there may be twice `REQUESTS`;
+    /// any may be of either kind, so that a request that is refused stays in its place.
+    map: heapless::Vec<[Entry; 2], REQUESTS>,
 }
 
 #[cfg(feature = "defmt")]
 impl<const REQUESTS: usize> defmt::Format for FixedRequests<REQUESTS> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        let [live, aside] = [&self.live, &self.aside]
-            .map(|slots| slots.keys().filter(|key| key.get().number() > 1).count());
+        let [live, aside] = [false, true].map(|is_aside| {
+            let entries = self.map.as_flattened().iter();
+            entries
+                .filter(|entry| entry.key != VACANT && entry.slot.is_aside() == is_aside)
+                .count()
+        });
         defmt::write!(
             f,
             "FixedRequests({=usize} and {=usize} aside of {=usize})",
@@ -66,88 +68,27 @@ impl<const REQUESTS: usize> FixedRequests<REQUESTS> {
     pub const fn new() -> Self {
         Self {
             used: 0,
-            taken: Cell::new(VACANT),
-            live: LinearMap::new(),
-            aside: LinearMap::new(),
+            start: 0,
+            end: 0,
+            map: heapless::Vec::new(),
         }
     }
 
     /// Bytes of memory that it takes.
     pub const SIZE: usize = core::mem::size_of::<Self>();
 
-    /// Where the bytes of a key lie: from, to.
+    /// The entry of a key, and where its bytes end.
     #[inline(never)]
-    fn locate(&self, key: Key) -> (usize, usize) {
-        let mut start = 0;
-        match locate(self.live.as_view(), key, &mut start) {
-            None => match locate(self.aside.as_view(), key, &mut start) {
-                None => (start, start),
-                Some(len) => (start, start.wrapping_add(len)),
-            },
-            Some(len) => (start, start.wrapping_add(len)),
+    fn seek(&mut self, key: Key) -> (Option<&mut Entry>, usize) {
+        let mut end = 0usize;
+        for entry in self.map.as_flattened_mut() {
+            end = end.wrapping_add(place(entry.slot.len));
+            if entry.key == key {
+                return (Some(entry), end);
+            }
         }
+        (None, end)
     }
-
-    #[inline(never)]
-    fn release_taken(&mut self, memory: &mut [u8]) {
-        let key = self.taken.replace(VACANT);
-        let (start, end) = self.locate(key);
-        let used = self.used;
-        let len = end.wrapping_sub(start);
-        shift_down(memory.get_mut(start..used).unwrap_or_default(), len);
-        self.used = used.wrapping_sub(len);
-        if let Some(slot) = self.find(key) {
-            slot.set_free();
-        }
-        self.remove(LENT);
-    }
-}
-
-/// The slot under a key, and the key's place.
-#[inline(never)]
-fn find(slots: &mut Slots, key: Key) -> Option<(&Cell<Key>, &mut Slot)> {
-    slots.iter_mut().find(|(cell, _)| cell.get() == key)
-}
-
-/// Adds up the bytes before those of a key, and says how many it has.
-#[inline(never)]
-fn locate(slots: &Slots, key: Key, start: &mut usize) -> Option<usize> {
-    for (cell, slot) in slots {
-        let len = place(slot.len());
-        if cell.get() == key {
-            return Some(len);
-        }
-        *start = start.wrapping_add(len);
-    }
-    None
-}
-
-#[inline(never)]
-fn vacate(slots: &mut Slots, key: Key, taken: &Cell<Key>) {
-    if let Some((cell, _)) = find(slots, key) {
-        cell.set(VACANT);
-        if key == taken.get() {
-            cell.set(LENT);
-            taken.set(LENT);
-        }
-    }
-}
-
-/// The slot for a key: its own, a vacant one, one that was never used, or else the one whose request
-/// has ended and whose bytes are lent: they stay lent under the new key.
-#[inline(never)]
-fn open<'s>(slots: &'s mut Slots, key: Key, taken: &Cell<Key>) -> Option<&'s mut Slot> {
-    if find(slots, key).is_none() {
-        if let Some((vacant, _)) = find(slots, VACANT) {
-            vacant.set(key);
-        } else if slots.insert(Cell::new(key), Slot::blank()).is_err()
-            && let Some((lent, _)) = find(slots, LENT)
-        {
-            lent.set(key);
-            taken.set(key);
-        }
-    }
-    find(slots, key).map(|(_, slot)| slot)
 }
 
 /// A length that is no more than the memory's.
@@ -169,41 +110,48 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
 
     #[inline]
     fn find(&mut self, key: Key) -> Option<&mut Slot> {
-        let Self { live, aside, .. } = self;
-        match find(live.as_mut_view(), key) {
-            Some((_, slot)) => Some(slot),
-            None => find(aside.as_mut_view(), key).map(|(_, slot)| slot),
+        match self.seek(key) {
+            (Some(entry), _) => Some(&mut entry.slot),
+            _ => None,
         }
     }
 
+    #[inline(never)]
     fn open(&mut self, key: Key, order: u32, bits: u16) -> bool {
-        let Self {
-            live, aside, taken, ..
-        } = self;
-        let (slots, other) = if Slot::stands_aside(bits) {
-            (aside.as_mut_view(), live.as_mut_view())
-        } else {
-            (live.as_mut_view(), aside.as_mut_view())
-        };
-        let Some(slot) = open(slots, key, taken) else {
+        let mut left = REQUESTS;
+        for entry in self.map.as_flattened() {
+            let is_other = entry.key != key && entry.key != VACANT;
+            if is_other && entry.slot.is_aside() == Slot::stands_aside(bits) {
+                left = left.wrapping_sub(1);
+            }
+        }
+        if left == 0 {
             return false;
-        };
-        let lent = slot.len;
+        }
+        self.remove(key);
+        if let (Some(entry), _) = self.seek(VACANT) {
+            entry.key = key;
+            entry.slot.open(order, bits);
+            return true;
+        }
+        let mut slot = Slot::EMPTY;
         slot.open(order, bits);
-        slot.len = lent;
-        vacate(other, key, taken);
-        true
+        self.map
+            .push([Entry { key, slot }, Entry { key: VACANT, slot }])
+            .is_ok()
     }
 
+    #[inline(never)]
     fn remove(&mut self, key: Key) {
-        vacate(self.live.as_mut_view(), key, &self.taken);
-        vacate(self.aside.as_mut_view(), key, &self.taken);
+        if let (Some(entry), _) = self.seek(key) {
+            entry.key = VACANT;
+        }
     }
 
     fn next_after(&self, order: Option<u32>) -> Option<(RequestId, Slot)> {
-        let slots = self.live.iter().chain(self.aside.iter());
-        slots
-            .filter_map(|(key, slot)| Some((key.get().request_id()?, *slot)))
+        let entries = self.map.as_flattened().iter();
+        entries
+            .filter_map(|entry| Some((entry.key.request_id()?, entry.slot)))
             .filter(|(_, slot)| order.is_none_or(|order| slot.order > order))
             .min_by_key(|(_, slot)| slot.order)
     }
@@ -213,48 +161,71 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
         memory.len().wrapping_sub(self.used)
     }
 
+    #[inline(never)]
     fn append(&mut self, key: Key, bytes: &[u8], memory: &mut [u8]) -> bool {
-        let (_, at) = self.locate(key);
         let end = self.used.wrapping_add(bytes.len());
+        let (Some(entry), at) = self.seek(key) else {
+            return false;
+        };
         let Some(behind) = memory.get_mut(at..end) else {
             return false;
         };
+        let slot = &mut entry.slot;
+        slot.set_len(slot.len().wrapping_add(short(bytes.len())));
+        self.used = end;
         shift_up(behind, bytes.len());
         copy(behind, bytes);
-        if let Some(slot) = self.find(key) {
-            slot.set_len(slot.len().wrapping_add(short(bytes.len())));
-            self.used = end;
-        }
         true
     }
 
-    #[inline(never)]
     fn gathered<'m>(&self, key: Key, memory: &'m [u8]) -> &'m [u8] {
-        let (start, end) = self.locate(key);
-        memory.get(start..end).unwrap_or_default()
+        let mut start = 0usize;
+        for entry in self.map.as_flattened() {
+            let len = place(entry.slot.len);
+            if entry.key == key {
+                if start >= self.start {
+                    // What was taken lies before it.
+                    start = start.wrapping_add(self.end).wrapping_sub(self.start);
+                }
+                let bytes = memory.get(start..).unwrap_or_default();
+                return bytes.get(..len).unwrap_or_default();
+            }
+            start = start.wrapping_add(len);
+        }
+        &[]
     }
 
+    #[inline(never)]
     fn take(&mut self, key: Key, memory: &mut [u8]) {
         self.release(memory);
-        self.taken.set(key);
+        if let (Some(entry), end) = self.seek(key) {
+            let len = place(entry.slot.len);
+            entry.slot.set_free();
+            self.start = end.wrapping_sub(len);
+            self.end = end;
+        }
     }
 
     fn taken<'m>(&self, memory: &'m [u8]) -> &'m [u8] {
-        self.gathered(self.taken.get(), memory)
+        memory.get(self.start..self.end).unwrap_or_default()
     }
 
-    #[inline]
+    #[inline(never)]
     fn release(&mut self, memory: &mut [u8]) {
-        if self.taken.get() != VACANT {
-            self.release_taken(memory);
+        let len = self.end.wrapping_sub(self.start);
+        self.end = self.start;
+        if len > 0
+            && let Some(bytes) = memory.get_mut(self.start..self.used)
+        {
+            shift_down(bytes, len);
+            self.used = self.used.wrapping_sub(len);
         }
     }
 
     fn clear(&mut self, _memory: &mut [u8]) {
-        self.live.clear();
-        self.aside.clear();
+        self.map.clear();
         self.used = 0;
-        self.taken.set(VACANT);
+        self.end = self.start;
     }
 }
 

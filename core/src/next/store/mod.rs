@@ -15,7 +15,7 @@
 //! 5. [`Requests::append`] succeeds exactly if [`Requests::room`] has the bytes, and changes nothing
 //!    if it fails.
 //! 6. [`Requests::take`] ends what is gathered under a key; it stays readable, and its room taken,
-//!    until [`Requests::release`].
+//!    until [`Requests::release`]. Nothing is appended meanwhile.
 
 mod fixed;
 pub mod laws;
@@ -113,20 +113,6 @@ impl Slot {
         frames: 0,
         bits: 0,
     };
-
-    /// [`EMPTY`](Self::EMPTY), in less code for a device: what is known to be zeros is cleared with a
-    /// call of `memclr`.
-    #[inline]
-    pub(crate) fn blank() -> Self {
-        let zero = core::hint::black_box(0u16);
-        Self {
-            order: zero.into(),
-            len: zero.into(),
-            request_len: zero.into(),
-            frames: zero,
-            bits: zero,
-        }
-    }
 
     /// For stores: begins anew, for a request that is opened in this order, of which this is known.
     ///
