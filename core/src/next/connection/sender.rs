@@ -223,6 +223,7 @@ impl<E: End, L: Line> Outgoing for Sender<'_, E, L> {
         } = self;
         if all && line.pending(out.frame(), taken).is_empty() {
             *taken = 0;
+            out.len = 0;
             end.flush(out);
             line.flush();
         }

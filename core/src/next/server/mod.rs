@@ -168,6 +168,12 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         self.protocol
     }
 
+    /// Frames that have come on this connection, the one that is coming with them; from 2³² on it
+    /// begins anew.
+    pub const fn frames(&self) -> u32 {
+        self.incoming.frames
+    }
+
     /// What is remembered of requests.
     pub(super) const fn requests(&self) -> &T {
         &self.requests

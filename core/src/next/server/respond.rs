@@ -302,7 +302,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         out.seal(head, count);
     }
 
-    /// Makes a frame of what is joined (0006); an empty one if nothing is.
+    /// Makes a frame of what is joined (0006); none if nothing is.
     pub fn flush(&mut self, out: &mut Output<'_>) {
         out.len = 0;
         if self.revision().has_settings() && out.is_joining() {
