@@ -6,8 +6,9 @@ use hgrpc::R0005;
 use hgrpc::next::Error;
 use hgrpc::next::connection::{Buffers, ServerConnection};
 use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::server::Event;
+use hgrpc::next::server::{Event, Server};
 use hgrpc::next::store::FixedRequests;
+use hgrpc::server::ServerConfig;
 
 hgrpc::args! {
     /// Arguments of `led`.
@@ -27,7 +28,9 @@ fn serve<R: Read, W: Write>(uart_rx: R, uart_tx: W) -> Result<(), Error<R::Error
         memory: &mut [0; 256],
         output: &mut [0; 64],
     };
-    let connection = ServerConnection::new(R0005, FixedRequests::<REQUESTS>::new(), buffers);
+    let requests = FixedRequests::<REQUESTS>::new();
+    let mut server = Server::new(R0005, ServerConfig::STREAMING, requests);
+    let connection = ServerConnection::new(&mut server, buffers);
     let mut device = Driver::new(connection, uart_rx, uart_tx);
     let (mut upload, mut sum) = (None, 0u32);
     while let Some((event, mut replies)) = device.step()? {

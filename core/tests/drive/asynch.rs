@@ -589,19 +589,15 @@ mod line {
 
     fn server(input: &Pipe, output: &Pipe, session: u32) -> Driver<Server, Pipe, Pipe> {
         let (link, packets) = link(session);
-        let mut config = hgrpc::server::ServerConfig::STREAMING;
-        config.always_side_frames = true;
-        let requests = memory::Requests::new();
-        let server = hgrpc::next::server::Server::new(Revision::R0006, config, requests);
-        let connection = Server::linked(server, buffers(16, 2048, 96), link, packets);
+        let connection =
+            memory::linked_server(Revision::R0006, buffers(16, 2048, 96), link, packets);
         Driver::new(connection, input.clone(), output.clone())
     }
 
     fn client(input: &Pipe, output: &Pipe, session: u32) -> Driver<Client, Pipe, Pipe> {
         let (link, packets) = link(session);
-        let requests = memory::Requests::new();
-        let buffers = buffers(16, 2048, 96);
-        let connection = LinkedClient::new(Revision::R0006, requests, buffers, link, packets);
+        let connection =
+            memory::linked_client(Revision::R0006, buffers(16, 2048, 96), link, packets);
         Driver::new(connection, input.clone(), output.clone())
     }
 

@@ -223,7 +223,7 @@ proptest! {
         revision in prop::sample::select(REVISIONS.to_vec()),
         mut moods in prop::collection::vec(prop_oneof![1 => Just(0usize), 4 => 1usize..40], 1..6),
         input in 1usize..100,
-        output in 40usize..200,
+        output in 64usize..200,
         lens in any::<[u8; 2]>(),
     ) {
         moods.push(7);

@@ -51,7 +51,7 @@ fn args(len: usize, byte: u8) -> Vec<u8> {
     [b"\xa1Avz".as_slice(), &head, &vec![byte; len]].concat()
 }
 
-/// 1 KiB for all requests, 64 bytes of input and of output: 1 MiB of data streams through, a request
+/// 1 KiB for all requests, 64 bytes of input, 96 of output: 1 MiB of data streams through, a request
 /// of 1 MiB is refused by name, and two others are answered meanwhile, all interleaved.
 #[test]
 fn a_small_device_serves_large_and_small_requests_at_once() {
@@ -105,7 +105,7 @@ fn serve(revision: Revision) {
 
     let (up, down) = (Pipe::new(&[61, 7, 64]), Pipe::new(&[]));
     up.bytes.borrow_mut().extend(&input);
-    let connection = memory::server(revision, buffers(64, 1024, 64));
+    let connection = memory::server(revision, buffers(64, 1024, 96));
     let mut server = Driver::new(connection, up, down.clone());
     let mut digest: Option<(Reply, u64)> = None;
     let (mut order, mut longest) = (Vec::new(), 0);

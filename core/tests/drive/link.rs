@@ -8,18 +8,18 @@ use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use embedded_io::{Error as _, ErrorKind, ErrorType, Read, ReadReady, Write};
+use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
 use hgrpc::R0005;
 use hgrpc::cbor::EncodedArgs;
 use hgrpc::link::{Link, LinkConfig, LinkError, LinkEvent};
 use hgrpc::next::Error;
 use hgrpc::next::client::{Event as Answer, Request};
-use hgrpc::next::connection::{LineEvent, LinkBuffers, LinkedClient, LinkedServer};
+use hgrpc::next::connection::{LineEvent, LinkBuffers, LinkedClient, LinkedServer, Outgoing};
 use hgrpc::next::drive::blocking::Driver;
 use hgrpc::next::server::Event;
 use hgrpc::{ApiMisuse, ProtocolError};
 
-use crate::memory::{Requests, buffers};
+use crate::memory::{self, Requests, buffers};
 
 /// A UART that times out.
 struct Rx(Receiver<u8>);
@@ -103,7 +103,7 @@ fn serve(rx: Rx, tx: Tx) -> Vec<LinkError> {
     // The threads may have to wait for a processor.
     let link = LinkConfig::new(1 << 16).with_patience(100);
     let buffers = buffers(64, 256, 64);
-    let connection = LinkedServer::new(R0005, Requests::new(), buffers, link, packets(64));
+    let connection = memory::linked_server(R0005, buffers, link, packets(64));
     let mut device: Device<_, _> = Driver::new(connection, rx, tx);
     let mut errors = Vec::new();
     while let Some((event, mut replies)) = device.step().unwrap() {
@@ -129,7 +129,7 @@ impl Caller {
     fn new(rx: Rx, tx: Tx, session: u32) -> Self {
         let link = LinkConfig::new(session).with_patience(100);
         let buffers = buffers(64, 256, 244);
-        let connection = LinkedClient::new(R0005, Requests::new(), buffers, link, packets(256));
+        let connection = memory::linked_client(R0005, buffers, link, packets(256));
         Self {
             host: Driver::new(connection, rx, tx),
             console: Vec::new(),
@@ -189,14 +189,14 @@ fn calls_over_a_line_with_losses_and_restarts() {
     // The host begins anew.
     assert_eq!(host.call().unwrap(), whole);
 
-    // It gives up in the middle of a frame; the next packet is the beginning of one again.
+    // It gives up in the middle of a request; the next packet is the beginning of one again.
     host.host.connection_mut().disconnect();
     host.connect();
-    let args = [&b"\xa1AaX\xc8"[..], &[0; 200]].concat();
+    let args = [&b"\xa1AaY\x01\xf4"[..], &[0; 500]].concat();
     let request = Request::new(b"echo", EncodedArgs::from_cbor(&args).unwrap());
     let mut calls = host.host.sender();
-    let call = calls.request(request, true).unwrap();
-    calls.send(call).unwrap();
+    let mut call = calls.request(request, false).unwrap();
+    assert_eq!(calls.make(&mut call), Ok(false));
     calls.flush().unwrap();
     assert_eq!(host.call().unwrap(), whole);
 
@@ -309,7 +309,7 @@ fn device() -> (Rc<RefCell<Peer>>, Device<Half, Half>) {
     let half = Half(Rc::clone(&peer));
     let link = LinkConfig::new(9);
     let buffers = buffers(64, 256, 64);
-    let connection = LinkedServer::new(R0005, Requests::new(), buffers, link, packets(64));
+    let connection = memory::linked_server(R0005, buffers, link, packets(64));
     (peer, Driver::new(connection, half.clone(), half))
 }
 

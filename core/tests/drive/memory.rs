@@ -4,6 +4,7 @@ use hgrpc::Protocol;
 use hgrpc::client::ClientConfig;
 use hgrpc::next::connection::{Buffers, ClientConnection, ServerConnection};
 use hgrpc::next::store::FixedRequests;
+use hgrpc::next::{client, server};
 use hgrpc::server::ServerConfig;
 
 pub type Requests = FixedRequests<4>;
@@ -23,10 +24,36 @@ pub fn buffers(input: usize, memory: usize, output: usize) -> Buffers<'static> {
 pub fn server<P: Protocol>(protocol: P, buffers: Buffers<'static>) -> Server<P> {
     let mut config = ServerConfig::STREAMING;
     config.always_side_frames = true;
-    ServerConnection::with_config(protocol, config, Requests::new(), buffers)
+    let server = server::Server::new(protocol, config, Requests::new());
+    ServerConnection::new(Box::leak(Box::new(server)), buffers)
 }
 
 pub fn client<P: Protocol>(protocol: P, buffers: Buffers<'static>) -> Client<P> {
     let config = ClientConfig::FULL_DUPLEX;
-    ClientConnection::with_config(protocol, config, Requests::new(), buffers)
+    let client = client::Client::new(protocol, config, Requests::new());
+    ClientConnection::new(Box::leak(Box::new(client)), buffers)
+}
+
+#[cfg(feature = "link")]
+pub fn linked_server<P: Protocol>(
+    protocol: P,
+    buffers: Buffers<'static>,
+    link: hgrpc::link::LinkConfig,
+    packets: hgrpc::next::connection::LinkBuffers<'static>,
+) -> hgrpc::next::connection::LinkedServer<'static, P, Requests> {
+    let mut config = ServerConfig::STREAMING;
+    config.always_side_frames = true;
+    let server = server::Server::new(protocol, config, Requests::new());
+    hgrpc::next::connection::Connection::linked(Box::leak(Box::new(server)), buffers, link, packets)
+}
+
+#[cfg(feature = "link")]
+pub fn linked_client<P: Protocol>(
+    protocol: P,
+    buffers: Buffers<'static>,
+    link: hgrpc::link::LinkConfig,
+    packets: hgrpc::next::connection::LinkBuffers<'static>,
+) -> hgrpc::next::connection::LinkedClient<'static, P, Requests> {
+    let client = client::Client::new(protocol, ClientConfig::FULL_DUPLEX, Requests::new());
+    hgrpc::next::connection::Connection::linked(Box::leak(Box::new(client)), buffers, link, packets)
 }

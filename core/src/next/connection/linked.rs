@@ -2,15 +2,10 @@
 
 use super::sender::Sealed;
 use super::{Buffers, Connection, Drive, End, Input, Line, Sender};
-use crate::Protocol;
-use crate::cbor::EncodingSet;
-use crate::client::ClientConfig;
 use crate::link::{Incoming, LinkConfig, LinkError, Outgoing, Received};
 use crate::next::Error;
 use crate::next::client::Client;
 use crate::next::server::Server;
-use crate::next::store::Requests;
-use crate::server::ServerConfig;
 
 /// A server's end of connections over a raw line, such as a UART, one after the other.
 ///
@@ -84,44 +79,11 @@ impl<'b> Line for Packets<'b> {
     }
 }
 
-impl<'b, P: Protocol, T: Requests<Memory = [u8]>> LinkedServer<'b, P, T> {
-    /// A server that waits for its first connection, as most programs need it: full duplex, data
-    /// streamed. `link` has this end's first session number.
-    pub const fn new(
-        protocol: P,
-        requests: T,
-        buffers: Buffers<'b>,
-        link: LinkConfig,
-        packets: LinkBuffers<'b>,
-    ) -> Self {
-        let server = Server::new(protocol, ServerConfig::STREAMING, requests);
-        Self::linked(server, buffers, link, packets)
-    }
-}
-
-impl<'b, P: Protocol, T: Requests<Memory = [u8]>> LinkedClient<'b, P, T> {
-    /// A client that waits for its first connection, as most programs need it: full duplex. `link`
-    /// has this end's first session number.
-    pub const fn new(
-        protocol: P,
-        requests: T,
-        buffers: Buffers<'b>,
-        link: LinkConfig,
-        packets: LinkBuffers<'b>,
-    ) -> Self {
-        let config = ClientConfig {
-            decoders: EncodingSet::IDENTITY,
-            ..ClientConfig::FULL_DUPLEX
-        };
-        let client = Client::new(protocol, config, requests);
-        Self::linked(client, buffers, link, packets)
-    }
-}
-
 impl<'b, E: End> Connection<'b, E, Packets<'b>> {
-    /// An end, whatever its configuration, that waits for its first connection.
+    /// An end, as for [`Connection::new`], that waits for its first connection. `link` has its first
+    /// session number.
     pub const fn linked(
-        end: E,
+        end: &'b mut E,
         buffers: Buffers<'b>,
         link: LinkConfig,
         packets: LinkBuffers<'b>,

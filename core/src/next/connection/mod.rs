@@ -17,9 +17,9 @@
 //! ```
 //! use hgrpc::next::Error;
 //! use hgrpc::next::connection::{Buffers, ServerConnection};
-//! use hgrpc::next::server::Event;
+//! use hgrpc::next::server::{Event, Server};
 //! use hgrpc::next::store::FixedRequests;
-//! use hgrpc::{Protocol, R0005};
+//! use hgrpc::{R0005, server::ServerConfig};
 //!
 //! type Device<'b> = ServerConnection<'b, R0005, FixedRequests<4>>;
 //!
@@ -41,7 +41,8 @@
 //!
 //! let (mut memory, mut output) = ([0; 256], [0; 64]);
 //! let buffers = Buffers { input: &mut [], memory: &mut memory, output: &mut output };
-//! let mut device = ServerConnection::new(R0005, FixedRequests::new(), buffers);
+//! let mut server = Server::new(R0005, ServerConfig::STREAMING, FixedRequests::new());
+//! let mut device = ServerConnection::new(&mut server, buffers);
 //! let mut sent = Vec::new();
 //! for byte in b"\x0b\0\0\x01\0\x01\x01\x11\xa1DnameDping" {
 //!     handle(&mut device, &[*byte], |bytes| sent.extend_from_slice(bytes))?;
@@ -71,8 +72,6 @@ use super::Error;
 use super::client::Client;
 use super::server::Server;
 use super::store::Requests;
-use crate::client::ClientConfig;
-use crate::server::ServerConfig;
 use crate::wire::RequestId;
 use crate::{ApiMisuse, Protocol};
 use input::Input;
@@ -80,8 +79,7 @@ use input::Input;
 /// A server's end of a connection.
 pub type ServerConnection<'b, P, T> = Connection<'b, Server<P, T>, Direct>;
 
-/// A client's end of a connection. Requests go out at once, any number of them; nothing is decoded
-/// but `identity`.
+/// A client's end of a connection.
 pub type ClientConnection<'b, P, T> = Connection<'b, Client<P, T>, Direct>;
 
 /// The memory that a connection uses.
@@ -152,49 +150,11 @@ pub trait Drive {
     fn sender(&mut self) -> &mut Self::Sender;
 }
 
-impl<'b, P: Protocol, T: Requests<Memory = [u8]>> ServerConnection<'b, P, T> {
-    /// A server at the start of a connection, as most programs need it: full duplex, data streamed.
-    pub const fn new(protocol: P, requests: T, buffers: Buffers<'b>) -> Self {
-        Self::with_config(protocol, ServerConfig::STREAMING, requests, buffers)
-    }
-
-    /// A server at the start of a connection.
-    pub const fn with_config(
-        protocol: P,
-        config: ServerConfig,
-        requests: T,
-        buffers: Buffers<'b>,
-    ) -> Self {
-        Self::of(Server::new(protocol, config, requests), buffers)
-    }
-}
-
-impl<'b, P: Protocol, T: Requests<Memory = [u8]>> ClientConnection<'b, P, T> {
-    /// A client at the start of a connection, as most programs need it: full duplex.
-    pub const fn new(protocol: P, requests: T, buffers: Buffers<'b>) -> Self {
-        Self::with_config(protocol, ClientConfig::FULL_DUPLEX, requests, buffers)
-    }
-
-    /// A client at the start of a connection. Of `config`, `multiple_sends`, `buffer_sends` and
-    /// `decoders` are those of [this type](ClientConnection), whatever they say.
-    pub const fn with_config(
-        protocol: P,
-        config: ClientConfig,
-        requests: T,
-        buffers: Buffers<'b>,
-    ) -> Self {
-        let config = ClientConfig {
-            multiple_sends: true,
-            buffer_sends: false,
-            decoders: crate::cbor::EncodingSet::IDENTITY,
-            ..config
-        };
-        Self::of(Client::new(protocol, config, requests), buffers)
-    }
-}
-
 impl<'b, E: End> Connection<'b, E, Direct> {
-    const fn of(end: E, buffers: Buffers<'b>) -> Self {
+    /// A connection of an end, which is new or has been [restarted](Server::restart). A client's should
+    /// send at once, any number of requests, and decode nothing but `identity`, as
+    /// [`FULL_DUPLEX`](crate::client::ClientConfig::FULL_DUPLEX) says.
+    pub const fn new(end: &'b mut E, buffers: Buffers<'b>) -> Self {
         Self {
             input: Input::new(buffers.input),
             line: (),
@@ -267,12 +227,12 @@ impl<'b, E: End> Drive for Connection<'b, E, Direct> {
 }
 
 impl<E: End, L: Line> Connection<'_, E, L> {
-    /// Bytes of memory that the connection takes, its buffers not counted.
+    /// Bytes of memory that the connection takes, its end and its buffers not counted.
     pub const SIZE: usize = core::mem::size_of::<Self>();
 
     /// The reactor.
     pub const fn end(&self) -> &E {
-        &self.sender.end
+        self.sender.end
     }
 
     /// Bytes of the memory that are not in use, for a high-water mark: asked after each event it

@@ -77,7 +77,7 @@ impl Line for Direct {
 #[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Sender<'b, E: End, L: Line> {
-    pub(super) end: E,
+    pub(super) end: &'b mut E,
     pub(super) out: Output<'b>,
     /// Bytes of the frame that were written, or that the line has taken.
     taken: usize,
@@ -107,7 +107,7 @@ pub trait Outgoing {
 }
 
 impl<'b, E: End, L: Line> Sender<'b, E, L> {
-    pub(super) const fn new(end: E, output: &'b mut [u8], line: L) -> Self {
+    pub(super) const fn new(end: &'b mut E, output: &'b mut [u8], line: L) -> Self {
         Self {
             end,
             out: Output::new(E::STREAM, output),
@@ -119,12 +119,12 @@ impl<'b, E: End, L: Line> Sender<'b, E, L> {
 
     /// The reactor.
     pub const fn end(&self) -> &E {
-        &self.end
+        self.end
     }
 
     /// The reactor: to take a request over, for example.
     pub const fn end_mut(&mut self) -> &mut E {
-        &mut self.end
+        self.end
     }
 
     /// Leaves it to the owner to answer refused requests, with the
@@ -205,7 +205,7 @@ impl<E: End, L: Line> Outgoing for Sender<'_, E, L> {
         }
         while self.is_free() {
             self.taken = 0;
-            if frames.next_frame(&mut self.end, &mut self.out)? {
+            if frames.next_frame(self.end, &mut self.out)? {
                 return Ok(true);
             }
         }

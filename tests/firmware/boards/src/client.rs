@@ -5,9 +5,10 @@ use core::mem::MaybeUninit;
 
 use hgrpc::R0006;
 use hgrpc::cbor::{ArgsWriter, CborReader, EncodedArgs, Status, Text};
+use hgrpc::client::ClientConfig;
 use hgrpc::link::LinkConfig;
 use hgrpc::next::Error;
-use hgrpc::next::client::{Event, Request};
+use hgrpc::next::client::{Client, Event, Request};
 use hgrpc::next::connection::{LineEvent, LinkedClient};
 use hgrpc::next::drive::blocking::Driver;
 use hgrpc::next::store::FixedRequests;
@@ -18,6 +19,19 @@ use crate::log::{alert, info};
 use crate::serial::{Memory, OUT, Serial, SerialReader, SerialWriter, Woken};
 use crate::starts;
 use crate::uart::Uart;
+
+/// The client; in a `static` it is zeros.
+pub type End = Client<R0006, FixedRequests<2>>;
+
+/// The client at power-on.
+pub const END: End = Client::new(R0006, ClientConfig::FULL_DUPLEX, FixedRequests::new());
+
+/// What hgrpc needs.
+pub type Statics<U> = (
+    &'static mut Memory,
+    &'static mut End,
+    &'static mut MaybeUninit<Device<U>>,
+);
 
 /// The client's end of the connections over the line, two calls at once, with what carries it.
 pub type Device<U> =
@@ -54,15 +68,13 @@ pub struct Application {
 pub fn run<U: Uart>(
     board: &'static str,
     serial: &'static Serial<U>,
-    memory: &'static mut Memory,
-    device: &'static mut MaybeUninit<Device<U>>,
+    (memory, end, device): Statics<U>,
     application: &'static mut Application,
 ) -> ! {
     let (reader, writer) = serial.start();
     let (buffers, packets) = memory.lend();
-    let requests = FixedRequests::new();
     let link = LinkConfig::new(starts::count() << 16);
-    let connection = LinkedClient::new(R0006, requests, buffers, link, packets);
+    let connection = LinkedClient::linked(end, buffers, link, packets);
     let device = device.write(Driver::new(connection, reader, writer));
     let mut attempts = ATTEMPTS;
     while attempts > 0 {

@@ -14,8 +14,9 @@ use hgrpc::next::Error;
 use hgrpc::next::connection::{Drive, LineEvent, LinkedServer};
 use hgrpc::next::drive::Sending;
 use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::server::{Command, Event, Failure, Reply};
+use hgrpc::next::server::{Command, Event, Failure, Reply, Server};
 use hgrpc::next::store::FixedRequests;
+use hgrpc::server::ServerConfig;
 use hgrpc::wire::RequestId;
 use hgrpc::{R0006, Streaming};
 
@@ -29,6 +30,23 @@ use events::Events;
 
 /// Requests at once.
 const REQUESTS: usize = 4;
+
+/// The server; in a `static` it is zeros.
+pub type End = Server<Streaming<R0006>, FixedRequests<REQUESTS>>;
+
+/// The server at power-on.
+pub const END: End = Server::new(
+    Streaming(R0006),
+    ServerConfig::STREAMING,
+    FixedRequests::new(),
+);
+
+/// What hgrpc needs.
+pub type Statics<U> = (
+    &'static mut Memory,
+    &'static mut End,
+    &'static mut MaybeUninit<Device<U>>,
+);
 
 /// The server's end of the connections over the line.
 type Connection = LinkedServer<'static, Streaming<R0006>, FixedRequests<REQUESTS>>;
@@ -60,23 +78,21 @@ pub struct Application {
 pub fn run<U: Uart>(
     board: &'static str,
     serial: &'static Serial<U>,
-    memory: &'static mut Memory,
-    device: &'static mut MaybeUninit<Device<U>>,
+    (memory, end, device): Statics<U>,
     application: &'static mut Application,
 ) -> ! {
     let starts = starts::count();
     application.board = board;
     application.counters.starts = starts;
-    application.counters.hgrpc_ram = size_of::<Memory>() + Device::<U>::SIZE;
+    application.counters.hgrpc_ram = size_of::<Memory>() + End::SIZE + Device::<U>::SIZE;
     let (reader, mut writer) = serial.start();
     // Nothing reads packets yet: this is text on the host's console.
     for text in ["hgrpc on ", board, "\r\n"] {
         let Ok(_) = writer.write(text.as_bytes());
     }
     let (buffers, packets) = memory.lend();
-    let requests = FixedRequests::new();
     let link = LinkConfig::new(starts << 16);
-    let connection = LinkedServer::new(Streaming(R0006), requests, buffers, link, packets);
+    let connection = LinkedServer::linked(end, buffers, link, packets);
     let device = device.write(Driver::new(connection, reader, writer));
     loop {
         if let Err(error) = application.step(serial, device) {

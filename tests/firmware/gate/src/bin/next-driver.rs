@@ -4,15 +4,17 @@
 
 use hgrpc::Revision;
 use hgrpc::cbor::{Atom, EncodedArgs, Progress};
+use hgrpc::client::ClientConfig;
 use hgrpc::next::Error;
-use hgrpc::next::client::{Event as Answer, Request};
+use hgrpc::next::client::{Client as NextClient, Event as Answer, Request};
 use hgrpc::next::connection::{Buffers, ClientConnection, ServerConnection};
 use hgrpc::next::drive::blocking::Driver;
 use hgrpc::next::server::{Event, Failure, Reply};
 use hgrpc::next::store::FixedRequests;
-use hgrpc_gate::{BUFFER, Memory, Port, choose_revision, plant};
+use hgrpc_gate::{BUFFER, Memory, NextServer, Port, choose_revision, next_server, plant};
 
 type Requests = FixedRequests<4>;
+type Caller = NextClient<Revision, Requests>;
 type Server<'b> = Driver<ServerConnection<'b, Revision, Requests>, Port, Port>;
 type Client<'b> = Driver<ClientConnection<'b, Revision, Requests>, Port, Port>;
 
@@ -20,9 +22,20 @@ hgrpc_gate::entry!(
     main,
     [[u8; BUFFER]; 4] = [[0; BUFFER]; 4],
     [Memory; 2] = [[0; 256]; 2],
+    NextServer<Revision> = next_server(Revision::R0003),
+    Caller = Caller::new(
+        Revision::R0003,
+        ClientConfig::FULL_DUPLEX,
+        Requests::new()
+    ),
 );
 
-fn main(buffers: &mut [[u8; BUFFER]; 4], memories: &mut [Memory; 2]) -> ! {
+fn main(
+    buffers: &mut [[u8; BUFFER]; 4],
+    memories: &mut [Memory; 2],
+    server: &mut NextServer<Revision>,
+    caller: &mut Caller,
+) -> ! {
     let mut port = Port::first();
     let revision = choose_revision(&mut port);
     let [input, output, answers, requests] = buffers;
@@ -32,14 +45,16 @@ fn main(buffers: &mut [[u8; BUFFER]; 4], memories: &mut [Memory; 2]) -> ! {
         memory,
         output,
     };
-    let connection = ServerConnection::new(revision, Requests::new(), buffers);
+    server.restart(revision, buffers.memory);
+    let connection = ServerConnection::new(server, buffers);
     let mut server = Driver::new(connection, Port::first(), Port::first());
     let buffers = Buffers {
         input: answers,
         memory: gathered,
         output: requests,
     };
-    let connection = ClientConnection::new(revision, Requests::new(), buffers);
+    caller.restart(revision, buffers.memory);
+    let connection = ClientConnection::new(caller, buffers);
     let mut client = Driver::new(connection, Port::second(), Port::second());
     let mut upload = None;
     loop {

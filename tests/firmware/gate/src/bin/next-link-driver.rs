@@ -9,7 +9,7 @@ use hgrpc::next::drive::blocking::Driver;
 use hgrpc::next::server::Event;
 use hgrpc::next::store::FixedRequests;
 use hgrpc::{R0005, Streaming};
-use hgrpc_gate::{BUFFER, Memory, Port, plant};
+use hgrpc_gate::{BUFFER, Memory, NextServer, Port, next_server, plant};
 
 type Device<'b> = Driver<LinkedServer<'b, Streaming<R0005>, FixedRequests<4>>, Port, Port>;
 
@@ -17,9 +17,14 @@ hgrpc_gate::entry!(
     main,
     [[u8; BUFFER]; 4] = [[0; BUFFER]; 4],
     Memory = [0; 256],
+    NextServer<Streaming<R0005>> = next_server(Streaming(R0005)),
 );
 
-fn main(buffers: &mut [[u8; BUFFER]; 4], memory: &mut Memory) -> ! {
+fn main(
+    buffers: &mut [[u8; BUFFER]; 4],
+    memory: &mut Memory,
+    server: &mut NextServer<Streaming<R0005>>,
+) -> ! {
     let [input, output, received, sent] = buffers;
     let buffers = Buffers {
         input,
@@ -27,9 +32,7 @@ fn main(buffers: &mut [[u8; BUFFER]; 4], memory: &mut Memory) -> ! {
         output,
     };
     let packets = LinkBuffers { received, sent };
-    let requests = FixedRequests::new();
-    let link = LinkConfig::new(1);
-    let connection = LinkedServer::new(Streaming(R0005), requests, buffers, link, packets);
+    let connection = LinkedServer::linked(server, buffers, LinkConfig::new(1), packets);
     let mut device = Driver::new(connection, Port::first(), Port::first());
     loop {
         if serve(&mut device).is_err() {
