@@ -231,7 +231,7 @@ impl Application {
                 let failure = Failure::command(b"it takes no data now");
                 replies.send(command.reply.fail(failure))
             }
-            b"echo" => replies.send(command.reply.ok(command.args)),
+            b"echo" => replies.send(command.reply.body(command.args.as_cbor())),
             b"digest" => digest::of_nothing(command.reply, replies),
             b"led" => {
                 let is_on = &mut self.is_led_on;
