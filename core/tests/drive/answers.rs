@@ -310,7 +310,8 @@ fn refused(leaves: bool, revision: Revision) -> (Vec<u8>, Option<hgrpc::next::se
     let mut out = Vec::new();
     let mut left = None;
     for byte in &input {
-        while let Some((event, replies)) = server.take(&mut &[*byte][..]).unwrap() {
+        let mut rest = std::slice::from_ref(byte);
+        while let Some((event, replies)) = server.take(&mut rest).unwrap() {
             match event {
                 Event::Refused(refusal) => {
                     assert_eq!(refusal.reason(), RefusalReason::RequestTooLarge);
@@ -324,7 +325,6 @@ fn refused(leaves: bool, revision: Revision) -> (Vec<u8>, Option<hgrpc::next::se
                 other => panic!("{other:?}"),
             }
             replies.write_all(|bytes| out.extend_from_slice(bytes));
-            break;
         }
     }
     (out, left)

@@ -22,8 +22,7 @@ pub fn buffers(input: usize, memory: usize, output: usize) -> Buffers<'static> {
 }
 
 pub fn server<P: Protocol>(protocol: P, buffers: Buffers<'static>) -> Server<P> {
-    let mut config = ServerConfig::STREAMING;
-    config.always_side_frames = true;
+    let config = ServerConfig::STREAMING.with_always_side_frames(true);
     let server = server::Server::new(protocol, config, Requests::new());
     ServerConnection::new(Box::leak(Box::new(server)), buffers)
 }
@@ -41,8 +40,7 @@ pub fn linked_server<P: Protocol>(
     link: hgrpc::link::LinkConfig,
     packets: hgrpc::next::connection::LinkBuffers<'static>,
 ) -> hgrpc::next::connection::LinkedServer<'static, P, Requests> {
-    let mut config = ServerConfig::STREAMING;
-    config.always_side_frames = true;
+    let config = ServerConfig::STREAMING.with_always_side_frames(true);
     let server = server::Server::new(protocol, config, Requests::new());
     hgrpc::next::connection::Connection::linked(Box::leak(Box::new(server)), buffers, link, packets)
 }

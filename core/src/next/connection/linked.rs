@@ -17,6 +17,49 @@ use crate::next::server::Server;
 ///
 /// There is no clock in it. A read half that fails with `TimedOut` when nothing has come for a while
 /// makes a [tick](Drive::tick) of that; one that waits for ever leaves ticking to the peer.
+///
+#[cfg_attr(feature = "embedded-io-v0_7", doc = "```")]
+#[cfg_attr(not(feature = "embedded-io-v0_7"), doc = "```ignore")]
+/// use embedded_io::{Read, Write};
+/// use hgrpc::R0005;
+/// use hgrpc::link::LinkConfig;
+/// use hgrpc::next::connection::{Buffers, LineEvent, LinkBuffers, LinkedServer};
+/// use hgrpc::next::drive::blocking::Driver;
+/// use hgrpc::next::server::{Event, Server};
+/// use hgrpc::next::store::FixedRequests;
+/// use hgrpc::server::ServerConfig;
+///
+/// /// Serves connection after connection; `starts` counts the device's starts.
+/// fn run<R: Read, W: Write>(rx: R, tx: W, starts: u16) {
+///     let buffers = Buffers {
+///         input: &mut [0; 64],
+///         memory: &mut [0; 256],
+///         output: &mut [0; 64],
+///     };
+///     let packets = LinkBuffers {
+///         received: &mut [0; 64],
+///         sent: &mut [0; 64],
+///     };
+///     let requests = FixedRequests::<4>::new();
+///     let mut server = Server::new(R0005, ServerConfig::STREAMING, requests);
+///     let link = LinkConfig::new(u32::from(starts) << 16);
+///     let connection = LinkedServer::linked(&mut server, buffers, link, packets);
+///     let mut device = Driver::new(connection, rx, tx);
+///     loop {
+///         let done = match device.step() {
+///             Ok(Some((Event::Command(command), mut replies))) => replies.send(command.unknown()),
+///             // Every open call has ended: what is remembered of them is forgotten.
+///             Ok(Some((Event::Line(LineEvent::Up | LineEvent::Lost(_)), _))) => Ok(()),
+///             Ok(Some(_)) => Ok(()),
+///             Ok(None) => return,
+///             Err(error) => Err(error),
+///         };
+///         if done.is_err() {
+///             device.connection_mut().disconnect();
+///         }
+///     }
+/// }
+/// ```
 pub type LinkedServer<'b, P, T> = Connection<'b, Server<P, T>, Packets<'b>>;
 
 /// A client's end of connections over a raw line; as [`LinkedServer`]. When a connection is lost,

@@ -76,10 +76,6 @@ impl<C: Drive, R: Read, W: Write> super::Driver<C, Halves<R, W>> {
     /// # Errors
     /// [`Error`]. After an I/O error the next step goes on, nothing is lost; after the peer broke the
     /// protocol, commands that were handed out may still be answered.
-    #[expect(
-        clippy::type_complexity,
-        reason = "the pair of a named type and its error"
-    )]
     pub async fn step(&mut self) -> Result<Option<Next<'_, C, Halves<R, W>>>, Failed<R, W>> {
         self.sender().flush().await?;
         let Self { connection, halves } = self;

@@ -4,19 +4,7 @@
 //!   R: Read  ──▶ connection ──▶ event ──▶ your code
 //!   W: Write ◀── connection ◀── replies.send(reply.ok(&value))
 //! ```
-//! # A device
-//! Two commands: one takes typed arguments, the other adds up the data that is streamed to it.
-//! ```
-#![doc = include_str!("device.md")]
-//! # use embedded_io::{Read, Write};
-//! # fn set_led(on: bool, level: u8) -> bool { on && level > 0 }
-//! // {"name": "sum"}, which announces data, and the data 1, 2, 3.
-//! let input = b"\x0a\0\0\x01\0\x01\x01\x19\xa1DnameCsum\x03\0\0\x01\0\x01\0\x22\x01\x02\x03";
-//! let mut output = [0; 20];
-//! serve(&input[..], &mut output[..])?;
-//! assert_eq!(&output, b"\x0c\0\0\x01\0\x02\x01\x32\xa1FstatusBok\x06");
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! See [the module above](crate::next) for a whole program.
 
 use embedded_io::{Error as _, ErrorKind, ErrorType, Read, ReadReady, Write};
 
