@@ -40,6 +40,57 @@ impl Limits {
         settings_size: 0x0001_0000,
         settings_frames: 256,
     };
+
+    /// The same, with this [largest frame](Self::max_frame_size).
+    #[must_use]
+    pub const fn with_max_frame_size(self, max_frame_size: u32) -> Self {
+        Self {
+            max_frame_size,
+            ..self
+        }
+    }
+
+    /// The same, with this [largest request](Self::request_size).
+    #[must_use]
+    pub const fn with_request_size(self, request_size: u32) -> Self {
+        Self {
+            request_size,
+            ..self
+        }
+    }
+
+    /// The same, with this [most data](Self::data_size).
+    #[must_use]
+    pub const fn with_data_size(self, data_size: u32) -> Self {
+        Self { data_size, ..self }
+    }
+
+    /// The same, with this [most frames](Self::request_frames) of a request.
+    #[must_use]
+    pub const fn with_request_frames(self, request_frames: u16) -> Self {
+        Self {
+            request_frames,
+            ..self
+        }
+    }
+
+    /// The same, with this [largest settings](Self::settings_size).
+    #[must_use]
+    pub const fn with_settings_size(self, settings_size: u32) -> Self {
+        Self {
+            settings_size,
+            ..self
+        }
+    }
+
+    /// The same, with this [most frames](Self::settings_frames) of settings.
+    #[must_use]
+    pub const fn with_settings_frames(self, settings_frames: u16) -> Self {
+        Self {
+            settings_frames,
+            ..self
+        }
+    }
 }
 
 impl Default for Limits {

@@ -11,7 +11,7 @@ mod ring;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use device::Device;
+use device::{Device, Memory};
 use hgrpc::R0005;
 use hgrpc::cbor::{EncodedArgs, Head};
 use hgrpc::client::{CallData, ClientConfig, Request};
@@ -38,7 +38,7 @@ impl Dma {
     }
 
     /// The main loop is woken: it handles all that has come.
-    fn handle(&mut self, device: &mut Device, output: &mut Vec<u8>) {
+    fn handle(&mut self, device: &mut Device<'_>, output: &mut Vec<u8>) {
         while let Some(piece) = self.ring.next(self.end) {
             assert!(!piece.is_empty() && piece.end <= LEN);
             let send = |bytes: &[u8]| output.extend_from_slice(bytes);
@@ -95,7 +95,8 @@ proptest! {
         first in 0..LEN,
     ) {
         let input = calls(&uploads);
-        let (mut device, mut output) = (Device::new(), Vec::new());
+        let mut memory = Memory::new();
+        let (mut device, mut output) = (Device::new(&mut memory), Vec::new());
         let mut dma = Dma { buffer: [0xff; LEN], end: 0, ring: Ring::new() };
         // It is somewhere in its circle.
         dma.end = first;

@@ -40,6 +40,7 @@ mod strict;
 mod string;
 #[cfg(test)]
 mod testing;
+mod to_value;
 mod utf8;
 mod value;
 mod write;
@@ -66,6 +67,7 @@ pub(crate) use status::StatusKind;
 pub use status::{CommandError, Location, Redirect, STATUS_OK, Status, StatusError};
 pub use strict::{StrictError, StrictValues, check_strict};
 pub use string::{ByteString, ByteStrings, Chunks, Text};
+pub use to_value::{Minicbor, ToValue};
 pub use utf8::{Escaped, is_hidden};
 pub use value::{Elements, Entries, Value};
 pub use write::{CborWriter, EncodedArgs, Head, RequestPieces};

@@ -135,6 +135,11 @@ impl<'b> CborWriter<'b> {
         self.head(MAJOR_UNSIGNED, value)
     }
 
+    /// [`u64`](Self::u64) without arithmetic of 64 bits.
+    pub(super) fn u32(&mut self, value: u32) -> Result<(), ApiMisuse> {
+        self.raw(Head::short(MAJOR_UNSIGNED, value).as_slice())
+    }
+
     /// Writes an integer.
     ///
     /// # Errors

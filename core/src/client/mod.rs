@@ -90,6 +90,57 @@ impl ClientConfig {
         takes_status: true,
         ..Self::DEFAULT
     };
+
+    /// The same, with this [size of frames](Self::send_frame_size).
+    #[must_use]
+    pub const fn with_send_frame_size(self, send_frame_size: u32) -> Self {
+        Self {
+            send_frame_size,
+            ..self
+        }
+    }
+
+    /// The same, with this [largest frame](Self::max_frame_size) that is received.
+    #[must_use]
+    pub const fn with_max_frame_size(self, max_frame_size: u32) -> Self {
+        Self {
+            max_frame_size,
+            ..self
+        }
+    }
+
+    /// The same, with this [largest status map](Self::status_size).
+    #[must_use]
+    pub const fn with_status_size(self, status_size: u32) -> Self {
+        Self {
+            status_size,
+            ..self
+        }
+    }
+
+    /// The same, with these [decoders](Self::decoders).
+    #[must_use]
+    pub const fn with_decoders(self, decoders: EncodingSet) -> Self {
+        Self { decoders, ..self }
+    }
+
+    /// The same, with this [announcement](Self::announcement).
+    #[must_use]
+    pub const fn with_announcement(self, announcement: Option<Announcement>) -> Self {
+        Self {
+            announcement,
+            ..self
+        }
+    }
+
+    /// The same, with status maps [taken off](Self::takes_status), or not.
+    #[must_use]
+    pub const fn with_takes_status(self, takes_status: bool) -> Self {
+        Self {
+            takes_status,
+            ..self
+        }
+    }
 }
 
 impl Default for ClientConfig {

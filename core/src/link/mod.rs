@@ -69,6 +69,7 @@
 
 mod cobs;
 mod crc;
+mod line;
 mod packet;
 mod receive;
 mod send;
@@ -77,6 +78,7 @@ mod session;
 pub use packet::{MAX_PACKET, MIN_PACKET, PACKET_OVERHEAD};
 pub use send::PacketError;
 
+pub(crate) use line::{Incoming, Outgoing, Received};
 use receive::{Chunk, PAYLOAD_START, Step};
 use session::{Report, Session};
 
@@ -110,6 +112,12 @@ impl LinkConfig {
             session,
             patience: 4,
         }
+    }
+
+    /// The same, with this [patience](Self::patience).
+    #[must_use]
+    pub const fn with_patience(self, patience: u8) -> Self {
+        Self { patience, ..self }
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Incoming {
     /// Payload bytes still to come.
     left: u32,
     max_frame_size: Tuned<{ Limits::DEFAULT.max_frame_size }>,
+    /// Frames that have begun.
+    pub(super) frames: u32,
     pub(super) streams: StreamSet,
 }
 
@@ -33,12 +35,14 @@ impl Incoming {
             held: 0,
             left: 0,
             max_frame_size: Tuned::new(max_frame_size),
+            frames: 0,
             streams: StreamSet::EMPTY,
         }
     }
 
     pub(super) fn restart(&mut self) {
         self.held = 0;
+        self.frames = 0;
         self.streams.clear();
     }
 
@@ -93,6 +97,7 @@ impl Incoming {
         is_odd: bool,
         may_be_encoded: bool,
     ) -> Result<(), ProtocolError> {
+        self.frames = self.frames.wrapping_add(1);
         self.left = self.header().length();
         if self.left > self.max_frame_size.get() {
             self.held = BROKEN;

@@ -87,6 +87,45 @@ impl ServerConfig {
         data_mode: DataMode::Stream,
         ..Self::DEFAULT
     };
+
+    /// The same, with these [limits](Self::limits).
+    #[must_use]
+    pub const fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The same, with this [size of frames](Self::send_frame_size).
+    #[must_use]
+    pub const fn with_send_frame_size(self, send_frame_size: u32) -> Self {
+        Self {
+            send_frame_size,
+            ..self
+        }
+    }
+
+    /// The same, with data [collected or streamed](Self::data_mode).
+    #[must_use]
+    pub const fn with_data_mode(self, data_mode: DataMode) -> Self {
+        Self { data_mode, ..self }
+    }
+
+    /// The same, with requests [numbered](Self::first_order) from here.
+    #[must_use]
+    pub const fn with_first_order(self, first_order: u32) -> Self {
+        Self {
+            first_order,
+            ..self
+        }
+    }
+
+    /// The same, with text output and progress [always sent](Self::always_side_frames), or not.
+    #[must_use]
+    pub const fn with_always_side_frames(self, always_side_frames: bool) -> Self {
+        Self {
+            always_side_frames,
+            ..self
+        }
+    }
 }
 
 impl Default for ServerConfig {

@@ -87,6 +87,11 @@ pub enum Event<'a> {
         /// The request that it concerns, which has failed; `None`: it concerns the connection.
         request_id: Option<RequestId>,
     },
+    /// Nothing: more is to come. Of [connections](crate::next::connection) alone.
+    Idle,
+    /// Something of the line's. Of connections over a link alone.
+    #[cfg(feature = "link")]
+    Line(crate::next::connection::LineEvent<'a>),
 }
 
 /// The token of a request whose frames are made: four bytes, not copied, checked. It may be dropped

@@ -116,6 +116,22 @@ impl<P: Protocol, T: Requests> Client<P, T> {
     /// Bytes of memory that the client takes, its requests included.
     pub const SIZE: usize = core::mem::size_of::<Self>();
 
+    /// How the revision is chosen.
+    pub(super) const fn protocol(&self) -> P {
+        self.protocol
+    }
+
+    /// Frames that have come on this connection, the one that is coming with them; from 2³² on it
+    /// begins anew.
+    pub const fn frames(&self) -> u32 {
+        self.incoming.frames
+    }
+
+    /// What is remembered of requests.
+    pub(super) const fn requests(&self) -> &T {
+        &self.requests
+    }
+
     /// The revision that the client speaks.
     #[inline]
     pub fn revision(&self) -> Revision {

@@ -31,6 +31,11 @@ pub enum Event<'a> {
     /// The peer broke the protocol; the connection cannot go on. Commands that were handed out may
     /// still be answered; all input is dropped.
     Error(ProtocolError),
+    /// Nothing: more is to come. Of [connections](crate::next::connection) alone.
+    Idle,
+    /// Something of the line's. Of connections over a link alone.
+    #[cfg(feature = "link")]
+    Line(crate::next::connection::LineEvent<'a>),
 }
 
 /// A command to be run.

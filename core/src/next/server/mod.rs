@@ -3,13 +3,14 @@
 //! Specification: server.md; revision-0006.md, sections 4, 5 and 7.
 //!
 //! - `receive.rs`: what a frame does; `event.rs`: what it may lead to.
-//! - `respond.rs`: responses; `failure.rs`: failures and refusals; `note.rs`: text and progress.
+//! - `respond.rs`: responses; `value.rs`: those of one value; `failure.rs`: failures and refusals; `note.rs`: text and progress.
 
 mod event;
 mod failure;
 mod note;
 mod receive;
 mod respond;
+mod value;
 
 pub(super) use event::generation;
 pub use event::{Command, Event, Refusal, Reply};
@@ -164,6 +165,22 @@ impl<P: Protocol, T: Requests> Server<P, T> {
 
     /// Bytes of memory that the server takes, its requests included.
     pub const SIZE: usize = core::mem::size_of::<Self>();
+
+    /// How the revision is chosen.
+    pub(super) const fn protocol(&self) -> P {
+        self.protocol
+    }
+
+    /// Frames that have come on this connection, the one that is coming with them; from 2³² on it
+    /// begins anew.
+    pub const fn frames(&self) -> u32 {
+        self.incoming.frames
+    }
+
+    /// What is remembered of requests.
+    pub(super) const fn requests(&self) -> &T {
+        &self.requests
+    }
 
     /// The revision that the server speaks.
     #[inline]

@@ -235,7 +235,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     /// The same, and on an encoded stream (0006) the response has that for itself until it ends
     /// (revision-0006.md, 3.5a).
     #[inline(always)]
-    fn claim(&mut self, reply: &Reply, out: &mut Output<'_>) -> Result<u16, ApiMisuse> {
+    pub(super) fn claim(&mut self, reply: &Reply, out: &mut Output<'_>) -> Result<u16, ApiMisuse> {
         let has = self.begin(reply, out);
         if has == 0 {
             return Err(out.misuse());
@@ -257,7 +257,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
 
     /// What a frame of a response says.
     #[inline]
-    fn data_head(&self, id: RequestId, is_end: bool, is_encoded: bool) -> Head {
+    pub(super) fn data_head(&self, id: RequestId, is_end: bool, is_encoded: bool) -> Head {
         let flags = if is_end {
             ResponseFlags::EOS
         } else {
@@ -291,6 +291,14 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         }
         let head = self.data_head(out.owner, false, true);
         out.seal(head, count);
+    }
+
+    /// Makes a frame of what is joined (0006); none if nothing is.
+    pub fn flush(&mut self, out: &mut Output<'_>) {
+        out.len = 0;
+        if self.revision().has_settings() && out.is_joining() {
+            self.send_joined(out);
+        }
     }
 
     /// revision-0006.md, 4.2 and 7.1, step 1.

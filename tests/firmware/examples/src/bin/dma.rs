@@ -14,7 +14,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 
 use cortex_m::peripheral::NVIC;
 use cortex_m_rt::entry;
-use hgrpc_examples::device::Device;
+use hgrpc_examples::device::{Device, Memory};
 use hgrpc_examples::ring::Ring;
 
 const LEN: usize = 128;
@@ -30,7 +30,8 @@ static BUFFER: DmaBuffer = DmaBuffer(UnsafeCell::new([0; LEN]));
 
 #[entry]
 fn main() -> ! {
-    let mut device = Device::new();
+    let mut memory = Memory::new();
+    let mut device = Device::new(&mut memory);
     let mut ring = Ring::<LEN>::new();
     start(BUFFER.0.get().cast());
     loop {
@@ -45,7 +46,7 @@ fn main() -> ! {
             };
             if device.take(bytes, send).is_err() {
                 // On a bare line nothing tells where the next frame begins: see `hgrpc::link`.
-                device = Device::new();
+                device.restart();
             }
         }
         // An interrupt that comes in between is pending, and ends it at once.

@@ -15,10 +15,15 @@ use core::task::{Context, Poll, Waker};
 use cortex_m_rt::entry;
 use hgrpc::Revision;
 use hgrpc::cbor::{Atom, EncodedArgs, Progress};
-use hgrpc::client::{CallData, ClientAction, ClientConfig, Request};
-use hgrpc::io::asynch::{ClientConnection, LinkedLine, SendError, ServerConnection};
+use hgrpc::client::ClientConfig;
 use hgrpc::link::LinkConfig;
-use hgrpc::server::{Body, Failure, Responder, ServerAction, ServerConfig};
+use hgrpc::next::Error;
+use hgrpc::next::client::{Client, Event as Answer, Request};
+use hgrpc::next::connection::{Buffers, ClientConnection, Drive, LinkBuffers, LinkedServer};
+use hgrpc::next::drive::asynch::Driver;
+use hgrpc::next::server::{Event, Failure, Reply, Server};
+use hgrpc::next::store::FixedRequests;
+use hgrpc::server::ServerConfig;
 use port::Port;
 
 // The port of the programs that are measured.
@@ -26,8 +31,9 @@ use port::Port;
 #[path = "../../../gate/src/port.rs"]
 mod port;
 
-type Client = ClientConnection<Port, Port, 4, 1024, 64, 96>;
-type Sent<E> = Result<(), SendError<E>>;
+type Requests = FixedRequests<4>;
+type Linked<'b> = Driver<LinkedServer<'b, Revision, Requests>, Port, Port>;
+type Caller<'b> = Driver<ClientConnection<'b, Revision, Requests>, Port, Port>;
 
 impl embedded_io_async::Read for Port {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
@@ -63,94 +69,96 @@ fn main() -> ! {
         [5] => Revision::R0005,
         _ => Revision::R0006,
     };
-    let config = LinkConfig::new(1 << 16);
-    let line: LinkedLine<_, _, _, 64> =
-        LinkedLine::new(Port::first(), Port::first(), shown, config);
-    let config = ClientConfig::FULL_DUPLEX;
-    let mut client = Client::new(Port::second(), Port::second(), revision, config);
-    let mut serving = pin!(serve(&line, revision));
+    let mut server = Server::new(revision, ServerConfig::STREAMING, Requests::new());
+    let buffers = Buffers {
+        input: &mut [0; 64],
+        memory: &mut [0; 1024],
+        output: &mut [0; 96],
+    };
+    let packets = LinkBuffers {
+        received: &mut [0; 64],
+        sent: &mut [0; 64],
+    };
+    let link = LinkConfig::new(1 << 16);
+    let connection = LinkedServer::linked(&mut server, buffers, link, packets);
+    let mut server = Driver::new(connection, Port::first(), Port::first());
+    let mut client = Client::new(revision, ClientConfig::FULL_DUPLEX, Requests::new());
+    let buffers = Buffers {
+        input: &mut [0; 64],
+        memory: &mut [0; 1024],
+        output: &mut [0; 96],
+    };
+    let connection = ClientConnection::new(&mut client, buffers);
+    let mut client = Driver::new(connection, Port::second(), Port::second());
+    let mut serving = pin!(async {
+        let mut upload = None;
+        loop {
+            let _ = answer(&mut server, &mut upload).await;
+            server.connection_mut().disconnect();
+            server.connection_mut().tick();
+        }
+    });
     let mut calling = pin!(async {
         loop {
-            // A connection that is over: this program goes on regardless.
             let _ = call(&mut client).await;
-            while client.take_unanswered().is_some() {}
+            while client.connection_mut().take_unanswered().is_some() {}
         }
     });
     let mut context = Context::from_waker(Waker::noop());
     loop {
-        let _ = serving.as_mut().poll(&mut context);
+        let _: Poll<()> = serving.as_mut().poll(&mut context);
         let _: Poll<()> = calling.as_mut().poll(&mut context);
     }
 }
 
-async fn serve<C: FnMut(&[u8])>(line: &LinkedLine<Port, Port, C, 64>, revision: Revision) {
-    let mut upload = None;
-    while let Ok((reader, writer)) = line.connect().await {
-        let config = ServerConfig::STREAMING;
-        let mut server = ServerConnection::new(reader, writer, revision, config);
-        // A connection that is over: the next one.
-        let _ = answer(&mut server, &mut upload).await;
-        line.tick();
-    }
-}
-
-async fn answer<R, W>(
-    server: &mut ServerConnection<R, W, 4, 1024, 64, 96>,
-    upload: &mut Option<Responder>,
-) -> Sent<W::Error>
-where
-    R: embedded_io_async::Read,
-    W: embedded_io_async::Write,
-{
-    while let Ok(Some((action, replies))) = server.next_action().await {
-        match action {
-            ServerAction::RunCommand(command) if command.data_follows => {
-                let atoms = [Atom::new("it begins")];
-                replies.text_output(&command.responder, &atoms).await?;
+async fn answer(server: &mut Linked<'_>, upload: &mut Option<Reply>) -> Result<(), Error> {
+    while let Some((event, mut replies)) = server.step().await? {
+        match event {
+            Event::Command(command) if command.data_follows => {
+                let reply = command.reply;
+                replies.send(reply.text(&[Atom::new("it begins")])).await?;
                 let progress = Progress::new("upload", 0, 9);
-                replies.progress(&command.responder, &progress).await?;
-                *upload = Some(command.responder);
+                replies.send(reply.progress(&progress)).await?;
+                *upload = Some(reply);
             }
-            ServerAction::RunCommand(command) => {
-                let body = Body::Bytes(command.args.as_cbor());
-                replies.respond(command.responder, body).await?;
+            Event::Command(command) => {
+                let body = command.args.as_cbor();
+                replies.send(command.reply.body(body)).await?;
             }
-            ServerAction::CommandData { bytes, is_last, .. } => {
+            Event::Data { bytes, is_last, .. } => {
                 shown(bytes);
-                if is_last && let Some(responder) = upload.take() {
-                    let mut writer = replies.begin(responder)?;
-                    replies.write(&mut writer, bytes).await?;
+                if is_last && let Some(reply) = upload.take() {
+                    replies.send(reply.piece(bytes)).await?;
                     if bytes.len() > 3 {
-                        replies.finish(&mut writer).await?;
+                        replies.send(reply.end()).await?;
                     } else {
-                        let mut failure = Failure::command(b"too short");
-                        replies.fail(&mut writer, &mut failure).await?;
+                        let failure = Failure::command(b"too short");
+                        replies.send(reply.fail(failure)).await?;
                     }
                 }
             }
-            ServerAction::RejectRequest(rejection) => replies.reject(rejection).await?,
             _ => {}
         }
         replies.flush().await?;
     }
-    core::hint::black_box(server.receiving().count());
+    core::hint::black_box(server.connection().end().receiving().count());
     Ok(())
 }
 
-async fn call(client: &mut Client) -> Sent<core::convert::Infallible> {
-    let args = EncodedArgs::EMPTY;
-    client.calls().call(Request::new(b"echo", args)).await?;
-    let request = Request::new(b"sum", args).with_data(CallData::Stream);
-    let mut call = client.calls().begin(request)?;
-    client.calls().send(&mut call).await?;
-    while let Ok(Some((action, calls))) = client.next_action().await {
-        if let ClientAction::ResponseData { data, .. } = action {
-            let is_last = data.is_empty();
-            let mut rest = data;
-            calls.send_data(&mut call, &mut rest, is_last).await?;
+async fn call(client: &mut Caller<'_>) -> Result<(), Error> {
+    let mut calls = client.sender();
+    let request = Request::new(b"echo", EncodedArgs::EMPTY);
+    let call = calls.request(request, false)?;
+    calls.send(call).await?;
+    let request = Request::new(b"sum", EncodedArgs::EMPTY);
+    let mut call = calls.request(request, true)?;
+    calls.send(&mut call).await?;
+    while let Some((event, mut calls)) = client.step().await? {
+        if let Answer::Response { data, .. } = event {
+            calls.send(call.data(data, data.is_empty())).await?;
         }
     }
-    client.cancel(call.request_id())?;
+    client.connection_mut().cancel(call.request_id())?;
     Ok(())
 }
 

@@ -12,15 +12,19 @@ use embassy_nrf::gpio::{Input, Level, Output, OutputDrive, Pull};
 use embassy_nrf::{bind_interrupts, peripherals, uarte};
 use embassy_time::Timer;
 use hgrpc::R0005;
-use hgrpc::io::asynch::{LinkedLine, SendError, ServerConnection};
 use hgrpc::link::LinkConfig;
-use hgrpc::server::{Body, Failure, ServerAction, ServerConfig};
+use hgrpc::next::connection::{Buffers, LinkBuffers, LinkedServer};
+use hgrpc::next::drive::asynch::Driver;
+use hgrpc::next::server::{Event, Server};
+use hgrpc::next::store::FixedRequests;
+use hgrpc::server::ServerConfig;
 
 bind_interrupts!(struct Irqs {
     UARTE0 => buffered_uarte::InterruptHandler<peripherals::UARTE0>;
 });
 
-type Line<'d> = LinkedLine<BufferedUarteRx<'d>, BufferedUarteTx<'d>, fn(&[u8]), 64>;
+/// Requests at once.
+const REQUESTS: usize = 4;
 
 #[embassy_executor::main]
 async fn main(_spawner: Spawner) {
@@ -43,53 +47,61 @@ async fn main(_spawner: Spawner) {
         &mut tx_buffer,
     );
     let (rx, tx) = uart.split();
-    // A device that counts its starts gives their number times 65,536.
-    let line = Line::new(rx, tx, |_| {}, LinkConfig::new(1 << 16));
-    serve(&line, led, button).await;
+    serve(rx, tx, led, button).await;
 }
 
 /// Serves connection after connection.
-async fn serve(line: &Line<'_>, mut led: Output<'_>, mut button: Input<'_>) {
+async fn serve(
+    rx: BufferedUarteRx<'_>,
+    tx: BufferedUarteTx<'_>,
+    mut led: Output<'_>,
+    mut button: Input<'_>,
+) {
+    let buffers = Buffers {
+        input: &mut [0; 64],
+        memory: &mut [0; 256],
+        output: &mut [0; 64],
+    };
+    let packets = LinkBuffers {
+        received: &mut [0; 64],
+        sent: &mut [0; 64],
+    };
+    let requests = FixedRequests::<REQUESTS>::new();
+    let mut server = Server::new(R0005, ServerConfig::STREAMING, requests);
+    // A device that counts its starts gives their number times 65,536.
+    let link = LinkConfig::new(1 << 16);
+    let connection = LinkedServer::linked(&mut server, buffers, link, packets);
+    let mut device = Driver::new(connection, rx, tx);
     loop {
-        let Ok((reader, writer)) = line.connect().await else {
-            // The UART has failed, by noise for example.
-            Timer::after_millis(10).await;
-            continue;
-        };
-        let mut connection: ServerConnection<_, _, 4, 256, 64, 64, R0005> =
-            ServerConnection::new(reader, writer, R0005, ServerConfig::STREAMING);
-        loop {
-            // The action that was not waited for to the end comes next time.
-            let next = select(connection.next_action(), button.wait_for_falling_edge()).await;
-            let event = match next {
-                Either::First(event) => event,
-                Either::Second(()) => {
-                    led.toggle();
-                    continue;
-                }
-            };
-            let Ok(Some((action, replies))) = event else {
-                // Lost: every open call has ended; all is made anew.
-                break;
-            };
-            let sent: Result<(), SendError<_>> = match action {
-                ServerAction::RunCommand(command) => {
-                    let body = match command.name.as_slice() {
-                        Some(b"echo") => Body::Cbor(command.args.as_cbor()),
-                        Some(b"toggle") => {
-                            led.toggle();
-                            Body::Cbor(b"\xf5") // true
-                        }
-                        _ => Body::Failure(Failure::command(b"no such command")),
-                    };
-                    replies.respond(command.responder, body).await
-                }
-                ServerAction::RejectRequest(rejection) => replies.reject(rejection).await,
-                _ => Ok(()),
-            };
-            if sent.is_err() {
-                break;
+        // The event that was not waited for to the end comes next time.
+        let step = match select(device.step(), button.wait_for_falling_edge()).await {
+            Either::First(step) => step,
+            Either::Second(()) => {
+                led.toggle();
+                continue;
             }
+        };
+        let done = match step {
+            Ok(Some((Event::Command(command), mut replies))) => {
+                if command.is("echo") {
+                    replies
+                        .send(command.reply.body(command.args.as_cbor()))
+                        .await
+                } else if command.is("toggle") {
+                    led.toggle();
+                    replies.send(command.reply.ok(true)).await
+                } else {
+                    replies.send(command.unknown()).await
+                }
+            }
+            // A connection that begins or is lost asks for nothing here: no call is remembered.
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if done.is_err() {
+            // The peer broke the protocol, or the UART has failed, by noise for example.
+            device.connection_mut().disconnect();
+            Timer::after_millis(10).await;
         }
     }
 }

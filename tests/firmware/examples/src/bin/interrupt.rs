@@ -19,7 +19,7 @@ use cortex_m::peripheral::NVIC;
 use cortex_m_rt::entry;
 use critical_section::Mutex;
 use heapless::spsc::{Producer, Queue};
-use hgrpc_examples::device::Device;
+use hgrpc_examples::device::{Device, Memory};
 
 /// 127 bytes: at 115,200 baud what comes in 11 ms.
 type Bytes = Queue<u8, 128>;
@@ -33,7 +33,8 @@ fn main() -> ! {
     let (producer, mut consumer) = BYTES.split();
     critical_section::with(|section| RECEIVED.replace(section, Some(producer)));
     start();
-    let mut device = Device::new();
+    let mut memory = Memory::new();
+    let mut device = Device::new(&mut memory);
     loop {
         while consumer.ready() {
             let mut piece = [0; 32];
@@ -48,7 +49,7 @@ fn main() -> ! {
             let bytes = piece.get(..len).unwrap_or_default();
             if device.take(bytes, send).is_err() {
                 // On a bare line nothing tells where the next frame begins: see `hgrpc::link`.
-                device = Device::new();
+                device.restart();
             }
         }
         // An interrupt that comes in between is pending, and ends it at once.

@@ -1,0 +1,128 @@
+//! Drivers: what moves the bytes of a [connection](super::connection) in and out.
+//!
+//! A [`Driver`] has a connection and the two halves of whatever carries it. It has a `step`, which
+//! gives the next event and, beside it, the half that answers; and `serve`, which gives events to a
+//! function until the input ends.
+//!
+//! - [`blocking`]: over embedded-io 0.7 (feature `embedded-io-v0_7`).
+#![cfg_attr(
+    feature = "embedded-io-async-v0_7",
+    doc = "- [`asynch`]: over embedded-io-async 0.7 (feature `embedded-io-async-v0_7`)."
+)]
+#![cfg_attr(
+    not(feature = "embedded-io-async-v0_7"),
+    doc = "- `asynch`: over embedded-io-async 0.7 (feature `embedded-io-async-v0_7`)."
+)]
+//!
+//! Nothing here is needed: a connection takes bytes wherever they lie, and gives out bytes to be
+//! sent.
+//!
+//! # Ways to move bytes on a device
+//! | bytes come | drive with | copied on the way in |
+//! | --- | --- | --- |
+//! | by a HAL that blocks | [`blocking`] | once, into the input buffer |
+//! | by a HAL with async, in tasks | `asynch` | once, into the input buffer |
+//! | by an interrupt for each byte, into a ring that the main loop reads | [`Connection::take`] on pieces of the ring | not by hgrpc |
+//! | by a DMA controller, into a ring or two buffers in turn | the same, on the DMA's own memory | not at all, but requests that come in parts |
+//!
+//! [`Connection::take`]: super::connection::Connection::take
+//!
+//! The programs in `tests/firmware/examples` of the repository show the last three; the last one is
+//! tested with a DMA that is simulated.
+//!
+//! # What may be touched from where
+//! - **Connections, reactors, links** hold no locks: they are `Send`, and are used by whoever has them
+//!   `&mut`. None of their methods waits, allocates or panics, and work is bounded by the bytes given:
+//!   they may be called in an interrupt, behind the critical section that a `static` needs anyway. It
+//!   then lasts as long as a part's work does. To keep interrupts short, let them put bytes into a
+//!   ring only.
+//! - **Tokens** (a [`Reply`](super::server::Reply), an [`Upload`](super::client::Upload)) are `Send`,
+//!   too: a request may be answered by another task, or from an interrupt, wherever the connection can
+//!   be had.
+//! - **What an event borrows** lies in the input or in the memory, and is gone with the next step.
+//! - **Drivers** are `Send` if their halves are. An interrupt does not touch them: it wakes whoever
+//!   waits in a read.
+//!
+//! # Which memory must live where
+//! - A DMA controller's buffer: in memory that it reaches (on many chips not the core-coupled one),
+//!   on a core with a data cache uncached or invalidated before it is read, and with no reference
+//!   to bytes that are being written. hgrpc asks for nothing of all this: it sees a `&[u8]` of what
+//!   is written already, and of any alignment.
+//! - A ring or a pair of buffers must hold what comes while one piece is handled: at 115,200 baud
+//!   12 bytes a millisecond. What does not fit is lost, which frames alone do not notice: put a
+//!   `link` between, where that may happen.
+//! - What is given to a write half lies in the output buffer. A HAL that sends by DMA says which
+//!   memory it reaches.
+//!
+//! # Both ends blocked
+//! A driver writes in the thread, or task, in which it reads. If both ends are in a long write and
+//! neither reads, both wait for ever. One end that reads while it writes is enough (the adapter
+//! crate's connections do); between two drivers keep long responses and uploads apart, or look for
+//! input between pieces with `is_ready`.
+
+#[cfg(feature = "embedded-io-async-v0_7")]
+pub mod asynch;
+pub mod blocking;
+
+use super::connection::Drive;
+
+/// A connection and its two halves `H`: see [`blocking::Driver`] and `asynch::Driver`.
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Driver<C, H> {
+    connection: C,
+    halves: H,
+}
+
+/// The half of a connection that sends, with the halves that it writes to.
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Sending<'c, S, H> {
+    sender: &'c mut S,
+    halves: &'c mut H,
+}
+
+/// An event, and the half that sends.
+type Next<'c, C, H> = (
+    <C as Drive>::Event<'c>,
+    Sending<'c, <C as Drive>::Sender, H>,
+);
+
+impl<C, H> Driver<C, H> {
+    /// Bytes of memory that the driver takes, with its connection and the halves.
+    pub const SIZE: usize = core::mem::size_of::<Self>();
+
+    /// The connection.
+    pub const fn connection(&self) -> &C {
+        &self.connection
+    }
+
+    /// The connection: to cancel a request, for example.
+    pub const fn connection_mut(&mut self) -> &mut C {
+        &mut self.connection
+    }
+}
+
+impl<C: Drive, H> Driver<C, H> {
+    /// The half that sends, between steps.
+    pub fn sender(&mut self) -> Sending<'_, C::Sender, H> {
+        Sending {
+            sender: self.connection.sender(),
+            halves: &mut self.halves,
+        }
+    }
+}
+
+impl<S, H> core::ops::Deref for Sending<'_, S, H> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        self.sender
+    }
+}
+
+impl<S, H> core::ops::DerefMut for Sending<'_, S, H> {
+    fn deref_mut(&mut self) -> &mut S {
+        self.sender
+    }
+}

@@ -1,0 +1,473 @@
+//! The blocking driver over a raw line: between two threads with losses and restarts, and beside a
+//! peer that is played step by step.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
+use hgrpc::R0005;
+use hgrpc::cbor::EncodedArgs;
+use hgrpc::link::{Link, LinkConfig, LinkError, LinkEvent};
+use hgrpc::next::Error;
+use hgrpc::next::client::{Event as Answer, Request};
+use hgrpc::next::connection::{LineEvent, LinkBuffers, LinkedClient, LinkedServer, Outgoing};
+use hgrpc::next::drive::blocking::Driver;
+use hgrpc::next::server::Event;
+use hgrpc::{ApiMisuse, ProtocolError};
+
+use crate::memory::{self, Requests, buffers};
+
+/// A UART that times out.
+struct Rx(Receiver<u8>);
+struct Tx {
+    to: Sender<u8>,
+    /// The next data packet is spoiled.
+    spoils: bool,
+}
+
+#[derive(Debug)]
+struct TimedOut;
+
+impl std::fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("timed out")
+    }
+}
+impl std::error::Error for TimedOut {}
+impl embedded_io::Error for TimedOut {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::TimedOut
+    }
+}
+impl ErrorType for Rx {
+    type Error = TimedOut;
+}
+impl ErrorType for Tx {
+    type Error = TimedOut;
+}
+
+impl Read for Rx {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, TimedOut> {
+        match self.0.recv_timeout(Duration::from_millis(20)) {
+            Ok(byte) => buffer[0] = byte,
+            Err(RecvTimeoutError::Timeout) => return Err(TimedOut),
+            Err(RecvTimeoutError::Disconnected) => return Ok(0),
+        }
+        let mut len = 1;
+        while len < buffer.len()
+            && let Ok(byte) = self.0.try_recv()
+        {
+            buffer[len] = byte;
+            len += 1;
+        }
+        Ok(len)
+    }
+}
+
+impl Write for Tx {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, TimedOut> {
+        let spoiled = (bytes.len() > 40 && std::mem::take(&mut self.spoils)).then_some(30);
+        for (n, byte) in bytes.iter().enumerate() {
+            let byte = if Some(n) == spoiled {
+                byte ^ 0x10
+            } else {
+                *byte
+            };
+            // The other end may be gone.
+            let _ = self.to.send(byte);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), TimedOut> {
+        Ok(())
+    }
+}
+
+type Device<R, W> = Driver<LinkedServer<'static, R0005, Requests>, R, W>;
+type Host<R, W> = Driver<LinkedClient<'static, R0005, Requests>, R, W>;
+
+fn packets(len: usize) -> LinkBuffers<'static> {
+    LinkBuffers {
+        received: vec![0; len].leak(),
+        sent: vec![0; len].leak(),
+    }
+}
+
+/// Serves connection after connection; returns why each one ended.
+fn serve(rx: Rx, tx: Tx) -> Vec<LinkError> {
+    // The threads may have to wait for a processor.
+    let link = LinkConfig::new(1 << 16).with_patience(100);
+    let buffers = buffers(64, 256, 64);
+    let connection = memory::linked_server(R0005, buffers, link, packets(64));
+    let mut device: Device<_, _> = Driver::new(connection, rx, tx);
+    let mut errors = Vec::new();
+    while let Some((event, mut replies)) = device.step().unwrap() {
+        match event {
+            Event::Command(command) => {
+                let answer = command.reply.body(command.args.as_cbor());
+                replies.send(answer).unwrap();
+            }
+            Event::Line(LineEvent::Lost(error)) => errors.push(error),
+            _ => {}
+        }
+    }
+    errors
+}
+
+/// What goes to the console is kept.
+struct Caller {
+    host: Host<Rx, Tx>,
+    console: Vec<u8>,
+}
+
+impl Caller {
+    fn new(rx: Rx, tx: Tx, session: u32) -> Self {
+        let link = LinkConfig::new(session).with_patience(100);
+        let buffers = buffers(64, 256, 244);
+        let connection = memory::linked_client(R0005, buffers, link, packets(256));
+        Self {
+            host: Driver::new(connection, rx, tx),
+            console: Vec::new(),
+        }
+    }
+
+    /// Waits for a connection.
+    fn connect(&mut self) {
+        while !self.host.connection().is_up() {
+            if let Some((Answer::Line(LineEvent::Console(text)), _)) = self.host.step().unwrap() {
+                self.console.extend_from_slice(text);
+            }
+        }
+    }
+
+    /// Calls once on a new connection.
+    fn call(&mut self) -> Result<Vec<u8>, LinkError> {
+        self.host.connection_mut().disconnect();
+        self.connect();
+        let args = b"\xa1DdataX\x28\0\0\0\0\0\0\0\0abcdefghijklmnopqrstuvwxyz012345";
+        let args = EncodedArgs::from_cbor(args).unwrap();
+        let mut calls = self.host.sender();
+        let call = calls.request(Request::new(b"echo", args), false).unwrap();
+        calls.send(call).unwrap();
+        let mut answer = Vec::new();
+        while let Some((event, _)) = self.host.step().unwrap() {
+            match event {
+                Answer::Response { data, is_last, .. } => {
+                    answer.extend_from_slice(data);
+                    if is_last {
+                        return Ok(answer);
+                    }
+                }
+                Answer::Line(LineEvent::Lost(error)) => return Err(error),
+                Answer::Line(LineEvent::Console(text)) => self.console.extend_from_slice(text),
+                _ => {}
+            }
+        }
+        panic!("the line has ended")
+    }
+}
+
+#[test]
+fn calls_over_a_line_with_losses_and_restarts() {
+    let (to_device, from_host) = mpsc::channel();
+    let (to_host, from_device) = mpsc::channel();
+    let boot = b"boot v1.2\r\n";
+    for byte in boot {
+        to_host.send(*byte).unwrap();
+    }
+    let tx = |to| Tx { to, spoils: false };
+    let device = std::thread::spawn(move || serve(Rx(from_host), tx(to_host)));
+
+    let mut host = Caller::new(Rx(from_device), tx(to_device.clone()), 0x5eed);
+    let whole = host.call().unwrap();
+    assert!(whole.ends_with(b"012345"));
+    // The host begins anew.
+    assert_eq!(host.call().unwrap(), whole);
+
+    // It gives up in the middle of a request; the next packet is the beginning of one again.
+    host.host.connection_mut().disconnect();
+    host.connect();
+    let args = [&b"\xa1AaY\x01\xf4"[..], &[0; 500]].concat();
+    let request = Request::new(b"echo", EncodedArgs::from_cbor(&args).unwrap());
+    let mut calls = host.host.sender();
+    let mut call = calls.request(request, false).unwrap();
+    assert_eq!(calls.make(&mut call), Ok(false));
+    calls.flush().unwrap();
+    assert_eq!(host.call().unwrap(), whole);
+
+    // A spoiled byte in the next call's packet.
+    host.host.halves().1.spoils = true;
+    assert_eq!(host.call(), Err(LinkError::LinkLost));
+    assert_eq!(host.call().unwrap(), whole);
+
+    // The host's program restarts.
+    let text = host.console;
+    let (Rx(from_device), _) = host.host.into_halves();
+    let mut host = Caller::new(Rx(from_device), tx(to_device), 0xf00d);
+    assert_eq!(host.call().unwrap(), whole);
+    drop(host);
+    assert_eq!(text, boot);
+    let errors = device.join().unwrap();
+    // Each beginning of the host's, one of them by the spoiled byte, and its restart.
+    let [begun @ .., last] = errors.as_slice() else {
+        panic!("{errors:?}");
+    };
+    assert_eq!(begun, [LinkError::LinkLost; 5]);
+    assert_eq!(*last, LinkError::PeerRestarted);
+}
+
+/// The other end, and what is on the line.
+struct Peer {
+    link: Link<64>,
+    to_line: VecDeque<u8>,
+    from_line: Vec<u8>,
+    /// Payload that has come, and in how many packets.
+    payload: Vec<u8>,
+    packets: usize,
+    /// Reading may wait for the peer.
+    may_wait: bool,
+}
+
+impl Peer {
+    /// The peer takes what has come, and answers.
+    fn work(&mut self) {
+        let bytes = std::mem::take(&mut self.from_line);
+        let mut input = bytes.as_slice();
+        while let Some(event) = self.link.handle_bytes(&mut input) {
+            match event {
+                LinkEvent::Payload { bytes, .. } => {
+                    self.payload.extend_from_slice(bytes);
+                    self.packets += 1;
+                }
+                LinkEvent::Noise(_) => panic!(),
+                _ => {}
+            }
+        }
+        let mut out = [0; 64];
+        while let Some(packet) = self.link.control_packet(&mut out) {
+            self.to_line.extend(packet.iter());
+        }
+    }
+
+    fn packet(&mut self, mut payload: &[u8]) -> Vec<u8> {
+        let mut out = [0; 64];
+        let packet = self.link.packet(&mut payload, true, &mut out).unwrap();
+        assert!(payload.is_empty());
+        packet.to_vec()
+    }
+}
+
+#[derive(Clone)]
+struct Half(Rc<RefCell<Peer>>);
+
+impl ErrorType for Half {
+    type Error = Infallible;
+}
+
+impl Read for Half {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
+        let mut peer = self.0.borrow_mut();
+        if peer.to_line.is_empty() {
+            assert!(peer.may_wait, "it waits");
+            peer.work();
+        }
+        Ok(std::io::Read::read(&mut peer.to_line, buffer).unwrap())
+    }
+}
+
+impl ReadReady for Half {
+    fn read_ready(&mut self) -> Result<bool, Infallible> {
+        Ok(!self.0.borrow().to_line.is_empty())
+    }
+}
+
+impl Write for Half {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        self.0.borrow_mut().from_line.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+fn device() -> (Rc<RefCell<Peer>>, Device<Half, Half>) {
+    let peer = Rc::new(RefCell::new(Peer {
+        link: Link::new(LinkConfig::new(7)),
+        to_line: VecDeque::new(),
+        from_line: Vec::new(),
+        payload: Vec::new(),
+        packets: 0,
+        may_wait: true,
+    }));
+    let half = Half(Rc::clone(&peer));
+    let link = LinkConfig::new(9);
+    let buffers = buffers(64, 256, 64);
+    let connection = memory::linked_server(R0005, buffers, link, packets(64));
+    (peer, Driver::new(connection, half.clone(), half))
+}
+
+/// Takes steps until both are up.
+fn connect(peer: &RefCell<Peer>, device: &mut Device<Half, Half>) {
+    while !device.connection().is_up() || !peer.borrow().link.is_up() {
+        device.step().unwrap();
+    }
+}
+
+/// Takes all steps that do not wait; gives the commands' names.
+fn settle(device: &mut Device<Half, Half>, answer: &[u8]) -> usize {
+    let mut commands = 0;
+    while device.is_ready().unwrap() {
+        let (event, mut replies) = device.step().unwrap().unwrap();
+        if let Event::Command(command) = event {
+            commands += 1;
+            replies.send(command.reply.body(answer)).unwrap();
+        }
+    }
+    commands
+}
+
+const HELLO: &[u8] = crate::blocking::HELLO;
+
+#[test]
+fn asking_does_not_wait_and_frames_are_joined_in_packets() {
+    let (peer, mut device) = device();
+    connect(&peer, &mut device);
+    peer.borrow_mut().may_wait = false;
+    assert_eq!(settle(&mut device, b""), 0);
+
+    // A packet that has come in part.
+    let packet = peer.borrow_mut().packet(HELLO);
+    let (front, rest) = packet.split_at(9);
+    peer.borrow_mut().to_line.extend(front);
+    assert_eq!(settle(&mut device, b""), 0);
+    peer.borrow_mut().to_line.extend(rest);
+    assert_eq!(settle(&mut device, b"\x01"), 1);
+    device.sender().flush().unwrap();
+    peer.borrow_mut().work();
+    assert_eq!(peer.borrow().payload.len(), 20);
+
+    // A peer that asks is answered, though there is nothing for the owner.
+    assert_eq!(peer.borrow_mut().link.tick(), None);
+    peer.borrow_mut().work();
+    assert_eq!(settle(&mut device, b""), 0);
+    device.sender().flush().unwrap();
+    assert_eq!(peer.borrow().from_line.len(), 22);
+    peer.borrow_mut().work();
+
+    // Two answers, of three frames in all, in as few packets as hold them.
+    let (before, bytes) = (peer.borrow().packets, peer.borrow().payload.len());
+    let second = [&[0x0b, 0, 0, 3, 0, 1, 0, 0x11], &HELLO[8..]].concat();
+    let both = [HELLO.replace_id(5).as_slice(), &second].concat();
+    let packet = peer.borrow_mut().packet(&both);
+    peer.borrow_mut().to_line.extend(packet);
+    assert_eq!(settle(&mut device, &[7; 30]), 2);
+    device.sender().flush().unwrap();
+    peer.borrow_mut().work();
+    let len = peer.borrow().payload.len() - bytes;
+    assert_eq!(len, 2 * (8 + 11 + 30));
+    assert_eq!(
+        peer.borrow().packets - before,
+        len.div_ceil(Link::<64>::PAYLOAD)
+    );
+}
+
+trait ReplaceId {
+    fn replace_id(&self, id: u8) -> Vec<u8>;
+}
+
+impl ReplaceId for [u8] {
+    /// The frame with another request's ID, on a stream that is open.
+    fn replace_id(&self, id: u8) -> Vec<u8> {
+        let mut frame = self.to_vec();
+        (frame[3], frame[6]) = (id, 0);
+        frame
+    }
+}
+
+#[test]
+fn tokens_of_an_earlier_connection_are_stale() {
+    let (peer, mut device) = device();
+    connect(&peer, &mut device);
+    let mut kept = None;
+    let packet = peer.borrow_mut().packet(HELLO);
+    peer.borrow_mut().to_line.extend(packet);
+    while kept.is_none() {
+        if let Some((Event::Command(command), _)) = device.step().unwrap() {
+            kept = Some(command.reply);
+        }
+    }
+    // Nothing can be sent between two connections, and nothing is torn.
+    device.connection_mut().disconnect();
+    let reply = kept.unwrap();
+    let sent = device.sender().send(reply.piece(b"\x01"));
+    assert_eq!(sent, Err(Error::Misuse(ApiMisuse::OutOfOrder)));
+    while !device.connection().is_up() {
+        device.step().unwrap();
+    }
+    let sent = device.sender().send(reply.piece(b"\x01"));
+    assert_eq!(sent, Err(Error::Misuse(ApiMisuse::RequestNotActive)));
+    connect(&peer, &mut device);
+    let packet = peer.borrow_mut().packet(HELLO);
+    peer.borrow_mut().to_line.extend(packet);
+    peer.borrow_mut().may_wait = false;
+    assert_eq!(settle(&mut device, b"\x01"), 1);
+}
+
+#[test]
+fn after_the_peers_error_the_next_connection_begins() {
+    let (peer, mut device) = device();
+    for _ in 0..3 {
+        connect(&peer, &mut device);
+        // An even stream is the server's.
+        let packet = peer.borrow_mut().packet(b"\0\0\0\x01\0\x02\x01\x11");
+        peer.borrow_mut().to_line.extend(packet);
+        let error = loop {
+            match device.step() {
+                Ok(step) => assert!(matches!(step, Some((Event::Idle, _)))),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error, Error::Protocol(ProtocolError::StreamParity));
+        device.connection_mut().disconnect();
+        assert!(!device.connection().is_up());
+    }
+}
+
+/// Between packets, what is joined is given up with its connection.
+#[test]
+fn what_was_joined_is_lost_with_its_connection() {
+    let (peer, mut device) = device();
+    connect(&peer, &mut device);
+    let packet = peer.borrow_mut().packet(HELLO);
+    peer.borrow_mut().to_line.extend(packet);
+    loop {
+        if let Some((Event::Command(command), mut replies)) = device.step().unwrap() {
+            let mut pieces = command.reply.body(&[7; 100]);
+            assert_eq!(replies.send(&mut pieces), Ok(()));
+            break;
+        }
+    }
+    device.connection_mut().disconnect();
+    let bytes = peer.borrow().payload.len();
+    connect(&peer, &mut device);
+    let packet = peer.borrow_mut().packet(HELLO);
+    peer.borrow_mut().to_line.extend(packet);
+    peer.borrow_mut().may_wait = false;
+    assert_eq!(settle(&mut device, b"\x01"), 1);
+    device.sender().flush().unwrap();
+    peer.borrow_mut().work();
+    let peer = peer.borrow();
+    // Only whole packets of before have come, and then the answer, from its frame's start.
+    assert!(
+        peer.payload
+            .ends_with(b"\x0c\0\0\x01\0\x02\x01\x32\xa1FstatusBok\x01")
+    );
+    assert!(peer.payload.len() > bytes);
+}
