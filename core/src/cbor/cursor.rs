@@ -76,6 +76,12 @@ impl<'a> Cursor<'a> {
         self.rest
     }
 
+    /// Takes all but this.
+    #[inline]
+    pub(super) const fn go_on_with(&mut self, rest: &'a [u8]) {
+        self.rest = rest;
+    }
+
     /// Returns why there was nothing to take.
     #[inline]
     pub(super) const fn error(&self) -> CborError {

@@ -149,12 +149,21 @@ fn read_request<'a>(
     let mut pairs = cursor.enter(MAJOR_MAP)?;
     while let Some(left) = cursor.next(pairs) {
         pairs = left;
-        let key = Value::new_unchecked(cursor.value(1)?);
-        let key = match *key.as_cbor() {
-            [0x44, ref usual @ ..] if usual == b"name" => NAME,
-            [0x44, ref usual @ ..] if usual == b"args" => ARGS,
-            _ => unusual_key(key, has_redirect),
-        };
+        let mut key = UNKNOWN;
+        if let Some(([0x44, usual @ ..], rest)) = cursor.rest().split_first_chunk::<5>() {
+            if *usual == *b"name" {
+                key = NAME;
+            }
+            if *usual == *b"args" {
+                key = ARGS;
+            }
+            if key != UNKNOWN {
+                cursor.go_on_with(rest);
+            }
+        }
+        if key == UNKNOWN {
+            key = unusual_key(Value::new_unchecked(cursor.value(1)?), has_redirect);
+        }
         let value = if key == ARGS {
             cursor.args()?
         } else {

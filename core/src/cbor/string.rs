@@ -294,7 +294,7 @@ impl Utf8Check {
                 0xc2.. => 1,
                 _ => 0,
             };
-            byte < 0xf5 && (byte < 0x80 || byte >= 0xc2)
+            matches!(byte, ..0x80 | 0xc2..0xf5)
         };
         // Not in too many bytes, not a surrogate, and none that is too large.
         (self.least, self.most) = match byte {
