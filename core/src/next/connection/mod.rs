@@ -11,7 +11,7 @@
 //! - [`Frames`]: what can be sent: [`Reply::ok`](super::server::Reply::ok) and its like make them.
 //! - [`HeldBack`]: answers for a half-duplex line, held back until all input has come.
 //!
-//! [`drive`](super::drive) has what moves the bytes. Without it a connection is used like this, by
+//! The module `drive` has what moves the bytes. Without it a connection is used like this, by
 //! whoever has the bytes; an interrupt may, since nothing waits:
 //!
 //! ```
