@@ -45,9 +45,10 @@ pub struct Failed<'v> {
 #[must_use = "an answer has to be sent"]
 pub struct Named<'v> {
     reply: Reply,
-    message: &'static [u8],
+    // Constants too have this lifetime: with two, `defmt`'s derive cannot choose.
+    message: &'v [u8],
     /// What is said where there is no room for a name; it fits 64 bytes of output.
-    short: &'static [u8],
+    short: &'v [u8],
     name: &'v [u8],
 }
 

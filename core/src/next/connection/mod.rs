@@ -109,6 +109,10 @@ pub struct Buffers<'b> {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Connection<'b, E: End, L: Line = Direct> {
     input: Input<'b>,
+    #[cfg_attr(
+        not(feature = "link"),
+        expect(dead_code, reason = "only a link has something here")
+    )]
     line: L::Receiver,
     memory: &'b mut [u8],
     sender: Sender<'b, E, L>,
