@@ -134,6 +134,14 @@ impl<'b> Outgoing<'b> {
         self.session.own
     }
 
+    /// The peer's session number, as far as it is known.
+    pub(crate) const fn peer_session(&self) -> Option<u32> {
+        match self.session.peer {
+            0 => None,
+            number => Some(number),
+        }
+    }
+
     /// Some time has passed. A loss is the next thing that has come.
     pub(crate) fn tick(&mut self) {
         self.session.tick();

@@ -26,6 +26,7 @@ pub enum Error<R = Infallible, W = Infallible> {
 
 impl Error {
     /// The same, where there are halves.
+    #[cfg(feature = "embedded-io-v0_7")]
     #[inline]
     pub(super) fn widen<R, W>(self) -> Error<R, W> {
         match self {

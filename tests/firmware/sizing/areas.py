@@ -10,11 +10,11 @@ CONSTANTS = "constants and initial values"
 # Areas by the file of the core that the innermost inlined function of it stands in, first match.
 AREAS = [
     ("CBOR", r"^core/src/cbor/"),
-    ("store", r"^core/src/store/"),
+    ("store", r"^core/src/(next/)?store/"),
     ("link", r"^core/src/link/"),
-    ("driver", r"^core/src/io/"),
-    ("answering and output", r"^core/src/(server/(answer|output|writer|text|responder)|client/(call|queue)|wire/emit)"),
-    ("receiving", r"^core/src/((server|client)/|streams|wire/reader)"),
+    ("driver", r"^core/src/(io/|next/(connection|drive)/)"),
+    ("answering and output", r"^core/src/(server/(answer|output|writer|text|responder)|client/(call|queue)|wire/emit|next/(output|server/(respond|value|failure|note)|client/send))"),
+    ("receiving", r"^core/src/((next/)?(server|client)/|streams|wire/reader|next/incoming)"),
     # What everyone uses: bytes are its caller's, if that has an area.
     (SHARED, r"^core/src/"),
     (PROGRAM, r"^tests/firmware/gate/src/"),

@@ -45,6 +45,7 @@ pub struct Failed<'v> {
 #[must_use = "an answer has to be sent"]
 pub struct Named<'v> {
     reply: Reply,
+    // Constants too have this lifetime: with two, `defmt`'s derive cannot choose.
     message: &'v [u8],
     /// What is said where there is no room for a name; it fits 64 bytes of output.
     short: &'v [u8],

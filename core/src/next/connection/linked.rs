@@ -150,6 +150,11 @@ impl<'b, E: End> Connection<'b, E, Packets<'b>> {
         self.sender.line.0.session()
     }
 
+    /// The peer's session number, as far as it is known.
+    pub const fn peer_session(&self) -> Option<u32> {
+        self.sender.line.0.peer_session()
+    }
+
     /// Gives up the connection, if there is one: the peer's ends with `link-lost`, and the next one
     /// begins as soon as both are there. For an owner that was told that the peer broke the protocol,
     /// or that begins anew. Nothing is reported at this end.

@@ -11,7 +11,7 @@
 //! - [`Frames`]: what can be sent: [`Reply::ok`](super::server::Reply::ok) and its like make them.
 //! - [`HeldBack`]: answers for a half-duplex line, held back until all input has come.
 //!
-//! [`drive`](super::drive) has what moves the bytes. Without it a connection is used like this, by
+//! The module `drive` has what moves the bytes. Without it a connection is used like this, by
 //! whoever has the bytes; an interrupt may, since nothing waits:
 //!
 //! ```
@@ -109,6 +109,10 @@ pub struct Buffers<'b> {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Connection<'b, E: End, L: Line = Direct> {
     input: Input<'b>,
+    #[cfg_attr(
+        not(feature = "link"),
+        expect(dead_code, reason = "only a link has something here")
+    )]
     line: L::Receiver,
     memory: &'b mut [u8],
     sender: Sender<'b, E, L>,

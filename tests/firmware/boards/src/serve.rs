@@ -233,15 +233,15 @@ impl Application {
             }
             b"echo" => replies.send(command.reply.body(command.args.as_cbor())),
             b"digest" => digest::of_nothing(command.reply, replies),
-            b"led" => {
-                let is_on = &mut self.is_led_on;
-                replies.send(command.run(|Led { on, level }| {
-                    *is_on = on && level > 0;
-                    *is_on
-                }))?;
-                self.events
-                    .report("led", u32::from(self.is_led_on), replies)
-            }
+            b"led" => match Led::from_args(&command.args) {
+                Ok(Led { on, level }) => {
+                    self.is_led_on = on && level > 0;
+                    replies.send(command.reply.ok(self.is_led_on))?;
+                    self.events
+                        .report("led", u32::from(self.is_led_on), replies)
+                }
+                Err(error) => replies.send(command.reply.wrong(error)),
+            },
             b"count" => match Count::from_args(&command.args) {
                 Ok(Count { to }) => count(to, command.reply, replies),
                 Err(error) => replies.send(command.reply.wrong(error)),
