@@ -93,6 +93,7 @@ proptest! {
         uploads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..700), 1..3),
         pieces in prop::collection::vec(1..LEN, 1..40),
         first in 0..LEN,
+        broken_off in 0usize..400,
     ) {
         let input = calls(&uploads);
         let mut memory = Memory::new();
@@ -101,6 +102,13 @@ proptest! {
         // It is somewhere in its circle.
         dma.end = first;
         while dma.ring.next(first).is_some() {}
+        // A connection that breaks off, anywhere, leaves nothing behind.
+        for piece in input[..broken_off.min(input.len())].chunks(LEN - 1) {
+            dma.receive(piece);
+            dma.handle(&mut device, &mut output);
+        }
+        device.restart();
+        output.clear();
         let (mut rest, mut pieces) = (input.as_slice(), pieces.iter().cycle());
         while !rest.is_empty() {
             // At most what an interrupt at the half, at the end or of an idle line leaves.

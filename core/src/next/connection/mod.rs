@@ -110,7 +110,7 @@ pub struct Buffers<'b> {
 pub struct Connection<'b, E: End, L: Line = Direct> {
     input: Input<'b>,
     #[cfg_attr(
-        not(feature = "link"),
+        not(any(feature = "link", feature = "defmt")),
         expect(dead_code, reason = "only a link has something here")
     )]
     line: L::Receiver,
