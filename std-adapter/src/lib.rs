@@ -37,7 +37,7 @@
 //! | Mercurial's data formats, commands and repositories | `mercurial` (feature `mercurial`) |
 //! | frames as lines of text, for tests, tools and logs | [`human`] |
 //! | CBOR values that own their bytes; the notation that people read | [`value`], [`diagnostic`] |
-//! | a connection of your own around the core: storage and a receive buffer that grow | [`store`], [`buffer`] |
+//! | a connection of your own around the core: storage and a receive buffer that grow | [`store`], [`requests`], [`buffer`] |
 //! | the same: content encodings, responses on encoded streams (0006) | [`encoding`], [`respond`] |
 //!
 //! # What holds everywhere
@@ -76,6 +76,7 @@ pub mod http;
 pub mod human;
 #[cfg(feature = "mercurial")]
 pub mod mercurial;
+pub mod requests;
 pub mod respond;
 pub mod store;
 #[cfg(feature = "tokio")]
