@@ -70,6 +70,11 @@ pub mod blocking;
 pub mod buffer;
 pub mod diagnostic;
 pub mod encoding;
+#[cfg_attr(
+    not(feature = "tokio"),
+    allow(unreachable_pub, reason = "a tokio server shows it")
+)]
+mod gate;
 mod host;
 #[cfg(any(feature = "http", feature = "http-server"))]
 pub mod http;

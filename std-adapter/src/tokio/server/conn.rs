@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use hgrpc::cbor::ContentEncoding;
 use hgrpc::server::{Output, OutputStream, Responder, ResponseWriter, Server, ServerConfig};
-use hgrpc::store::Table as _;
+use hgrpc::store::{Entry, Table as _};
 use hgrpc::wire::RequestId;
 use hgrpc::{ApiMisuse, Revision};
 use tokio::sync::Notify;
@@ -21,6 +21,7 @@ use super::reply::Home;
 use super::shared::{Shared, Slot};
 use super::{Gone, Peer, Refusal};
 use crate::encoding::{Encoder, encoder};
+use crate::gate::limits::{CONNECTION, REFUSAL, REFUSED_BY_NAME, REQUEST};
 use crate::host::budget::{Budget, Charge};
 use crate::host::sync::lock;
 use crate::host::{Config, ConnectionError, ConnectionLimit, Failure};
@@ -85,6 +86,18 @@ pub(super) const RUNNING: usize = 4
     + size_of::<Home>()
     + size_of::<Slot>()
     + NAME;
+
+/// The terms of [`ServerLimits`](super::ServerLimits)' formula hold.
+const _: () = {
+    let entry = size_of::<(RequestId, Entry)>() + 1;
+    let order = 2 * size_of::<(u32, RequestId)>() + 4;
+    // Of the jobs there are `refusals`, of all else `calls` and 1,024: either alone has room.
+    assert!(3 * size_of::<Job>() <= REFUSAL);
+    assert!(4 * entry + order <= REFUSAL);
+    assert!((3 << 10) + RUNNING <= REFUSED_BY_NAME);
+    assert!(2 * size_of::<Conn>() <= CONNECTION);
+    assert!(2 * RUNNING <= REQUEST);
+};
 
 /// A reply's token: before its first frame, and after.
 enum Token {
