@@ -70,6 +70,7 @@ pub mod blocking;
 pub mod buffer;
 pub mod diagnostic;
 pub mod encoding;
+pub mod engine;
 #[cfg_attr(
     not(feature = "tokio"),
     allow(unreachable_pub, reason = "a tokio server shows it")

@@ -249,6 +249,16 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         self.incoming.missing()
     }
 
+    /// The requests, for what a store knows besides.
+    pub const fn requests(&self) -> &T {
+        &self.requests
+    }
+
+    /// The same, to be changed: what the [laws](super::store) are about is not.
+    pub const fn requests_mut(&mut self) -> &mut T {
+        &mut self.requests
+    }
+
     /// Takes an active request away from whoever holds its token, which becomes stale, and gives a
     /// new one. `None` if the request is not active.
     ///
