@@ -82,6 +82,12 @@ impl Batch {
         }
     }
 
+    /// The last so many bytes, which were filled or copied.
+    pub(super) fn last_mut(&mut self, len: usize) -> &mut [u8] {
+        let from = self.end.saturating_sub(len);
+        self.bytes.get_mut(from..self.end).unwrap_or_default()
+    }
+
     /// Adds a copy of some bytes.
     pub(super) fn copy(&mut self, bytes: &[u8]) {
         if let Some(to) = self.room(bytes.len()).get_mut(..bytes.len()) {

@@ -28,8 +28,8 @@ pub(super) const AROUND: usize = 16;
 pub(super) enum Job {
     /// A piece of a response; the first on a compressing stream is its status map.
     Piece(Bytes),
-    /// All of a response.
-    Whole(Bytes),
+    /// All of a response, and whether it was written as values.
+    Whole(Bytes, bool),
     /// A response's end: what flushing the encoder gave.
     Finish(Bytes),
     /// A response's end with a failure.
@@ -75,6 +75,8 @@ pub(super) struct Composer {
     has_chosen: bool,
     /// A piece was queued: the response has begun.
     has_begun: bool,
+    /// All that was written are values.
+    is_values: bool,
 }
 
 impl Composer {
@@ -98,6 +100,7 @@ impl Composer {
         bytes: &[u8],
         context: &mut Context<'_>,
     ) -> Result<usize, EncodeError> {
+        self.is_values = false;
         let around = if context.has_settings() { AROUND } else { 0 };
         let most = context.frame_size().saturating_sub(around);
         let room = most.saturating_sub(self.content_len());
@@ -159,6 +162,7 @@ impl Composer {
         values: &[u8],
         context: &mut Context<'_>,
     ) -> Result<(), EncodeError> {
+        self.is_values |= self.is_new();
         self.end_string(context)?;
         let mut reader = CborReader::new(values);
         while let Ok(value) = reader.next_value() {
@@ -284,7 +288,7 @@ impl Composer {
         if !self.has_begun {
             // It fits one frame (messages.md, "Responses").
             let whole = self.take_joined();
-            self.jobs.push_back(Job::Whole(whole));
+            self.jobs.push_back(Job::Whole(whole, self.is_values));
             return Ok(());
         }
         self.send_joined();

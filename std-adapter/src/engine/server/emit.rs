@@ -3,9 +3,9 @@
 use std::io::IoSlice;
 
 use bytes::Bytes;
-use hgrpc::ApiMisuse;
 use hgrpc::next::output::{Output, Stream};
-use hgrpc::wire::{FrameHeader, HEADER_LEN};
+use hgrpc::wire::{FrameHeader, HEADER_LEN, ResponseFlags};
+use hgrpc::{ApiMisuse, Revision};
 
 use super::compose::Job;
 use super::handle::{Running, has};
@@ -131,7 +131,7 @@ impl Line<'_> {
                 }
                 return Ok(Made::More);
             }
-            Job::Whole(body) => self.whole(stream, running, body)?,
+            Job::Whole(body, is_values) => self.whole(stream, running, body, *is_values)?,
             Job::Finish(flushed) => {
                 let mut body: &[u8] = flushed;
                 let before = body.len();
@@ -164,16 +164,43 @@ impl Line<'_> {
         stream: &mut Stream,
         running: &Running,
         mut body: &[u8],
+        is_values: bool,
     ) -> Result<(), ApiMisuse> {
+        let before = self.batch.len();
         loop {
             let len = body.len();
             if self.make(stream, len, |core, out| {
                 core.respond(&running.token, &mut body, true, out)
             })? {
-                return Ok(());
+                break;
             }
         }
+        if is_values && self.core.revision() == Revision::R0003 {
+            // messages.md, "Responses": "The flag `cbor` says that the bytes are CBOR".
+            let made = self.batch.len() - before;
+            if let Some((header, _)) = self.batch.last_mut(made).split_first_chunk_mut() {
+                *header = with_cbor(header);
+            }
+        }
+        Ok(())
     }
+}
+
+/// The same header with the flag `cbor`.
+fn with_cbor(header: &[u8; HEADER_LEN]) -> [u8; HEADER_LEN] {
+    let Some((header, _)) = FrameHeader::split_from(header) else {
+        return *header;
+    };
+    let flags = header.flags().union(ResponseFlags::CBOR.into());
+    *FrameHeader::new(
+        header.length(),
+        header.request_id(),
+        header.stream_id(),
+        header.stream_flags(),
+        header.kind_number(),
+        flags,
+    )
+    .emit()
 }
 
 impl Connection {
@@ -251,7 +278,7 @@ impl Connection {
     pub(super) fn make_whole(&mut self, key: Key, body: &[u8]) {
         if let Some((mut line, stream, running)) = self.line(key) {
             // A request that is not active any more gets nothing, and that is all.
-            let _ = line.whole(stream, running, body);
+            let _ = line.whole(stream, running, body, false);
             self.replied(key);
             self.has_filled();
         }
@@ -295,7 +322,7 @@ impl Connection {
             running.composer.jobs.push_front(job);
             return;
         }
-        let is_end = matches!(job, Job::Whole(_) | Job::Finish(_) | Job::Fail(_));
+        let is_end = matches!(job, Job::Whole(..) | Job::Finish(_) | Job::Fail(_));
         let has_room = running.composer.jobs.len() <= 1;
         if has_room && std::mem::take(&mut running.is_awaited) {
             self.wake(Wake::Reply(key));
