@@ -38,6 +38,7 @@
 //! | frames as lines of text, for tests, tools and logs | [`human`] |
 //! | CBOR values that own their bytes; the notation that people read | [`value`], [`diagnostic`] |
 //! | a connection of your own around the core: storage and a receive buffer that grow | [`store`], [`requests`], [`buffer`] |
+//! | the same: a connection as a state machine, for a driver of your own | [`engine`] |
 //! | the same: content encodings, responses on encoded streams (0006) | [`encoding`], [`respond`] |
 //!
 //! # What holds everywhere
@@ -71,10 +72,6 @@ pub mod buffer;
 pub mod diagnostic;
 pub mod encoding;
 pub mod engine;
-#[cfg_attr(
-    not(feature = "tokio"),
-    allow(unreachable_pub, reason = "a tokio server shows it")
-)]
 mod gate;
 mod host;
 #[cfg(any(feature = "http", feature = "http-server"))]

@@ -118,6 +118,12 @@ impl Places {
 }
 
 impl GrowableRequests {
+    /// Bytes of memory of one request.
+    pub(crate) const ENTRY: usize = size_of::<Entry>();
+
+    /// Most bytes of memory that finding requests takes, however their IDs are spread.
+    pub(crate) const PLACES: usize = PAGES * (size_of::<Page>() + size_of::<Option<Box<Page>>>());
+
     /// No requests. Nothing is allocated before the first.
     pub fn new(budgets: Budgets) -> Self {
         Self {

@@ -57,7 +57,7 @@ pub(super) enum Pushed {
 #[derive(Debug)]
 struct Chunk {
     bytes: BytesMut,
-    _charge: Charge,
+    charge: Charge,
 }
 
 /// Data that waits for its reader.
@@ -108,7 +108,7 @@ impl Inbound {
                 chunk.extend_from_slice(now);
                 self.chunks.push_back(Chunk {
                     bytes: chunk,
-                    _charge: charge,
+                    charge,
                 });
             }
             self.held += now.len();
@@ -154,10 +154,10 @@ impl Inbound {
     }
 
     /// The next bytes, never empty; `Ok(None)` at the end; `None`: more are to come.
-    pub(super) fn read(&mut self) -> Option<Result<Option<Bytes>, DataError>> {
-        if let Some(chunk) = self.chunks.pop_front() {
-            self.held -= chunk.bytes.len();
-            return Some(Ok(Some(chunk.bytes.freeze())));
+    pub(super) fn read(&mut self) -> Option<Result<Option<(Bytes, Charge)>, DataError>> {
+        if let Some(Chunk { bytes, charge }) = self.chunks.pop_front() {
+            self.held -= bytes.len();
+            return Some(Ok(Some((bytes.freeze(), charge))));
         }
         self.is_wanted = self.end.is_none();
         self.end.map(|end| end.map(|()| None))
@@ -198,7 +198,7 @@ mod tests {
         let (mut rest, mut all) = (&sent[..], Vec::new());
         while !rest.is_empty() {
             inbound.push(&mut rest, &budget);
-            while let Some(Ok(Some(bytes))) = inbound.read() {
+            while let Some(Ok(Some((bytes, _)))) = inbound.read() {
                 assert!(bytes.len() <= 7);
                 all.extend_from_slice(&bytes);
             }
@@ -214,8 +214,9 @@ mod tests {
         assert_eq!(inbound.push(&mut &b"ab"[..], &budget), Pushed::Taken);
         inbound.end(Err(DataError::Cut));
         inbound.end(Ok(()));
-        assert_eq!(inbound.read(), Some(Ok(Some(Bytes::from_static(b"ab")))));
-        assert_eq!(inbound.read(), Some(Err(DataError::Cut)));
+        let (bytes, _) = inbound.read().unwrap().unwrap().unwrap();
+        assert_eq!(&bytes[..], b"ab");
+        assert_eq!(inbound.read().unwrap().unwrap_err(), DataError::Cut);
         assert_eq!(inbound.push(&mut &b"c"[..], &budget), Pushed::Closed);
     }
 
@@ -230,8 +231,13 @@ mod tests {
         // 2,048 pushes of a byte took one chunk.
         assert_eq!(pool.held(), SMALL);
         assert_eq!(inbound.push(&mut &b"b"[..], &budget), Pushed::OverBudget);
-        let chunk = inbound.read().unwrap().unwrap().unwrap();
-        assert_eq!((chunk.len(), pool.held()), (SMALL, 0));
+        let (chunk, charge) = inbound.read().unwrap().unwrap().unwrap();
+        assert_eq!(
+            (chunk.len(), charge.bytes(), pool.held()),
+            (SMALL, SMALL, SMALL)
+        );
+        drop(charge);
+        assert_eq!(pool.held(), 0);
         assert_eq!(inbound.push(&mut &b"b"[..], &budget), Pushed::Taken);
         inbound.abandon();
         assert_eq!(pool.held(), 0);

@@ -208,6 +208,7 @@ impl ServerLimits {
         }
     }
 
+    #[cfg(feature = "tokio")]
     /// How often time limits are looked at: a quarter of the shortest, a second at most.
     pub(crate) fn tick(&self) -> Duration {
         [

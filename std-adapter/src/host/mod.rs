@@ -4,7 +4,7 @@
 //! The public types are named in [`blocking`](crate::blocking) and in `tokio`.
 
 pub(crate) mod arguments;
-#[cfg(any(feature = "http-server", feature = "tokio"))]
+#[cfg(feature = "http-server")]
 pub(crate) mod budget;
 mod call_head;
 pub(crate) mod calls;

@@ -8,8 +8,8 @@ use hgrpc::wire::RequestId;
 use super::handle::has;
 use super::receive::Stuck;
 use super::{Connection, Wake};
-use crate::engine::Key;
 use crate::engine::inbound::{DataError, Pushed};
+use crate::engine::{Charge, Key};
 use crate::gate::Refusal;
 
 impl Connection {
@@ -118,11 +118,20 @@ impl Connection {
     /// The next bytes of a command's data, never empty; `Ok(None)` at its end. `None`: more are to
     /// come, and [`Wake::Data`] says when.
     pub fn read(&mut self, key: Key) -> Option<Result<Option<Bytes>, DataError>> {
+        let read = self.collect(key)?;
+        Some(read.map(|read| read.map(|(bytes, _)| bytes)))
+    }
+
+    /// The same for who keeps the bytes, which go on counting as held until the charge is dropped.
+    pub fn collect(&mut self, key: Key) -> Option<Result<Option<(Bytes, Charge)>, DataError>> {
         let running = self.commands.get_mut(key);
         let Some(data) = running.and_then(|running| running.data.as_mut()) else {
             return Some(Err(DataError::Cut));
         };
-        let read = data.read();
+        let mut read = data.read();
+        if let Some(Ok(Some((bytes, charge)))) = &mut read {
+            charge.keep(bytes.len());
+        }
         if data.has_room() && self.incoming.waits_for(key) {
             self.wake(Wake::Input);
         }

@@ -227,6 +227,12 @@ impl Connection {
         }
     }
 
+    /// Whether a command was refused while it ran: its handler is to be dropped.
+    pub fn is_stopped(&self, key: Key) -> bool {
+        let running = self.commands.get(key);
+        running.is_some_and(|running| running.refusal.is_some() || running.has & has::STALE != 0)
+    }
+
     /// A request is refused by whoever runs it, for a limit of its own; what its client is told.
     pub fn refuse(&mut self, key: Key, refusal: Refusal) -> Failure {
         if let Some(running) = self.commands.get(key) {

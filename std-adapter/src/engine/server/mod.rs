@@ -22,6 +22,8 @@ mod shared;
 mod streams;
 
 pub use super::inbound::DataError;
+pub use crate::gate::{Refusal, ServerLimits, Stats};
+pub use crate::host::peer::{Credentials, Peer};
 pub use admit::{Command, Request};
 pub use ends::Progress;
 pub use handle::Outcome;
@@ -46,9 +48,10 @@ use super::budget::Budget;
 use super::clock::Clock;
 use super::slab::Slab;
 use super::turns::Turns;
+use crate::gate::limits::{CONNECTION, REFUSAL, REFUSED_BY_NAME, REQUEST};
 use crate::host::ConnectionError;
-use crate::host::peer::Peer;
 use crate::requests::{GatheredBytes, GrowableRequests};
+use compose::Job;
 use handle::Running;
 use receive::Incoming;
 use streams::Streams;
@@ -102,6 +105,18 @@ pub struct Connection {
     /// Nothing more is received.
     is_input_over: bool,
 }
+
+/// The terms of [`ServerLimits`](crate::gate::ServerLimits)' formula hold. While it grows, a vector or
+/// a deque takes three times what is in it.
+const _: () = {
+    let refused = 3 * size_of::<CoreRefusal>() + 3 * GrowableRequests::ENTRY;
+    // Of these there are at least 1,024.
+    assert!(1024 * refused + GrowableRequests::PLACES <= 1024 * REFUSAL);
+    let running = 3 * (size_of::<Running>() + 16) + size_of::<Job>() * 4;
+    assert!((3 << 10) + running <= REFUSED_BY_NAME);
+    assert!(2 * running <= REQUEST);
+    assert!(2 * size_of::<Connection>() <= CONNECTION);
+};
 
 /// Someone to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -219,7 +219,10 @@ impl Connection {
             Stuck::Refusals(tries) => {
                 if self.refusals.len() > self.shared.limits.refusals {
                     match tries.checked_sub(1) {
-                        Some(tries) => self.incoming.stick(Stuck::Refusals(tries)),
+                        Some(tries) => {
+                            self.incoming.stick(Stuck::Refusals(tries));
+                            self.wake(Wake::Output);
+                        }
                         None => return Err(ConnectionError::Limit(ConnectionLimit::Refusals)),
                     }
                 }

@@ -156,7 +156,7 @@ impl Connection {
             }
             Err(failed) => {
                 running.has &= !has::ENDED;
-                self.end_with(key, &Failure::server(&failed));
+                self.end_with(key, &Failure::server(failed));
                 Written::Encoder(failed)
             }
         }

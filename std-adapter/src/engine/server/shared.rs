@@ -9,8 +9,9 @@ use hgrpc::wire::{FrameHeader, RequestId};
 use super::super::budget::Pool;
 use crate::gate::stats::Counters;
 use crate::gate::{Refusal, ServerLimits, Stats};
+use crate::host::counting::count;
 use crate::host::peer::Peer;
-use crate::host::{Config, Direction, Failure};
+use crate::host::{Config, ConnectionError, Direction, Failure};
 
 /// Told of a frame.
 type OnFrame = Box<dyn Fn(&Peer, Direction, &FrameHeader) + Send + Sync>;
@@ -73,6 +74,17 @@ impl Shared {
     /// What was done and refused so far.
     pub fn stats(&self) -> Stats {
         self.counters.read(self.pool.held(), self.pool.most_held())
+    }
+
+    /// Counts a connection that has ended with an error, be it at once.
+    pub fn count_end(&self, error: &ConnectionError) {
+        let counters = &self.counters;
+        match error {
+            ConnectionError::Limit(limit) => counters.closed(*limit),
+            ConnectionError::Protocol(error) => counters.broke(*error),
+            ConnectionError::NotHgrpc(_) => count(&counters.not_hgrpc),
+            _ => count(&counters.broken),
+        }
     }
 
     /// Takes no request any more.
