@@ -37,7 +37,8 @@
 //! | Mercurial's data formats, commands and repositories | `mercurial` (feature `mercurial`) |
 //! | frames as lines of text, for tests, tools and logs | [`human`] |
 //! | CBOR values that own their bytes; the notation that people read | [`value`], [`diagnostic`] |
-//! | a connection of your own around the core: storage and a receive buffer that grow | [`store`], [`buffer`] |
+//! | a connection of your own around the core: storage and a receive buffer that grow | [`store`], [`requests`], [`buffer`] |
+//! | the same: a connection as a state machine, for a driver of your own | [`engine`] |
 //! | the same: content encodings, responses on encoded streams (0006) | [`encoding`], [`respond`] |
 //!
 //! # What holds everywhere
@@ -70,12 +71,15 @@ pub mod blocking;
 pub mod buffer;
 pub mod diagnostic;
 pub mod encoding;
+pub mod engine;
+mod gate;
 mod host;
 #[cfg(any(feature = "http", feature = "http-server"))]
 pub mod http;
 pub mod human;
 #[cfg(feature = "mercurial")]
 pub mod mercurial;
+pub mod requests;
 pub mod respond;
 pub mod store;
 #[cfg(feature = "tokio")]

@@ -140,18 +140,6 @@ impl GrowableArena {
         }
     }
 
-    /// Takes at most so many bytes from now on, what it holds included.
-    #[cfg(feature = "tokio")]
-    pub(crate) const fn set_budget(&mut self, bytes: usize) {
-        self.budget = if bytes < self.held { self.held } else { bytes };
-    }
-
-    /// Gives the memory back of what was taken last.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn release_taken(&mut self) {
-        self.taken = Vec::new();
-    }
-
     /// Bytes that are held now.
     pub const fn held(&self) -> usize {
         self.held

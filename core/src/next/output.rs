@@ -285,3 +285,11 @@ impl<'b> Output<'b> {
         )
     }
 }
+
+/// The coalescer (revision-0006.md, 7.2): whether a piece of `len` bytes that is not sent directly
+/// is joined with the `joined` ones before it, where `room` bytes fit a frame. If not, what is
+/// joined goes out first. For owners that join pieces themselves.
+#[inline]
+pub const fn joins(joined: usize, len: usize, room: usize) -> bool {
+    joined == 0 || len.saturating_add(joined) < room
+}

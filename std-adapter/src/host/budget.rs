@@ -118,20 +118,6 @@ impl Charge {
         self.shared += std::mem::take(&mut other.shared);
     }
 
-    /// A part of it, for something that outlives the rest; `None` if it is less.
-    pub(crate) fn split(&mut self, bytes: usize) -> Option<Self> {
-        let bytes = u32::try_from(bytes).ok()?;
-        let shared = bytes.min(self.shared);
-        let own = bytes - shared;
-        self.own = self.own.checked_sub(own)?;
-        self.shared -= shared;
-        Some(Self {
-            budget: Arc::clone(&self.budget),
-            own,
-            shared,
-        })
-    }
-
     /// Gives back all but so many bytes; what is shared first.
     pub(crate) fn keep(&mut self, bytes: usize) {
         let surplus = self.bytes().saturating_sub(bytes);
@@ -195,11 +181,7 @@ mod tests {
         charge.absorb(now(modest.take(5)).unwrap());
         charge.keep(7);
         assert_eq!((charge.bytes(), pool.held()), (7, 7));
-        assert!(charge.split(8).is_none());
-        let part = charge.split(6).unwrap();
         drop(charge);
-        assert_eq!((part.bytes(), pool.held()), (6, 6));
-        drop(part);
         assert_eq!(pool.held(), 0);
     }
 

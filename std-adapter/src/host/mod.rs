@@ -4,24 +4,21 @@
 //! The public types are named in [`blocking`](crate::blocking) and in `tokio`.
 
 pub(crate) mod arguments;
-#[cfg(any(feature = "http-server", feature = "tokio"))]
+#[cfg(feature = "http-server")]
 pub(crate) mod budget;
 mod call_head;
 pub(crate) mod calls;
 pub(crate) mod config;
-#[cfg(any(feature = "http-server", feature = "tokio"))]
 pub(crate) mod counting;
 mod error;
 mod failure;
 mod limits;
 pub(crate) mod mistaken;
-#[cfg(any(feature = "http-server", feature = "tokio", feature = "transport"))]
 #[cfg_attr(
     not(any(feature = "http-server", feature = "tokio")),
     allow(dead_code, reason = "lines have no users")
 )]
 pub(crate) mod origin;
-#[cfg(any(feature = "http-server", feature = "tokio"))]
 pub(crate) mod peer;
 pub(crate) mod refusal;
 pub(crate) mod request;

@@ -54,7 +54,7 @@ impl Peer {
     }
 
     /// The peer of a Unix socket.
-    #[cfg(unix)]
+    #[cfg(all(unix, any(feature = "http-server", feature = "tokio")))]
     pub fn unix(stream: &tokio::net::UnixStream) -> Self {
         let credentials = stream.peer_cred().ok().map(|found| Credentials {
             uid: found.uid(),

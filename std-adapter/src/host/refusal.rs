@@ -11,6 +11,7 @@ use crate::value::Value;
 const MOST: usize = 3 * 1024;
 
 /// A message and its encoded arguments, cut so that they fit one frame.
+#[derive(Debug)]
 pub(crate) struct Composed {
     is_command: bool,
     message: Vec<u8>,
@@ -66,6 +67,17 @@ impl Composed {
             message: b"%s".to_vec(),
             args: encode_args(&[message.as_bytes()], room),
         }
+    }
+
+    /// The same for the reworked server.
+    pub(crate) fn as_next(&self) -> hgrpc::next::server::Failure<'_> {
+        use hgrpc::next::server::Failure;
+        let message = self.message.as_slice();
+        let failure = match self.is_command {
+            true => Failure::command(message),
+            false => Failure::server(message),
+        };
+        failure.with_args(MessageArgs::from_cbor(&self.args).unwrap_or_default())
     }
 
     pub(crate) fn as_core(&self) -> hgrpc::server::Failure<'_> {

@@ -52,10 +52,10 @@
 //! | what peers may make it hold and wait for, and how much memory that is | [`ServerLimits`] |
 //! | what it has done and refused | [`Stats`] |
 //!
-//! A connection is one task, and each of its requests is one. Handlers of one connection run at once,
-//! answer in any order, and share the line evenly, in bytes; compressed responses (0006) have streams
-//! of their own for that. A handler's error or panic, and a reply that is dropped, are error
-//! responses of that request only.
+//! A connection is one task. A handler is polled there once, where its request was read, and has a
+//! task of its own only if it waits. Handlers of one connection run at once, answer in any order, and
+//! share the line evenly, in bytes; compressed responses (0006) have streams of their own for that. A
+//! handler's error or panic, and a reply that is dropped, are error responses of that request only.
 //!
 //! # Back-pressure
 //! The protocol has no window per request. Bytes wait in bounded buffers: a request's data for its

@@ -76,7 +76,6 @@ struct Line<J> {
     next_lane: u64,
     /// Jobs in all lanes.
     jobs: usize,
-    most_jobs: usize,
     writer: Option<Waker>,
     is_closing: bool,
     ended: Option<ConnectionError>,
@@ -102,7 +101,6 @@ impl<J> Outgoing<J> {
                 clock: 0,
                 next_lane: 0,
                 jobs: 0,
-                most_jobs: 0,
                 writer: None,
                 is_closing: false,
                 ended: None,
@@ -166,11 +164,6 @@ impl<J> Outgoing<J> {
     /// Whether nothing waits to be sent.
     pub(super) fn is_idle(&self) -> bool {
         lock(&self.line).jobs == 0
-    }
-
-    /// The most jobs that ever waited.
-    pub(super) fn most_jobs(&self) -> usize {
-        lock(&self.line).most_jobs
     }
 
     /// Takes the job whose turn it is, and its lane.
@@ -279,14 +272,6 @@ impl<J> Outgoing<J> {
 }
 
 impl<J> Lane<J> {
-    /// Bytes of memory of a lane with at most four jobs, what they hold not counted. Maps take four
-    /// times what is in them while they grow, and a waker's list begins with four.
-    pub(super) const MEMORY: usize = 4 * size_of::<(u64, LaneState<J>)>()
-        + 4 * size_of::<J>()
-        + 4 * size_of::<Waker>()
-        + 2 * size_of::<(u64, u64)>()
-        + size_of::<Self>();
-
     /// Ready when all that was put in has been made into frames, so that there is room for a job.
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         let mut line = lock(&self.out.line);
@@ -329,21 +314,12 @@ impl<J> Lane<J> {
             line.ready.insert((lane.clock, self.id));
         }
         line.jobs += 1;
-        line.most_jobs = line.most_jobs.max(line.jobs);
         let writer = line.writer.take();
         drop(guard);
         if let Some(writer) = writer {
             writer.wake();
         }
         Ok(())
-    }
-
-    /// Jobs in it.
-    pub(super) fn len(&self) -> usize {
-        let line = lock(&self.out.line);
-        line.lanes
-            .get(&self.id)
-            .map_or(0, |lane| lane.jobs.len() + usize::from(lane.is_away))
     }
 }
 
@@ -434,7 +410,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(lane.poll_ready(&mut cx).is_pending());
         lane.push((1, 1, 10)).unwrap();
-        assert_eq!(lane.len(), 2);
+        assert_eq!(lock(&out.line).jobs, 2);
         out.end(ConnectionError::Closed);
         assert!(matches!(lane.poll_ready(&mut cx), Poll::Ready(Err(_))));
         assert!(lane.push((1, 1, 1)).is_err());

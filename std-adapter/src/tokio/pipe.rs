@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   push(bytes).await ─▶ [chunk][chunk][chunk] ─▶ poll_chunk: Bytes
-//!                        └─ at most `capacity` bytes, each chunk charged to a budget
+//!                        └─ at most `capacity` bytes
 //! ```
 //! Every byte is copied once, on its way in. Many small pushes share a chunk.
 
@@ -16,7 +16,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
 
-use crate::host::budget::{Budget, Charge};
 use crate::host::sync::lock;
 
 /// The least memory of a chunk: smaller pushes join the chunk before them where it has room.
@@ -34,19 +33,11 @@ pub(super) enum Pushed {
     Closed,
     /// The reader did not make room in time.
     Stalled,
-    /// The budget had no room in time.
-    OverBudget,
-}
-
-#[derive(Debug)]
-struct Chunk {
-    bytes: BytesMut,
-    _charge: Option<Charge>,
 }
 
 #[derive(Debug)]
 struct State<E> {
-    chunks: VecDeque<Chunk>,
+    chunks: VecDeque<BytesMut>,
     held: usize,
     is_opened: bool,
     end: Option<Result<(), E>>,
@@ -65,7 +56,6 @@ impl<E> State<E> {
 struct Shared<E> {
     state: Mutex<State<E>>,
     capacity: usize,
-    budget: Option<Arc<Budget>>,
 }
 
 /// The end that is written to. One task pushes; any may end the pipe.
@@ -76,11 +66,8 @@ pub(super) struct Sender<E>(Arc<Shared<E>>);
 #[derive(Debug)]
 pub(super) struct Receiver<E>(Arc<Shared<E>>);
 
-/// A pipe that holds at most `capacity` bytes, at least one, charged to the budget if there is one.
-pub(super) fn pipe<E: Clone>(
-    capacity: usize,
-    budget: Option<Arc<Budget>>,
-) -> (Sender<E>, Receiver<E>) {
+/// A pipe that holds at most `capacity` bytes, at least one.
+pub(super) fn pipe<E: Clone>(capacity: usize) -> (Sender<E>, Receiver<E>) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
             chunks: VecDeque::new(),
@@ -92,7 +79,6 @@ pub(super) fn pipe<E: Clone>(
             writer: None,
         }),
         capacity: capacity.max(1),
-        budget,
     });
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
@@ -123,20 +109,9 @@ impl<E: Clone> Sender<E> {
                 continue;
             }
             let capacity = now.len().max(SMALL);
-            let charge = match &self.0.budget {
-                Some(budget) => match within(stall, self.charge(budget, capacity)).await {
-                    Some(Some(charge)) => Some(charge),
-                    Some(None) => return Pushed::Closed,
-                    None => return Pushed::OverBudget,
-                },
-                None => None,
-            };
             let mut chunk = BytesMut::with_capacity(capacity);
             chunk.extend_from_slice(now);
-            self.append(Chunk {
-                bytes: chunk,
-                _charge: charge,
-            });
+            self.append(chunk);
             *bytes = later;
         }
         if self.is_closed() {
@@ -160,16 +135,6 @@ impl<E: Clone> Sender<E> {
         }
     }
 
-    /// Waits for the budget, as long as the pipe is not closed.
-    async fn charge(&self, budget: &Arc<Budget>, bytes: usize) -> Option<Charge> {
-        let mut taking = std::pin::pin!(budget.take(bytes));
-        poll_fn(|cx| match taking.as_mut().poll(cx) {
-            Poll::Ready(charge) => Poll::Ready(Some(charge)),
-            Poll::Pending => self.poll_room(usize::MAX, cx).map(|_| None),
-        })
-        .await
-    }
-
     /// Adds a few bytes to the last chunk, if it has room for them.
     fn join(&self, bytes: &[u8]) -> bool {
         let mut state = lock(&self.0.state);
@@ -177,8 +142,8 @@ impl<E: Clone> Sender<E> {
             return false;
         }
         match state.chunks.back_mut() {
-            Some(last) if last.bytes.capacity() - last.bytes.len() >= bytes.len() => {
-                last.bytes.extend_from_slice(bytes);
+            Some(last) if last.capacity() - last.len() >= bytes.len() => {
+                last.extend_from_slice(bytes);
                 state.held += bytes.len();
                 true
             }
@@ -186,12 +151,12 @@ impl<E: Clone> Sender<E> {
         }
     }
 
-    fn append(&self, chunk: Chunk) {
+    fn append(&self, chunk: BytesMut) {
         let mut state = lock(&self.0.state);
         if state.is_abandoned {
             return;
         }
-        state.held += chunk.bytes.len();
+        state.held += chunk.len();
         state.chunks.push_back(chunk);
         let reader = state.reader.take();
         drop(state);
@@ -218,25 +183,9 @@ impl<E: Clone> Sender<E> {
         wakers.into_iter().for_each(wake);
     }
 
-    /// Ends the pipe with an error, and drops what was not read.
-    pub(super) fn give_up(&self, error: E) {
-        let chunks = {
-            let mut state = lock(&self.0.state);
-            state.held = 0;
-            std::mem::take(&mut state.chunks)
-        };
-        drop(chunks);
-        self.end(Err(error));
-    }
-
     /// Whether pushing is of no use any more.
     pub(super) fn is_closed(&self) -> bool {
         lock(&self.0.state).is_closed()
-    }
-
-    /// Bytes that wait to be read.
-    pub(super) fn held(&self) -> usize {
-        lock(&self.0.state).held
     }
 }
 
@@ -256,7 +205,7 @@ impl<E: Clone> Receiver<E> {
     pub(super) fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, E>> {
         let mut state = lock(&self.0.state);
         if let Some(chunk) = state.chunks.pop_front() {
-            state.held = state.held.saturating_sub(chunk.bytes.len());
+            state.held = state.held.saturating_sub(chunk.len());
             let writer = if state.held <= self.0.capacity / 2 {
                 state.writer.take()
             } else {
@@ -264,7 +213,7 @@ impl<E: Clone> Receiver<E> {
             };
             drop(state);
             wake(writer);
-            return Poll::Ready(Ok(Some(chunk.bytes.freeze())));
+            return Poll::Ready(Ok(Some(chunk.freeze())));
         }
         match &state.end {
             Some(Ok(())) => Poll::Ready(Ok(None)),
@@ -313,7 +262,6 @@ impl<E> Drop for Receiver<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::budget::Pool;
 
     async fn next(receiver: &Receiver<u8>) -> Result<Option<Bytes>, u8> {
         poll_fn(|cx| receiver.poll_chunk(cx)).await
@@ -321,7 +269,7 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_come_in_order_through_a_small_pipe() {
-        let (sender, receiver) = pipe::<u8>(7, None);
+        let (sender, receiver) = pipe::<u8>(7);
         let sent: Vec<u8> = (0..10_000u32).flat_map(u32::to_le_bytes).collect();
         let expected = sent.clone();
         tokio::spawn(async move {
@@ -340,7 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_comes_after_the_bytes() {
-        let (sender, receiver) = pipe(100, None);
+        let (sender, receiver) = pipe(100);
         assert_eq!(sender.push(&mut &b"ab"[..], None).await, Pushed::Taken);
         sender.end(Err(7));
         sender.end(Ok(()));
@@ -351,7 +299,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_has_limits() {
-        let (sender, receiver) = pipe::<u8>(4, None);
+        let (sender, receiver) = pipe::<u8>(4);
         let stall = Some(Duration::from_secs(5));
         assert_eq!(sender.push(&mut &b"abcd"[..], stall).await, Pushed::Taken);
         let mut rest = &b"e"[..];
@@ -361,30 +309,9 @@ mod tests {
         assert_eq!(sender.push(&mut &b"e"[..], stall).await, Pushed::Closed);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn chunks_are_charged_until_they_are_read() {
-        let pool = Pool::new(3000);
-        let budget = Budget::new(Arc::clone(&pool), 1 << 20, 0);
-        let (sender, receiver) = pipe::<u8>(1 << 20, Some(Arc::clone(&budget)));
-        let stall = Some(Duration::from_secs(5));
-        for _ in 0..SMALL {
-            assert_eq!(sender.push(&mut &b"a"[..], stall).await, Pushed::Taken);
-        }
-        // 2,048 pushes of a byte took one chunk.
-        assert_eq!(pool.held(), SMALL);
-        assert_eq!(sender.push(&mut &b"b"[..], stall).await, Pushed::OverBudget);
-        let chunk = next(&receiver).await.unwrap().unwrap();
-        assert_eq!(chunk.len(), SMALL);
-        assert_eq!(pool.held(), 0);
-        assert_eq!(sender.push(&mut &b"b"[..], stall).await, Pushed::Taken);
-        drop(receiver);
-        assert_eq!(pool.held(), 0);
-    }
-
     #[tokio::test]
     async fn a_wait_ends_when_the_reader_goes() {
-        let pool = Pool::new(100);
-        let (sender, receiver) = pipe::<u8>(1 << 20, Some(Budget::new(pool, 1 << 20, 0)));
+        let (sender, receiver) = pipe::<u8>(100);
         let push = tokio::spawn(async move { sender.push(&mut &[0; 1000][..], None).await });
         tokio::task::yield_now().await;
         drop(receiver);

@@ -329,7 +329,10 @@ impl<C: Chosen, T: Backing> Pair<'_, C, T> {
         waiting: &Waiting,
         context: &mut Context<'_>,
     ) -> Result<(), String> {
-        // The only stream has no others beside it.
+        // The only stream has no others beside it, nor after it: the second server knows nothing of it.
+        if self.has_only && self.lanes.is_empty() {
+            return Ok(());
+        }
         if self.lanes.len() < if self.has_only { 1 } else { 3 }
             && (self.lanes.is_empty() || context.rng.chance(50))
         {

@@ -11,6 +11,7 @@ use super::peer::Peer;
 use super::receive::Seen;
 use super::rng::Rng;
 use hgrpc::{REVISIONS, Revision};
+use hgrpc_std::requests::GrowableRequests;
 
 /// Runs the connection of this seed; with `trace` every step is printed.
 ///
@@ -23,7 +24,10 @@ pub fn run(seed: u64, trace: bool, counts: &mut Counts) -> Result<(), String> {
         counts,
         trace,
     };
-    in_revision::<Fixed>(&mut context)
+    match context.rng.chance(30) {
+        true => in_revision::<GrowableRequests>(&mut context),
+        false => in_revision::<Fixed>(&mut context),
+    }
 }
 
 fn in_revision<T: Backing>(context: &mut Context<'_>) -> Result<(), String> {

@@ -5,6 +5,8 @@ use hgrpc::next::server::Server as Second;
 use hgrpc::next::store::{FixedRequests, Key, Requests, Slot};
 use hgrpc::wire::RequestId;
 use hgrpc::{R0003, R0005, R0006, Revision, Streaming};
+use hgrpc_std::requests::{GatheredBytes, GrowableRequests};
+use hgrpc_std::store::{Budgets, GrowableArena, GrowableTable};
 
 use super::judge;
 use super::judge::server::{OutputStream, Server as First};
@@ -116,6 +118,21 @@ impl Backing for Fixed {
     }
 }
 
+impl Backing for GrowableRequests {
+    fn make(size: Size) -> (Self, Box<GatheredBytes>) {
+        let memory = GatheredBytes::new(size.bytes);
+        (Self::new(budgets(size)), Box::new(memory))
+    }
+}
+
+fn budgets(size: Size) -> Budgets {
+    let mut budgets = Budgets::DEFAULT;
+    budgets.requests = size.requests;
+    budgets.refused = size.requests;
+    budgets.bytes = size.bytes;
+    budgets
+}
+
 macro_rules! each {
     ($self:ident, $store:ident => $call:expr) => {
         match $self {
@@ -180,15 +197,10 @@ impl Requests for Fixed {
 
 /// The first server's store of this size, fixed or growable.
 pub(super) fn table_and_arena(size: Size, is_growable: bool) -> (Box<dyn Table>, Box<dyn Arena>) {
-    use hgrpc_std::store::{Budgets, GrowableArena, GrowableTable};
     if is_growable {
-        let mut budgets = Budgets::DEFAULT;
-        budgets.requests = size.requests;
-        budgets.refused = size.requests;
-        budgets.bytes = size.bytes;
         return (
-            Box::new(GrowableTable::new(budgets)),
-            Box::new(GrowableArena::new(budgets)),
+            Box::new(GrowableTable::new(budgets(size))),
+            Box::new(GrowableArena::new(budgets(size))),
         );
     }
     let table: Box<dyn Table> = match size.requests {

@@ -177,11 +177,6 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         self.incoming.frames
     }
 
-    /// What is remembered of requests.
-    pub(super) const fn requests(&self) -> &T {
-        &self.requests
-    }
-
     /// The revision that the server speaks.
     #[inline]
     pub fn revision(&self) -> Revision {
@@ -267,6 +262,16 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     /// Bytes that are missing until the current header, or payload, is complete.
     pub fn missing(&self) -> u32 {
         self.incoming.missing()
+    }
+
+    /// The requests, for what a store knows besides.
+    pub const fn requests(&self) -> &T {
+        &self.requests
+    }
+
+    /// The same, to be changed: what the [laws](super::store) are about is not.
+    pub const fn requests_mut(&mut self) -> &mut T {
+        &mut self.requests
     }
 
     /// Takes an active request away from whoever holds its token, which becomes stale, and gives a

@@ -2,7 +2,7 @@
 
 use super::{Reply, Server};
 use crate::cbor::{ContentEncoding, STATUS_OK};
-use crate::next::output::{Head, Output, SETTINGS};
+use crate::next::output::{Head, Output, SETTINGS, joins};
 use crate::next::store::{Key, Requests, bits};
 use crate::revision::number;
 use crate::wire::{FrameHeader, RequestId, ResponseFlags, SettingsFlags};
@@ -347,11 +347,3 @@ impl<P: Protocol, T: Requests> Server<P, T> {
 
 /// Most payload of any frame.
 const MOST_PAYLOAD: usize = 0x00ff_ffff;
-
-/// The coalescer (revision-0006.md, 7.2): whether a piece of `len` bytes that is not sent directly
-/// is joined with the `joined` ones before it, where `room` bytes fit a frame. If not, what is
-/// joined goes out first.
-#[inline]
-pub(crate) const fn joins(joined: usize, len: usize, room: usize) -> bool {
-    joined == 0 || len.saturating_add(joined) < room
-}

@@ -2,8 +2,7 @@
 
 use super::{Reply, Server};
 use crate::cbor::{CborWriter, ContentEncoding, STATUS_OK};
-use crate::next::output::Output;
-use crate::next::server::respond::joins;
+use crate::next::output::{Output, joins};
 use crate::next::store::{Requests, bits};
 use crate::{ApiMisuse, Protocol};
 

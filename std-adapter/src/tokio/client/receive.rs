@@ -154,7 +154,7 @@ async fn deliver(shared: &Shared, call: &Arc<CallState>, bytes: &[u8]) {
     }
     match call.body.push(&mut &*bytes, shared.limits.stall).await {
         Pushed::Taken | Pushed::Closed => {}
-        Pushed::Stalled | Pushed::OverBudget => {
+        Pushed::Stalled => {
             call.end(Err(CallError::Answer(AnswerError::Stalled)));
             shared.give_up(call);
         }

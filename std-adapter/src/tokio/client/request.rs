@@ -234,7 +234,7 @@ impl Outgoing {
 
     async fn send_in_time(&self, handle: &Arc<Handle>) -> Result<Sending, NotSent> {
         let shared = &handle.shared;
-        let (body, receiver) = pipe(shared.limits.buffer, None);
+        let (body, receiver) = pipe(shared.limits.buffer);
         let command = self.prepared.command.clone();
         let call = Arc::new(CallState::new(command, body, self.side.clone()));
         let lost = |error: ConnectionError| NotSent {

@@ -8,7 +8,7 @@ use hgrpc::cbor::{Args, FromArgs, RedirectTargets};
 use hgrpc::wire::RequestId;
 
 use super::{Gone, Peer};
-use crate::host::budget::Charge;
+use crate::engine::server::Request;
 use crate::host::{Failure, arguments};
 
 /// A command that is being run: its name, its arguments, who asks. Cheap to clone.
@@ -20,25 +20,21 @@ pub struct Call(pub(super) Arc<Head>);
 
 #[derive(Debug)]
 pub(super) struct Head {
-    pub(super) name: Vec<u8>,
-    pub(super) args: Vec<u8>,
-    pub(super) redirect: Option<Vec<u8>>,
-    pub(super) request_id: RequestId,
+    pub(super) request: Request,
     pub(super) revision: Revision,
     pub(super) peer: Arc<Peer>,
     pub(super) gone: Gone,
-    pub(super) _charge: Charge,
 }
 
 impl Call {
     /// The command's name.
     pub fn name(&self) -> &[u8] {
-        &self.0.name
+        self.0.request.name()
     }
 
     /// All arguments.
     pub fn args(&self) -> Args<'_> {
-        Args::from_cbor(&self.0.args).unwrap_or_default()
+        self.0.request.args()
     }
 
     /// All arguments as a struct made by [`hgrpc::args!`], which may borrow from the call.
@@ -75,12 +71,12 @@ impl Call {
 
     /// Where the client would let itself be redirected to (0006).
     pub fn redirect_targets(&self) -> Option<RedirectTargets<'_>> {
-        RedirectTargets::from_cbor(self.0.redirect.as_deref()?).ok()
+        self.0.request.redirect_targets()
     }
 
     /// The request's ID on its connection.
     pub fn request_id(&self) -> RequestId {
-        self.0.request_id
+        self.0.request.id()
     }
 
     /// The revision that the client speaks.

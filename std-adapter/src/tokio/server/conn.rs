@@ -1,485 +1,349 @@
-//! What the tasks of one connection share: the reactor, the replies under way, the lanes.
+//! One connection: the engine's state machine behind a lock, and those who wait for it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll, Wake as Waking, Waker};
 
-use hgrpc::cbor::ContentEncoding;
-use hgrpc::server::{Output, OutputStream, Responder, ResponseWriter, Server, ServerConfig};
-use hgrpc::store::Table as _;
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use hgrpc::ApiMisuse;
 use hgrpc::wire::RequestId;
-use hgrpc::{ApiMisuse, Revision};
-use tokio::sync::Notify;
-use tokio::task::{AbortHandle, yield_now};
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
-use super::super::outgoing::{Lane, Outgoing};
-use super::super::pipe::within;
-use super::clock::Clock;
-use super::compose::Composer;
-use super::jobs::Job;
-use super::reply::Home;
-use super::shared::{Shared, Slot};
-use super::{Gone, Peer, Refusal};
-use crate::encoding::{Encoder, encoder};
-use crate::host::budget::{Budget, Charge};
+use super::Gone;
+use super::handler::Running;
+use super::shared::{Shared, shown};
+use crate::engine::server::{Connection, DataError, Outcome, Wake, Written};
+use crate::engine::{Charge, Key};
+use crate::host::peer::Peer;
 use crate::host::sync::lock;
-use crate::host::{Config, ConnectionError, ConnectionLimit, Failure};
-use crate::store::GrowableTable;
+use crate::host::{ConnectionError, ConnectionLimit, Failure};
 
+/// One connection.
 pub(super) struct Conn {
     pub(super) shared: Arc<Shared>,
     pub(super) peer: Arc<Peer>,
-    pub(super) out: Arc<Outgoing<Job>>,
-    /// Where answers to refused requests go.
-    pub(super) control: Lane<Job>,
     pub(super) gone: Gone,
-    pub(super) budget: Arc<Budget>,
-    pub(super) clock: Clock,
-    reactor: Mutex<Reactor>,
-    /// A reply or a handler has ended.
-    changed: Notify,
-    /// A limit of time seems to be passed.
-    suspected: Notify,
+    pub(super) driver: Arc<DriverBell>,
+    engine: Mutex<Engine>,
     killed: OnceLock<ConnectionError>,
-    kill: CancellationToken,
+    /// A limit of time seems to be passed.
+    suspected: AtomicBool,
 }
 
-/// What changes with frames. Locked for a look-up or one frame's making, never while anything
-/// waits.
-pub(super) struct Reactor {
-    pub(super) server: Server<Revision>,
-    pub(super) table: GrowableTable,
-    /// The stream of everything that is not compressed.
-    stream: OutputStream,
-    /// The replies under way, by a number that is never used again.
-    replies: HashMap<u64, Running>,
-    /// The handlers that run; `None` for one that is being spawned.
-    handlers: HashMap<u64, Option<AbortHandle>>,
-    next_reply: u64,
-    /// Compressing streams that no reply uses, and how many there are in all.
-    idle: Vec<(OutputStream, Box<dyn Encoder>)>,
-    coded: usize,
+struct Engine {
+    connection: Connection,
+    /// Who waits for room in a reply, or for data.
+    waiting: Vec<(Waiting, Waker)>,
+    /// The handlers that have tasks; `None` for one that is being spawned.
+    handlers: HashMap<Key, Option<AbortHandle>>,
 }
 
-/// A command that is not answered yet.
-struct Running {
-    name: Vec<u8>,
-    token: Token,
-    /// Its own stream, where it is compressed (revision-0006.md, 3.5a).
-    stream: Option<OutputStream>,
-    /// What is answered instead of what its handler says.
-    refusal: Option<Failure>,
-    /// `None`: it was not run.
-    slot: Option<Arc<Slot>>,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    Reply(Key),
+    Data(Key),
 }
 
-/// Most bytes of a command's name that are known until it was answered.
-pub(super) const NAME: usize = 64;
-
-/// Bytes of memory of one request that runs, or is refused by name, beside its handler's task and
-/// what it writes: in maps, which take four times what is in them while they grow.
-pub(super) const RUNNING: usize = 4
-    * (size_of::<(u64, Running)>() + size_of::<(u64, Option<AbortHandle>)>())
-    + Lane::<Job>::MEMORY
-    + size_of::<Composer>()
-    + size_of::<Home>()
-    + size_of::<Slot>()
-    + NAME;
-
-/// A reply's token: before its first frame, and after.
-enum Token {
-    Fresh(Responder),
-    Begun(ResponseWriter),
-    /// Being changed; or its request is not active any more.
-    Stale,
+/// Wakes the connection's own task, unless that is at work and looks again by itself.
+#[derive(Debug, Default)]
+pub(super) struct DriverBell {
+    waker: AtomicWaker,
+    state: AtomicU8,
 }
 
-pub(super) type Frames<'a> = Output<'a, GrowableTable, Revision>;
+/// The task waits to be woken.
+const PARKED: u8 = 0;
+/// It is at work.
+const WORKING: u8 = 1;
+/// It is at work and has to look again.
+const RUNG: u8 = 2;
 
-impl Reactor {
-    fn new(config: &Config) -> Result<Self, ApiMisuse> {
-        let mut server = Server::new(config.revision, config.server(ServerConfig::STREAMING));
-        Ok(Self {
-            // Everybody decodes `identity`, so this need not wait for the peer's settings.
-            stream: server.open_stream(&[ContentEncoding::Identity])?,
-            server,
-            table: GrowableTable::new(config.limits.budgets()),
-            replies: HashMap::new(),
-            handlers: HashMap::new(),
-            next_reply: 0,
-            idle: Vec::new(),
-            coded: 0,
-        })
+impl DriverBell {
+    /// The task begins to work.
+    pub(super) fn begin(&self, cx: &Context<'_>) {
+        self.waker.register(cx.waker());
+        self.state.store(WORKING, Ordering::SeqCst);
     }
 
-    /// A command was handed out: the number of its reply.
-    pub(super) fn add_reply(&mut self, responder: Responder, name: Vec<u8>) -> u64 {
-        let number = self.next_reply;
-        self.next_reply += 1;
-        let running = Running {
-            name,
-            token: Token::Fresh(responder),
-            stream: None,
-            refusal: None,
-            slot: None,
-        };
-        self.replies.insert(number, running);
-        number
+    /// The task has done all that it knows of; `false` if there is more.
+    pub(super) fn park(&self) -> bool {
+        self.state.swap(PARKED, Ordering::SeqCst) != RUNG
     }
 
-    /// The token of a reply that has sent nothing yet.
-    pub(super) fn take_fresh(&mut self, number: u64) -> Option<Responder> {
-        let running = self.replies.get_mut(&number)?;
-        match std::mem::replace(&mut running.token, Token::Stale) {
-            Token::Fresh(responder) => Some(responder),
-            other => {
-                running.token = other;
-                None
+    pub(super) fn ring(&self) {
+        if self.state.swap(RUNG, Ordering::SeqCst) == PARKED {
+            self.waker.wake();
+        }
+    }
+}
+
+impl Waking for DriverBell {
+    fn wake(self: Arc<Self>) {
+        self.ring();
+    }
+}
+
+/// Whom a change wakes, once nothing is locked.
+#[derive(Default)]
+struct Calls {
+    wakers: Vec<Waker>,
+    aborts: Vec<AbortHandle>,
+    driver: bool,
+    gone: bool,
+}
+
+impl Engine {
+    fn calls(&mut self) -> Calls {
+        let mut calls = Calls::default();
+        while let Some(wake) = self.connection.pop_wake() {
+            match wake {
+                Wake::Reply(key) => self.call(Waiting::Reply(key), &mut calls),
+                Wake::Data(key) => self.call(Waiting::Data(key), &mut calls),
+                Wake::Stop(key) => {
+                    let handler = self.handlers.get(&key).cloned();
+                    calls.aborts.extend(handler.flatten());
+                }
+                Wake::Gone => calls.gone = true,
+                _ => calls.driver = true,
             }
         }
+        calls
     }
 
-    /// The token of a reply, for frames beside it.
-    pub(super) fn responder(&self, number: u64) -> Option<&Responder> {
-        match &self.replies.get(&number)?.token {
-            Token::Fresh(responder) => Some(responder),
-            Token::Begun(writer) => Some(writer.responder()),
-            Token::Stale => None,
-        }
+    fn call(&mut self, waiting: Waiting, calls: &mut Calls) {
+        let called = self.waiting.extract_if(.., |(who, _)| *who == waiting);
+        calls.wakers.extend(called.map(|(_, waker)| waker));
     }
 
-    /// Whether a request is received or runs, and was not refused.
-    pub(super) fn is_taken(&self, id: RequestId) -> bool {
-        self.table.find(id).is_some_and(|entry| !entry.is_refused())
-    }
-
-    fn asked(&self, number: u64) -> Option<(RequestId, Vec<u8>)> {
-        let id = self.responder(number)?.request_id();
-        Some((id, self.replies.get(&number)?.name.clone()))
-    }
-
-    /// Has frames of a reply made on its stream; `true` is said of a compressing one.
-    pub(super) fn write<R>(
-        &mut self,
-        number: u64,
-        make: impl FnOnce(&mut ResponseWriter, &mut Frames<'_>, bool) -> Result<R, ApiMisuse>,
-    ) -> Result<R, ApiMisuse> {
-        let running = self
-            .replies
-            .get_mut(&number)
-            .ok_or(ApiMisuse::RequestNotActive)?;
-        running.token = match std::mem::replace(&mut running.token, Token::Stale) {
-            Token::Fresh(responder) => {
-                Token::Begun(self.server.begin_response(&self.table, responder)?)
-            }
-            other => other,
-        };
-        let Token::Begun(writer) = &mut running.token else {
-            return Err(ApiMisuse::RequestNotActive);
-        };
-        let is_coded = running.stream.is_some();
-        let stream = running.stream.as_mut().unwrap_or(&mut self.stream);
-        make(
-            writer,
-            &mut self.server.output(&mut self.table, stream),
-            is_coded,
-        )
-    }
-
-    /// Where frames outside of replies are made.
-    pub(super) fn frames(&mut self) -> Frames<'_> {
-        self.server.output(&mut self.table, &mut self.stream)
-    }
-
-    /// A compressing stream for a reply that begins, if the peer decodes one and it is not too
-    /// many; its encoder.
-    pub(super) fn take_coded(&mut self, number: u64, config: &Config) -> Option<Box<dyn Encoder>> {
-        if !config.revision.has_settings() {
-            return None;
-        }
-        let encoding = self.server.peer_encodings().choose(&config.encodes);
-        if encoding == ContentEncoding::Identity {
-            return None;
-        }
-        let running = self.replies.get_mut(&number)?;
-        let (stream, encoder) = match self.idle.pop() {
-            Some(idle) => idle,
-            None if self.coded >= config.limits.compressed_streams => return None,
-            None => {
-                let encoder = encoder(encoding)?;
-                let stream = self.server.open_stream(&[encoding]).ok()?;
-                self.coded += 1;
-                (stream, encoder)
-            }
-        };
-        running.stream = Some(stream);
-        Some(encoder)
-    }
-
-    /// The encoder of a reply has failed: its stream takes one more frame.
-    pub(super) fn end_stream(&mut self, number: u64) {
-        if let Some(running) = self.replies.get_mut(&number)
-            && let Some(stream) = &mut running.stream
-        {
-            stream.end_with_next();
-        }
-    }
-
-    /// A reply has ended; with its encoder, its stream can be used again.
-    pub(super) fn end_reply(&mut self, number: u64, encoder: Option<Box<dyn Encoder>>) {
-        let Some(running) = self.replies.remove(&number) else {
-            return;
-        };
-        match (running.stream, encoder) {
-            (Some(stream), Some(encoder)) => self.idle.push((stream, encoder)),
-            // It was ended with its last frame, or the connection is gone.
-            (Some(stream), None) => {
-                self.coded -= 1;
-                drop(self.server.close_stream(stream));
-            }
-            (None, _) => {}
-        }
-    }
-
-    /// What a reply is to say instead of its own end.
-    pub(super) fn take_refusal(&mut self, number: u64) -> Option<Failure> {
-        self.replies.get_mut(&number)?.refusal.take()
-    }
-
-    /// Whether a reply is to say something else than its own end.
-    pub(super) fn is_refused(&self, number: u64) -> bool {
-        let running = self.replies.get(&number);
-        running.is_some_and(|running| {
-            running.refusal.is_some() || matches!(running.token, Token::Stale)
-        })
-    }
-
-    /// The reactor has refused a request that runs: its tokens are stale.
-    fn forget(&mut self, number: u64) {
-        if let Some(running) = self.replies.get_mut(&number) {
-            running.token = Token::Stale;
+    fn wait(&mut self, waiting: Waiting, waker: &Waker) {
+        let is_there = |(who, other): &(Waiting, Waker)| *who == waiting && other.will_wake(waker);
+        if !self.waiting.iter().any(is_there) {
+            self.waiting.push((waiting, waker.clone()));
         }
     }
 }
 
 impl Conn {
     pub(super) fn new(shared: Arc<Shared>, peer: Arc<Peer>) -> Result<Arc<Self>, ApiMisuse> {
-        let out = Outgoing::new();
+        let driver = Arc::new(DriverBell::default());
+        let waker = Waker::from(Arc::clone(&driver));
+        let engine = Arc::clone(&shared.engine);
+        let connection = Connection::new(engine, Arc::clone(&peer), waker, shared.now())?;
         Ok(Arc::new(Self {
-            reactor: Mutex::new(Reactor::new(&shared.config)?),
-            control: out.lane(),
-            out,
+            engine: Mutex::new(Engine {
+                connection,
+                waiting: Vec::new(),
+                handlers: HashMap::new(),
+            }),
             gone: Gone(CancellationToken::new()),
-            budget: Budget::new(
-                Arc::clone(&shared.pool),
-                shared.limits.connection_bytes,
-                shared.limits.own_bytes,
-            ),
-            clock: Clock::new(shared.now()),
-            changed: Notify::new(),
-            suspected: Notify::new(),
+            driver,
             killed: OnceLock::new(),
-            kill: CancellationToken::new(),
+            suspected: AtomicBool::new(false),
             shared,
             peer,
         }))
     }
 
-    pub(super) fn reactor(&self) -> MutexGuard<'_, Reactor> {
-        lock(&self.reactor)
+    /// Does something with the connection, and wakes whom that concerns.
+    pub(super) fn with<R>(&self, act: impl FnOnce(&mut Connection) -> R) -> R {
+        self.change(|engine| act(&mut engine.connection))
     }
 
-    /// Runs a handler in a task of its own. The request has its slot until the handler has ended
-    /// and its answer was sent: either holds memory.
-    pub(super) fn spawn(
-        self: &Arc<Self>,
-        number: u64,
-        slot: Arc<Slot>,
-        handler: impl Future<Output = ()> + Send + 'static,
-    ) {
-        let mut reactor = self.reactor();
-        if let Some(running) = reactor.replies.get_mut(&number) {
-            running.slot = Some(Arc::clone(&slot));
+    fn change<R>(&self, act: impl FnOnce(&mut Engine) -> R) -> R {
+        let mut engine = lock(&self.engine);
+        let result = act(&mut engine);
+        let calls = engine.calls();
+        drop(engine);
+        calls.wakers.into_iter().for_each(Waker::wake);
+        for handler in calls.aborts {
+            handler.abort();
         }
-        reactor.handlers.insert(number, None);
-        drop(reactor);
-        let ended = HandlerGuard {
+        if calls.gone {
+            self.gone.0.cancel();
+        }
+        if calls.driver {
+            self.driver.ring();
+        }
+        result
+    }
+
+    /// Writes something of a reply; waits where there is no room.
+    pub(super) fn poll_written(
+        &self,
+        key: Key,
+        cx: &Context<'_>,
+        write: impl FnOnce(&mut Connection) -> Written,
+    ) -> Poll<std::io::Result<usize>> {
+        self.change(|engine| {
+            Poll::Ready(match write(&mut engine.connection) {
+                Written::Taken(len) => Ok(len),
+                Written::Full => {
+                    engine.wait(Waiting::Reply(key), cx.waker());
+                    return Poll::Pending;
+                }
+                Written::Closed => Err(std::io::ErrorKind::BrokenPipe.into()),
+                Written::Encoder(error) => Err(std::io::Error::other(error)),
+                Written::Ended(error) => Err(error.into()),
+            })
+        })
+    }
+
+    /// The next bytes of a command's data.
+    pub(super) fn poll_data(
+        &self,
+        key: Key,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Option<(Bytes, Charge)>, DataError>> {
+        self.change(|engine| match engine.connection.collect(key) {
+            Some(read) => Poll::Ready(read),
+            None => {
+                engine.wait(Waiting::Data(key), cx.waker());
+                Poll::Pending
+            }
+        })
+    }
+
+    /// Runs a handler in a task of its own, whatever it has done already.
+    pub(super) fn spawn(self: &Arc<Self>, key: Key, handler: Running, span: Span) {
+        self.change(|engine| engine.handlers.insert(key, None));
+        let mut guard = HandlerGuard {
             conn: Arc::clone(self),
-            number,
-            slot: Some(slot),
+            key,
+            outcome: Outcome::Dropped,
         };
         // Not under the lock: a runtime that shuts down drops the task here and now.
-        let task = tokio::spawn(async move {
-            let _ended = ended;
-            handler.await;
-        });
-        if let Some(handler) = self.reactor().handlers.get_mut(&number) {
-            *handler = Some(task.abort_handle());
-        }
-    }
-
-    /// Waits until so many bytes may be held; `None` if that takes too long.
-    pub(super) async fn charge(&self, bytes: usize) -> Option<Charge> {
-        within(self.shared.config.limits.stall, self.budget.take(bytes)).await
-    }
-
-    /// How many handlers run.
-    pub(super) fn handlers(&self) -> usize {
-        self.reactor().handlers.len()
-    }
-
-    /// Refuses a request whose handler runs: it is dropped, and this is answered instead.
-    pub(super) fn refuse(&self, number: u64, id: RequestId, refusal: Refusal) {
-        let mut reactor = self.reactor();
-        let running = reactor.replies.get_mut(&number);
-        let command = running.map(|running| {
-            running.refusal = Some(self.shared.refusal(refusal));
-            running.name.clone()
-        });
-        if let Some(Some(handler)) = reactor.handlers.get(&number) {
-            handler.abort();
-        }
-        drop(reactor);
-        self.shared.refused(id, command.as_deref(), refusal);
-    }
-
-    /// The reactor has refused a request whose handler runs.
-    pub(super) fn stop(&self, number: u64) {
-        let mut reactor = self.reactor();
-        reactor.forget(number);
-        if let Some(Some(handler)) = reactor.handlers.get(&number) {
-            handler.abort();
-        }
-    }
-
-    /// Something has ended that others may wait for.
-    pub(super) fn notify(&self) {
-        self.changed.notify_waiters();
-    }
-
-    /// Waits until every handler has ended and every reply was sent.
-    pub(super) async fn answered(&self) {
-        loop {
-            let changed = self.changed.notified();
-            {
-                let reactor = self.reactor();
-                if reactor.handlers.is_empty() && reactor.replies.is_empty() {
-                    return;
-                }
-            }
-            changed.await;
-        }
-    }
-
-    /// Whether nothing runs, nothing is partly received, and nothing waits to be sent.
-    pub(super) fn is_idle(&self) -> bool {
-        let is_idle = {
-            let reactor = self.reactor();
-            reactor.handlers.is_empty()
-                && reactor.replies.is_empty()
-                && reactor.server.receiving(&reactor.table).next().is_none()
+        let task = async move {
+            let result = handler.await;
+            guard.end(outcome(result));
         };
-        is_idle && self.out.is_idle()
+        let task = tokio::spawn(task.instrument(span));
+        let handle = task.abort_handle();
+        let is_stopped = self.change(|engine| match engine.handlers.get_mut(&key) {
+            Some(handler) => {
+                *handler = Some(handle.clone());
+                // It may have been refused since it was polled first.
+                engine.connection.ended().is_some() || engine.connection.is_stopped(key)
+            }
+            None => false,
+        });
+        if is_stopped {
+            handle.abort();
+        }
     }
 
-    /// The request that a reply answers, and its command's name; `None` once it was answered.
-    pub(super) fn asked(&self, number: u64) -> Option<(RequestId, Vec<u8>)> {
-        self.reactor().asked(number)
+    /// A handler has ended, in this task.
+    pub(super) fn handler_ended(&self, key: Key, outcome: Outcome) {
+        self.log(key, &outcome);
+        self.with(|connection| connection.handler_ended(key, outcome));
     }
 
-    /// The commands that are not answered.
-    pub(super) fn unanswered(&self) -> Vec<(RequestId, Vec<u8>)> {
-        let reactor = self.reactor();
-        let numbers = reactor.replies.keys();
-        let mut commands: Vec<_> = numbers
-            .filter_map(|number| reactor.asked(*number))
-            .collect();
-        commands.sort_unstable();
-        commands
+    fn log(&self, key: Key, outcome: &Outcome) {
+        match outcome {
+            Outcome::Failed(failure) => tracing::debug!(%failure, "the command failed"),
+            Outcome::Panicked => self.log_panic(key),
+            _ => {}
+        }
+    }
+
+    /// Reports a panic that a command is not answered for.
+    pub(super) fn log_panic(&self, key: Key) {
+        if let Some((id, command)) = self.asked(key) {
+            tracing::error!(
+                id = id.value(),
+                command = shown(&command),
+                "the command panicked"
+            );
+        }
+    }
+
+    fn asked(&self, key: Key) -> Option<(RequestId, Vec<u8>)> {
+        self.with(|connection| {
+            let (id, name) = connection.command(key)?;
+            Some((id, name.to_vec()))
+        })
     }
 
     /// Ends the connection from anywhere.
     pub(super) fn kill(&self, error: ConnectionError) {
         if self.killed.set(error).is_ok() {
-            self.kill.cancel();
+            self.driver.ring();
         }
     }
 
-    /// Waits until the connection is to end, and why.
-    pub(super) async fn killed(&self) -> ConnectionError {
-        self.kill.cancelled().await;
-        self.killed
-            .get()
-            .cloned()
-            .unwrap_or(ConnectionError::Shutdown)
+    /// Why the connection is to end, if it is.
+    pub(super) fn killed(&self) -> Option<&ConnectionError> {
+        self.killed.get()
     }
 
     /// It seems to be over a limit of time: it looks for itself.
     pub(super) fn suspect(&self) {
-        self.suspected.notify_one();
+        self.suspected.store(true, Ordering::Relaxed);
+        self.driver.ring();
     }
 
-    /// Waits until a limit of time is passed, by the peer: on a busy machine it may be this
-    /// connection's own task that is late, so that it first does what waits to be done.
-    pub(super) async fn overdue(&self) -> ConnectionLimit {
-        loop {
-            self.suspected.notified().await;
-            for _ in 0..3 {
-                yield_now().await;
-            }
-            if let Some(limit) = self.check(self.shared.now()) {
-                return limit;
-            }
-        }
+    pub(super) fn is_suspected(&self) -> bool {
+        self.suspected.load(Ordering::Relaxed)
     }
 
-    /// Its time limits.
+    pub(super) fn trust(&self) {
+        self.suspected.store(false, Ordering::Relaxed);
+    }
+
+    /// Its time limits; what it holds for nothing is given back.
     pub(super) fn check(&self, now: u64) -> Option<ConnectionLimit> {
-        self.clock
-            .check(now, &self.shared.limits, || self.is_idle())
+        self.change(|engine| {
+            if engine.connection.is_idle() && !engine.connection.is_writing() {
+                engine.connection.shrink();
+                engine.waiting.shrink_to_fit();
+                engine.handlers.shrink_to_fit();
+            }
+            engine.connection.check(now)
+        })
     }
 
     /// The connection has ended: nothing is sent, and handlers are dropped.
     pub(super) fn end(&self, error: ConnectionError) {
-        self.gone.0.cancel();
-        self.out.end(error);
-        let mut reactor = self.reactor();
-        let slots: Vec<_> = (reactor.replies.values_mut())
-            .filter_map(|running| running.slot.take())
-            .collect();
-        let handlers: Vec<_> = reactor.handlers.values().cloned().collect();
-        drop(reactor);
-        drop(slots);
-        for handler in handlers.into_iter().flatten() {
-            handler.abort();
-        }
+        self.with(|connection| connection.end(error));
     }
+}
 
-    /// A new reply to a command.
-    pub(super) fn reply(
-        self: &Arc<Self>,
-        responder: Responder,
-        name: Vec<u8>,
-    ) -> (u64, super::Reply, Arc<Home>) {
-        let number = self.reactor().add_reply(responder, name);
-        let (reply, home) = super::Reply::new(Arc::clone(self), number);
-        (number, reply, home)
+/// How a handler has ended that has returned this.
+pub(super) fn outcome(result: Result<(), Failure>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Done,
+        Err(failure) => Outcome::Failed(failure),
     }
 }
 
 /// Notices the end of a handler, however it comes.
 struct HandlerGuard {
     conn: Arc<Conn>,
-    number: u64,
-    slot: Option<Arc<Slot>>,
+    key: Key,
+    outcome: Outcome,
+}
+
+impl HandlerGuard {
+    /// Its handler has ended by itself.
+    fn end(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
 }
 
 impl Drop for HandlerGuard {
     fn drop(&mut self) {
-        // Before anybody is told: when nothing runs, no slot is taken.
-        drop(self.slot.take());
-        self.conn.reactor().handlers.remove(&self.number);
-        self.conn.notify();
+        let outcome = match std::thread::panicking() {
+            true => Outcome::Panicked,
+            false => std::mem::replace(&mut self.outcome, Outcome::Dropped),
+        };
+        self.conn.log(self.key, &outcome);
+        self.conn.change(|engine| {
+            engine.handlers.remove(&self.key);
+            engine.connection.handler_ended(self.key, outcome);
+        });
     }
 }
 

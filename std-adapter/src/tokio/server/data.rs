@@ -1,16 +1,19 @@
 //! A request's data, as it arrives.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use futures_core::Stream;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
-use super::super::pipe::Receiver;
 use super::super::read::poll_read;
-use crate::host::DATA_CUT;
+use super::conn::Conn;
+use crate::engine::server::DataError;
+use crate::engine::{Charge, Key};
 
 /// A request's data, as it arrives while the handler runs: a reader
 /// ([`AsyncRead`], [`AsyncBufRead`]) and a stream of [`Bytes`], as it suits.
@@ -18,40 +21,34 @@ use crate::host::DATA_CUT;
 /// Its end is the data's; if the connection ends first, reading fails with
 /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof). Dropped before its end, the rest is swallowed.
 /// Dropping a read loses no bytes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Data {
-    pub(super) pipe: Option<Receiver<DataError>>,
-    pub(super) chunk: Bytes,
-}
-
-/// Why data has no end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DataError {
-    /// The connection ended first.
-    Cut,
-    /// The request was refused meanwhile.
-    Refused,
+    /// Where it comes from; `None`: the request has none.
+    source: Option<(Arc<Conn>, Key)>,
+    chunk: Bytes,
 }
 
 impl From<DataError> for io::Error {
     fn from(error: DataError) -> Self {
         match error {
-            DataError::Cut => Self::new(io::ErrorKind::UnexpectedEof, DATA_CUT),
-            DataError::Refused => Self::new(io::ErrorKind::TimedOut, "the request was refused"),
+            DataError::Cut => Self::new(io::ErrorKind::UnexpectedEof, error),
+            DataError::Refused => Self::new(io::ErrorKind::TimedOut, error),
         }
     }
 }
 
 impl Data {
-    /// Data of a request that has none.
-    pub(super) const EMPTY: Self = Self {
-        pipe: None,
-        chunk: Bytes::new(),
-    };
+    /// The data of a request; `None` of one that has none.
+    pub(super) fn new(conn: &Arc<Conn>, key: Option<Key>) -> Self {
+        Self {
+            source: key.map(|key| (Arc::clone(conn), key)),
+            chunk: Bytes::new(),
+        }
+    }
 
     /// Whether the request has data, be it empty.
     pub const fn is_announced(&self) -> bool {
-        self.pipe.is_some()
+        self.source.is_some()
     }
 
     /// The next bytes, never empty; `None` at the end.
@@ -59,16 +56,33 @@ impl Data {
     /// # Errors
     /// The data has no end, see [`Data`].
     pub async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        std::future::poll_fn(|cx| self.poll_bytes(cx)).await
+        poll_fn(|cx| self.poll_bytes(cx)).await
+    }
+
+    /// The same for who keeps them, which counts.
+    pub(super) async fn next_held(&mut self) -> io::Result<Option<(Bytes, Charge)>> {
+        match &self.source {
+            Some((conn, key)) => Ok(poll_fn(|cx| conn.poll_data(*key, cx)).await?),
+            None => Ok(None),
+        }
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         if !self.chunk.is_empty() {
             return Poll::Ready(Ok(Some(std::mem::take(&mut self.chunk))));
         }
-        match &self.pipe {
-            Some(pipe) => pipe.poll_chunk(cx).map_err(io::Error::from),
-            None => Poll::Ready(Ok(None)),
+        let Some((conn, key)) = &self.source else {
+            return Poll::Ready(Ok(None));
+        };
+        let read = ready!(conn.poll_data(*key, cx)).map_err(io::Error::from);
+        Poll::Ready(read.map(|read| read.map(|(bytes, _)| bytes)))
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        if let Some((conn, key)) = &self.source {
+            conn.with(|connection| connection.data_dropped(*key));
         }
     }
 }

@@ -9,8 +9,8 @@ use hgrpc::cbor::FromArgs;
 
 use super::conn::Conn;
 use super::{Call, Data, Gone, IntoReply, Peer, Refusal, Reply};
+use crate::engine::{Charge, Key};
 use crate::host::Failure;
-use crate::host::budget::Charge;
 
 /// A request in parts, from which a handler's parameters are taken one after another.
 pub struct Parts {
@@ -18,6 +18,7 @@ pub struct Parts {
     pub(super) data: Option<Data>,
     pub(super) reply: Option<Reply>,
     pub(super) conn: Arc<Conn>,
+    pub(super) key: Key,
 }
 
 /// A parameter of a handler.
@@ -43,17 +44,15 @@ impl Parts {
     }
 
     /// The request is refused; what its client is told.
-    fn refuse(&self, refusal: Refusal) -> Failure {
-        let Call(head) = &self.call;
-        let shared = &self.conn.shared;
-        shared.refused(head.request_id, Some(&head.name), refusal);
-        shared.refusal(refusal)
+    pub(super) fn refuse(&self, refusal: Refusal) -> Failure {
+        self.conn
+            .with(|connection| connection.refuse(self.key, refusal))
     }
 
     /// Answers with what a handler has returned.
     pub(super) async fn answer(&mut self, value: impl IntoReply) -> Result<(), Failure> {
         value.into_reply(self.reply.as_mut()).await?;
-        if let Some(reply) = self.reply.take() {
+        if let Some(reply) = self.reply.take().filter(|reply| !reply.has_ended()) {
             // That the client is gone is nobody's error here.
             let _ = reply.finish();
         }
@@ -111,7 +110,7 @@ impl<S: Sync> FromParts<S> for Gone {
 /// Empty if it was taken before.
 impl<S: Sync> FromParts<S> for Data {
     async fn from_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
-        Ok(parts.data.take().unwrap_or(Self::EMPTY))
+        Ok(parts.data.take().unwrap_or_default())
     }
 }
 
@@ -143,21 +142,16 @@ impl Deref for Collected {
 
 impl<S: Sync> FromParts<S> for Collected {
     async fn from_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
-        let mut data = parts.data.take().unwrap_or(Data::EMPTY);
-        let most = parts.conn.shared.limits.collected;
+        let mut data = parts.data.take().unwrap_or_default();
+        let most = parts.conn.shared.engine.limits().collected;
         let mut collected = Self {
             bytes: Vec::new(),
             _charge: None,
         };
-        while let Some(chunk) = data.next().await? {
+        while let Some((chunk, charge)) = data.next_held().await? {
             if chunk.len() > most - collected.bytes.len() {
                 return Err(parts.refuse(Refusal::DataTooLarge));
             }
-            let charge = parts
-                .conn
-                .charge(chunk.len())
-                .await
-                .ok_or_else(|| parts.refuse(Refusal::ServerBytes))?;
             match &mut collected._charge {
                 Some(held) => held.absorb(charge),
                 held => *held = Some(charge),

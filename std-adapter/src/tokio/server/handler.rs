@@ -45,8 +45,11 @@ macro_rules! bytes_are_replies {
         impl IntoReply for $type {
             async fn into_reply(self, reply: Option<&mut Reply>) -> Result<(), Failure> {
                 let bytes: &[u8] = self.as_ref();
-                // That the client is gone is nobody's error here.
-                let _ = own(reply)?.write_all(bytes).await;
+                let reply = own(reply)?;
+                if !reply.answer(bytes) {
+                    // That the client is gone is nobody's error here.
+                    let _ = reply.write_all(bytes).await;
+                }
                 Ok(())
             }
         }

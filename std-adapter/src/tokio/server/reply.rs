@@ -4,20 +4,17 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::thread;
 
 use hgrpc::cbor::Progress;
-use hgrpc::wire::RequestId;
 use tokio::io::AsyncWrite;
 
 use super::Side;
-use super::compose::Composer;
 use super::conn::Conn;
-use super::shared::shown;
-use crate::host::counting::count;
-use crate::host::sync::lock;
+use crate::engine::Key;
+use crate::engine::server::{Connection, Written};
 use crate::host::{ConnectionError, Failure, values};
 
 /// The response to one call.
@@ -37,85 +34,37 @@ use crate::host::{ConnectionError, Failure, values};
 /// may be moved to another task and outlive its handler.
 #[must_use = "a reply that is dropped is an error to the client"]
 pub struct Reply {
-    /// `None`: it was ended, or given back.
-    composer: Option<Composer>,
     side: Side,
-    home: Arc<Home>,
-}
-
-/// Where a reply goes that a handler drops: whoever runs the handler knows what it says.
-pub(super) struct Home(Mutex<Watch>);
-
-enum Watch {
-    /// The handler runs.
-    Waits,
-    /// It has dropped its reply.
-    Has(Box<Composer>),
-    /// It has ended.
-    Over,
-}
-
-impl Home {
-    /// The handler has ended: the reply that it has dropped, if so.
-    pub(super) fn close(&self) -> Option<Composer> {
-        match std::mem::replace(&mut *lock(&self.0), Watch::Over) {
-            Watch::Has(composer) => Some(*composer),
-            Watch::Waits | Watch::Over => None,
-        }
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        // Whoever ran the handler was dropped itself, or a panic passes.
-        if let Some(composer) = self.close() {
-            unanswered(composer);
-        }
-    }
-}
-
-/// Ends a reply that nobody has ended.
-pub(super) fn unanswered(composer: Composer) {
-    let counters = &composer.conn().shared.counters;
-    if composer.is_refused() {
-        // Whoever refused it has counted that, and has said what it is answered.
-        composer.fail(&Failure::server("the request was refused"));
-    } else if thread::panicking() {
-        count(&counters.panicked);
-        let (id, command) = composer.asked().unzip();
-        tracing::error!(
-            id = id.map(RequestId::value),
-            command = command.as_deref().map(shown),
-            "the command panicked"
-        );
-        composer.fail(&Failure::server("the command panicked"));
-    } else {
-        count(&counters.unanswered);
-        composer.fail(&Failure::server("the command gave no answer"));
-    }
+    has_ended: bool,
 }
 
 impl Reply {
-    pub(super) fn new(conn: Arc<Conn>, number: u64) -> (Self, Arc<Home>) {
-        let home = Arc::new(Home(Mutex::new(Watch::Waits)));
-        let composer = Composer::new(Arc::clone(&conn), number);
-        let side = Side {
-            lane: composer.lane(),
-            conn,
-            number,
-        };
-        let reply = Self {
-            composer: Some(composer),
-            side,
-            home: Arc::clone(&home),
-        };
-        (reply, home)
+    pub(super) const fn new(conn: Arc<Conn>, key: Key) -> Self {
+        Self {
+            side: Side { conn, key },
+            has_ended: false,
+        }
     }
 
-    fn composer(&mut self) -> io::Result<&mut Composer> {
-        self.composer
-            .as_mut()
-            .ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    /// Whether its end was said.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Answers with bytes and ends, if that needs no waiting.
+    pub(super) fn answer(&mut self, bytes: &[u8]) -> bool {
+        let Side { conn, key } = &self.side;
+        self.has_ended |= conn.with(|connection| connection.answer(*key, bytes));
+        self.has_ended
+    }
+
+    fn poll(
+        &self,
+        cx: &Context<'_>,
+        write: impl FnOnce(&mut Connection, Key) -> Written,
+    ) -> Poll<io::Result<usize>> {
+        let Side { conn, key } = &self.side;
+        conn.poll_written(*key, cx, |connection| write(connection, *key))
     }
 
     /// Sends text output and progress beside the response; can be cloned and given to other tasks.
@@ -154,11 +103,8 @@ impl Reply {
     /// The bytes are something else; the connection has ended.
     pub async fn cbor(&mut self, values: &[u8]) -> io::Result<()> {
         values::check(values)?;
-        let composer = self.composer()?;
-        poll_fn(|cx| composer.poll_sent(cx)).await?;
-        composer.add_values(values)?;
-        // What does not go now goes with what comes next.
-        composer.send_now()
+        let write = |connection: &mut Connection, key| connection.write_values(key, values);
+        poll_fn(|cx| self.poll(cx, write)).await.map(drop)
     }
 
     /// Ends the response. It does not wait for the peer.
@@ -166,39 +112,38 @@ impl Reply {
     /// # Errors
     /// The connection has ended.
     pub fn finish(mut self) -> io::Result<()> {
-        match self.composer.take() {
-            Some(composer) => composer.finish(),
-            None => Ok(()),
+        self.has_ended = true;
+        let Side { conn, key } = &self.side;
+        match conn.with(|connection| connection.finish(*key)) {
+            Written::Ended(error) => Err(error.into()),
+            Written::Encoder(error) => Err(io::Error::other(error)),
+            _ => Ok(()),
         }
     }
 
     /// Ends the response because the command failed. What was written but not yet sent is left
     /// out if nothing was sent at all: then the failure is the whole answer.
     pub fn fail(mut self, failure: impl Into<Failure>) {
-        if let Some(composer) = self.composer.take() {
-            composer.fail(&failure.into());
-        }
+        self.has_ended = true;
+        let failure = failure.into();
+        let Side { conn, key } = &self.side;
+        conn.with(|connection| connection.fail(*key, &failure));
     }
 }
 
 impl AsyncWrite for Reply {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let composer = self.composer()?;
-        ready!(composer.poll_sent(cx))?;
-        let len = composer.add_some(bytes)?;
-        composer.send_now()?;
-        Poll::Ready(Ok(len))
+        self.poll(cx, |connection, key| connection.write(key, bytes))
     }
 
     /// Sends what was written so far, so that the peer can read it.
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let composer = self.composer()?;
-        composer.flush()?;
-        composer.poll_made(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flush = |connection: &mut Connection, key| connection.flush(key);
+        self.poll(cx, flush).map_ok(drop)
     }
 
     /// As `poll_flush`: a response ends with [`finish`](Reply::finish).
@@ -209,15 +154,13 @@ impl AsyncWrite for Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        let Some(composer) = self.composer.take() else {
-            return;
-        };
-        let mut watch = lock(&self.home.0);
-        if matches!(*watch, Watch::Waits) && !thread::panicking() {
-            *watch = Watch::Has(Box::new(composer));
-        } else {
-            drop(watch);
-            unanswered(composer);
+        if !self.has_ended {
+            let Side { conn, key } = &self.side;
+            let is_panicking = thread::panicking();
+            if is_panicking {
+                conn.log_panic(*key);
+            }
+            conn.with(|connection| connection.reply_dropped(*key, is_panicking));
         }
     }
 }
@@ -225,7 +168,7 @@ impl Drop for Reply {
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reply")
-            .field("has_ended", &self.composer.is_none())
+            .field("has_ended", &self.has_ended)
             .finish_non_exhaustive()
     }
 }

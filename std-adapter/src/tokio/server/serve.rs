@@ -7,27 +7,20 @@ use std::time::Duration;
 
 use hgrpc::Revision;
 use hgrpc::wire::{FrameHeader, RequestId};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
-use tokio::task::coop::consume_budget;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 use tracing::Instrument as _;
 
-use super::conn::Conn;
-use super::incoming::Incoming;
-use super::jobs::JobMaker;
+use super::driver::{DEADLINE, drive};
 use super::router::Routes;
 use super::shared::{Authorize, PeerObserver, Shared};
 use super::{Call, Listener, Peer, Router, ServerLimits, Stats};
 use crate::encoding::ContentEncoding;
 use crate::host::counting::count;
-use crate::host::{Config, ConnectionError, ConnectionLimit, Direction, Failure};
+use crate::host::{Config, ConnectionError, Direction, Failure};
 
 /// The first pause after a connection could not be accepted, and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_secs(1)];
-
-/// How long a connection that is closed waits for the peer to close it too. A socket that is closed
-/// with bytes unread takes answers with it that the peer has not read.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves this listener's connections with the default limits and revision 0006, until the program
 /// ends; see [`Server`] for all else.
@@ -197,8 +190,7 @@ impl Server {
 
     /// What it has done and refused so far.
     pub fn stats(&self) -> Stats {
-        let pool = &self.0.pool;
-        self.0.counters.read(pool.held(), pool.most_held())
+        self.0.engine.stats()
     }
 
     /// Accepts connections and serves each in a task of its own, until [`shutdown`](Self::shutdown);
@@ -227,7 +219,7 @@ impl Server {
                     tokio::spawn(async move { drop(run(entry, io).await) });
                 }
                 Err(error) => {
-                    count(&self.0.counters.accept_errors);
+                    count(&self.0.engine.counters.accept_errors);
                     tracing::warn!(%error, "no connection could be accepted");
                     tokio::select! {
                         () = sleep(pause) => pause = (pause * 2).min(longest),
@@ -269,8 +261,8 @@ impl Server {
 
     fn admit(&self, peer: Arc<Peer>) -> Result<super::shared::Entry, ConnectionError> {
         self.0.admit(peer).inspect_err(|error| {
-            if let ConnectionError::Limit(limit) = error {
-                self.0.counters.closed(*limit);
+            if let ConnectionError::Limit(_) = error {
+                self.0.engine.count_end(error);
             }
             tracing::warn!(%error, "a connection was refused");
         })
@@ -284,18 +276,20 @@ impl Server {
     /// what comes first counts. A server that was shut down serves no more.
     pub async fn shutdown(&self, deadline: Duration) -> Shutdown {
         let shared = &self.0;
-        shared.stopping.cancel();
+        shared.stop();
         let mut shutdown = Shutdown::default();
         if timeout(deadline, shared.empty()).await.is_err() {
             for conn in shared.connections() {
-                // Others have nothing to lose, and only wait for their peers.
-                if !conn.is_idle() || conn.clock.is_writing() {
-                    shutdown.cut.push(Cut {
-                        peer: Arc::clone(&conn.peer),
-                        commands: conn.unanswered(),
-                    });
+                let commands = conn.with(|connection| {
+                    // Others have nothing to lose, and only wait for their peers.
+                    let has_some = !connection.is_idle() || connection.is_writing();
+                    has_some.then(|| connection.unanswered())
+                });
+                if let Some(commands) = commands {
+                    let peer = Arc::clone(&conn.peer);
+                    shutdown.cut.push(Cut { peer, commands });
                 }
-                conn.kill(ConnectionError::Limit(ConnectionLimit::Deadline));
+                conn.kill(DEADLINE);
             }
             shared.empty().await;
         }
@@ -313,16 +307,10 @@ where
     async {
         tracing::debug!("opened");
         let result = drive(&conn, io).await;
-        let counters = &conn.shared.counters;
         match &result {
             Ok(()) => tracing::debug!("closed"),
             Err(error) => {
-                match error {
-                    ConnectionError::Limit(limit) => counters.closed(*limit),
-                    ConnectionError::Protocol(error) => counters.broke(*error),
-                    ConnectionError::NotHgrpc(_) => count(&counters.not_hgrpc),
-                    _ => count(&counters.broken),
-                }
+                conn.shared.engine.count_end(error);
                 tracing::info!(%error, "the connection was ended");
             }
         }
@@ -331,89 +319,6 @@ where
     }
     .instrument(span)
     .await
-}
-
-/// Reads and writes, both at once, until the connection ends.
-async fn drive<Io>(conn: &Arc<Conn>, io: Io) -> Result<(), ConnectionError>
-where
-    Io: AsyncRead + AsyncWrite + Send + 'static,
-{
-    let (mut read, mut write) = tokio::io::split(io);
-    let mut maker = JobMaker(Arc::clone(conn));
-    let mut writing = std::pin::pin!(conn.out.write(&mut write, &mut maker));
-    let mut incoming = Incoming::new(conn);
-    let ended = tokio::select! {
-        result = incoming.read(&mut read) => Ended::Input(result),
-        // It must not be polled again.
-        result = &mut writing => Ended::Connection(result.err().unwrap_or(ConnectionError::Shutdown)),
-        error = cut(conn) => Ended::Connection(error),
-        () = stopped(conn) => Ended::Input(Ok(())),
-    };
-    // From here on nothing is expected of the peer but that it reads.
-    conn.clock.pause();
-    // Handlers see their data end.
-    drop(incoming);
-    conn.gone.0.cancel();
-    let result = match ended {
-        Ended::Connection(error) => return Err(error),
-        // Nothing can be written over what cannot be read any more.
-        Ended::Input(Err(
-            error @ (ConnectionError::Read(_)
-            | ConnectionError::Link(_)
-            | ConnectionError::Limit(_)
-            | ConnectionError::Shutdown),
-        )) => return Err(error),
-        Ended::Input(result) => result,
-    };
-    // What was accepted is still answered.
-    tokio::select! {
-        result = &mut writing => result?,
-        error = cut(conn) => return Err(error),
-        () = conn.answered() => {
-            conn.out.close();
-            tokio::select! {
-                result = &mut writing => result?,
-                error = cut(conn) => return Err(error),
-            }
-        }
-    }
-    tokio::select! {
-        _ = timeout(LINGER, drain(&mut read)) => {}
-        // Nothing is lost.
-        _ = conn.killed() => {}
-    }
-    result
-}
-
-/// What has ended first of a connection.
-enum Ended {
-    /// No more is read; what was accepted can still be answered, unless the line is lost.
-    Input(Result<(), ConnectionError>),
-    /// Nothing can be written any more, or the connection is cut.
-    Connection(ConnectionError),
-}
-
-/// Reads to the end, for nothing.
-async fn drain(io: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
-    let mut buffer = [0; 512];
-    while io.read(&mut buffer).await? > 0 {
-        consume_budget().await;
-    }
-    Ok(())
-}
-
-/// Waits until the connection is to end for a reason of this end's.
-async fn cut(conn: &Conn) -> ConnectionError {
-    tokio::select! {
-        error = conn.killed() => error,
-        limit = conn.overdue() => ConnectionError::Limit(limit),
-    }
-}
-
-/// Waits until the server stops and everything is answered.
-async fn stopped(conn: &Conn) {
-    conn.shared.stopping.cancelled().await;
-    conn.answered().await;
 }
 
 impl fmt::Debug for Server {

@@ -11,13 +11,12 @@ use hgrpc::wire::{FrameHeader, RequestId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
-use super::clock::millis;
 use super::conn::Conn;
 use super::router::Routes;
-use super::stats::Counters;
 use super::{Call, Peer, Refusal, ServerLimits};
-use crate::host::budget::Pool;
+use crate::engine::server::{Hooks, Shared as Connections};
 use crate::host::counting::count;
 use crate::host::origin::Origin;
 use crate::host::sync::lock;
@@ -26,6 +25,35 @@ use crate::host::{Config, ConnectionError, ConnectionLimit, Direction, Failure};
 /// A peer's bytes in logs.
 pub(super) fn shown(name: &[u8]) -> String {
     String::from_utf8_lossy(name).escape_debug().to_string()
+}
+
+/// The span of what happens for one request.
+pub(super) fn request_span(id: RequestId, name: &[u8]) -> Span {
+    tracing::info_span!("request", id = id.value(), command = %shown(name))
+}
+
+/// Reports a refused request. The core refuses some before their name is known.
+fn report(id: RequestId, command: Option<&[u8]>, refusal: Refusal) {
+    // One that is refused before it runs is in no span yet.
+    let is_new = matches!(
+        refusal,
+        Refusal::UnknownCommand | Refusal::ShuttingDown | Refusal::TooManyRequests
+    );
+    let span = command
+        .filter(|_| is_new)
+        .map(|name| request_span(id, name));
+    let _in_span = span.as_ref().map(Span::enter);
+    tracing::debug!(
+        id = id.value(),
+        command = command.map(shown),
+        %refusal,
+        "a request was refused"
+    );
+}
+
+/// Milliseconds of a duration.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 type Allowed = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
@@ -38,13 +66,9 @@ pub(super) type PeerObserver = Box<dyn Fn(&Peer, Direction, &FrameHeader) + Send
 
 pub(super) struct Shared {
     pub(super) routes: Routes,
-    /// Its limits are those of one connection.
-    pub(super) config: Config,
-    pub(super) limits: ServerLimits,
+    /// What its connections share, their limits and counters among it.
+    pub(super) engine: Arc<Connections>,
     pub(super) authorize: Option<Authorize>,
-    pub(super) observer: Option<PeerObserver>,
-    pub(super) counters: Counters,
-    pub(super) pool: Arc<Pool>,
     /// No connection is taken any more, nor a request.
     pub(super) stopping: CancellationToken,
     registry: Mutex<Registry>,
@@ -78,33 +102,22 @@ pub(super) struct Entry {
     number: u64,
 }
 
-/// A request's place among those that run at once.
-pub(super) struct Slot(Arc<Shared>);
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.counters.end_request();
-    }
-}
-
 impl Shared {
     pub(super) fn new(
         routes: Routes,
-        mut config: Config,
+        config: Config,
         limits: ServerLimits,
         authorize: Option<Authorize>,
         observer: Option<PeerObserver>,
     ) -> Arc<Self> {
-        let limits = limits.checked();
-        config.limits = limits.per_connection;
+        let hooks = Hooks {
+            frame: observer,
+            refusal: Some(Box::new(report)),
+        };
         Arc::new(Self {
             routes,
-            config,
-            limits,
+            engine: Connections::new(config, limits, hooks),
             authorize,
-            observer,
-            counters: Counters::default(),
-            pool: Pool::new(limits.shared_bytes),
             stopping: CancellationToken::new(),
             registry: Mutex::default(),
             left: Notify::new(),
@@ -117,54 +130,6 @@ impl Shared {
         millis(self.began.elapsed()).saturating_add(1)
     }
 
-    /// A request is refused: it is counted and reported. The core refuses some before their name
-    /// is known.
-    pub(super) fn refused(&self, id: RequestId, command: Option<&[u8]>, refusal: Refusal) {
-        self.counters.refused(refusal);
-        tracing::debug!(
-            id = id.value(),
-            command = command.map(shown),
-            %refusal,
-            "a request was refused"
-        );
-    }
-
-    /// A limit's refusal as the client is told of it.
-    pub(super) fn refusal(&self, refusal: Refusal) -> Failure {
-        match refusal {
-            Refusal::Stalled => {
-                let stall = self.config.limits.stall.unwrap_or_default();
-                Failure::server(format_args!(
-                    "{refusal}, the command did not take its data for {} ms",
-                    stall.as_millis()
-                ))
-            }
-            Refusal::ServerBytes => Failure::server(format_args!(
-                "{refusal}, limit {} of the connection, {} of all",
-                self.limits.connection_bytes, self.limits.shared_bytes
-            )),
-            Refusal::DataTooLarge => Failure::server(format_args!(
-                "{refusal}, limit {} bytes",
-                self.limits.collected
-            )),
-            Refusal::ShuttingDown => {
-                Failure::server(format_args!("{refusal}, the server is being ended"))
-            }
-            _ => Failure::server(refusal),
-        }
-    }
-
-    /// A place for one more request, if there is one.
-    pub(super) fn slot(self: &Arc<Self>) -> Option<Arc<Slot>> {
-        let is_begun = self.counters.begin_request(self.limits.requests);
-        is_begun.then(|| Arc::new(Slot(Arc::clone(self))))
-    }
-
-    /// As many requests run as may.
-    pub(super) fn too_many_requests(limit: usize) -> Failure {
-        Failure::server(format_args!("{}, limit {limit}", Refusal::TooManyRequests))
-    }
-
     /// Lets a connection in, or says over which limit it is.
     pub(super) fn admit(self: &Arc<Self>, peer: Arc<Peer>) -> Result<Entry, ConnectionError> {
         let full = |limit| Err(ConnectionError::Limit(limit));
@@ -173,7 +138,7 @@ impl Shared {
         }
         let key = peer.origin();
         let now = self.now();
-        let limits = &self.limits;
+        let limits = self.engine.limits();
         let mut registry = lock(&self.registry);
         if registry.connections.len() >= limits.connections {
             return full(ConnectionLimit::ServerFull);
@@ -205,12 +170,20 @@ impl Shared {
             tokio::spawn(sweep(Arc::clone(self)));
         }
         drop(registry);
-        count(&self.counters.accepted);
-        let open = self.counters.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        self.counters
-            .most_connections
-            .fetch_max(open, Ordering::Relaxed);
+        let counters = &self.engine.counters;
+        count(&counters.accepted);
+        let open = counters.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        counters.most_connections.fetch_max(open, Ordering::Relaxed);
         Ok(Entry { conn, number })
+    }
+
+    /// Takes no connection any more, nor a request; connections end when nothing runs on them.
+    pub(super) fn stop(&self) {
+        self.engine.stop();
+        self.stopping.cancel();
+        for conn in self.connections() {
+            conn.driver.ring();
+        }
     }
 
     /// The connections that are open.
@@ -245,7 +218,7 @@ impl Registry {
 
 /// Looks at the time limits of all connections, as long as there are any.
 async fn sweep(shared: Arc<Shared>) {
-    let tick = shared.limits.tick();
+    let tick = shared.engine.limits().tick();
     loop {
         sleep(tick).await;
         let now = shared.now();
@@ -272,7 +245,11 @@ impl Drop for Entry {
             visits.open = visits.open.saturating_sub(1);
         }
         drop(registry);
-        shared.counters.connections.fetch_sub(1, Ordering::Relaxed);
+        shared
+            .engine
+            .counters
+            .connections
+            .fetch_sub(1, Ordering::Relaxed);
         shared.left.notify_waiters();
     }
 }
@@ -280,7 +257,7 @@ impl Drop for Entry {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
-            .field("limits", &self.limits)
+            .field("engine", &self.engine)
             .finish_non_exhaustive()
     }
 }

@@ -1,13 +1,14 @@
 //! Text output and progress beside a response.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use hgrpc::cbor::{Atom, Progress};
 
-use super::super::outgoing::Lane;
 use super::conn::Conn;
-use super::jobs::{Job, OwnedAtom, OwnedProgress};
+use crate::engine::Key;
+use crate::engine::server::{Connection, Written};
 use crate::host::{ConnectionError, text};
 
 /// Sends text output and progress beside one response, from any task.
@@ -18,15 +19,14 @@ use crate::host::{ConnectionError, text};
 #[derive(Clone)]
 pub struct Side {
     pub(super) conn: Arc<Conn>,
-    pub(super) lane: Arc<Lane<Job>>,
-    pub(super) number: u64,
+    pub(super) key: Key,
 }
 
 impl Side {
     /// Whether the peer takes text output and progress: any in 0003 and 0005; in 0006 one that has
     /// said that it is an hgrpc client. To others they are not sent.
     pub fn is_taken(&self) -> bool {
-        self.conn.reactor().server.peer_takes_side_frames()
+        self.conn.with(|connection| connection.takes_notes())
     }
 
     /// Text for people. It reaches them escaped.
@@ -49,7 +49,7 @@ impl Side {
         let labels: Vec<&[u8]> = labels.iter().map(|label| label.as_bytes()).collect();
         for piece in text::pieces(
             text.as_ref(),
-            self.conn.shared.config.limits.send_frame_size,
+            self.conn.shared.engine.config().limits.send_frame_size,
         ) {
             self.atoms(&[Atom {
                 msg: b"%s",
@@ -67,17 +67,8 @@ impl Side {
     /// # Errors
     /// The connection has ended.
     pub async fn atoms(&self, atoms: &[Atom<'_>]) -> Result<(), ConnectionError> {
-        let owned = |parts: &[&[u8]]| parts.iter().map(|part| part.to_vec()).collect();
-        let atoms = atoms
-            .iter()
-            .map(|atom| OwnedAtom {
-                msg: atom.msg.to_vec(),
-                args: owned(atom.args),
-                labels: owned(atom.labels),
-            })
-            .collect();
-        let number = self.number;
-        self.send(Job::Text { number, atoms }).await
+        self.send(|connection, key| connection.text(key, atoms))
+            .await
     }
 
     /// How far an operation is.
@@ -85,27 +76,27 @@ impl Side {
     /// # Errors
     /// The connection has ended.
     pub async fn progress(&self, progress: &Progress<'_>) -> Result<(), ConnectionError> {
-        let owned = Box::new(OwnedProgress {
-            topic: progress.topic.to_string(),
-            pos: progress.pos,
-            total: progress.total,
-            label: progress.label.map(|text| text.to_string()),
-            item: progress.item.map(|text| text.to_string()),
-        });
-        let number = self.number;
-        self.send(Job::Progress {
-            number,
-            progress: owned,
-        })
-        .await
+        self.send(|connection, key| connection.progress_note(key, progress))
+            .await
     }
 
-    async fn send(&self, job: Job) -> Result<(), ConnectionError> {
-        if !self.is_taken() {
-            return Ok(());
-        }
-        self.lane.ready().await?;
-        self.lane.push(job)
+    async fn send(
+        &self,
+        send: impl Fn(&mut Connection, Key) -> Written,
+    ) -> Result<(), ConnectionError> {
+        poll_fn(|cx| {
+            let mut ended = None;
+            let sent = self.conn.poll_written(self.key, cx, |connection| {
+                let written = send(connection, self.key);
+                if let Written::Ended(error) = &written {
+                    ended = Some(error.clone());
+                }
+                written
+            });
+            // Whatever else is wrong is not: these are hints.
+            sent.map(|_| ended.map_or(Ok(()), Err))
+        })
+        .await
     }
 }
 

@@ -2,37 +2,22 @@
 
 use std::time::Duration;
 
-use hgrpc::store::Entry;
-use hgrpc::wire::RequestId;
-
-use super::conn::{Conn, RUNNING};
-use super::jobs::Job;
 use crate::host::Limits;
 
-/// What one refused request costs: a job in a deque, an entry in a map, and a place in the order of
-/// entries. While it grows, a deque takes three times what is in it, a map four times; a node of
-/// the order is half full.
-const REFUSAL: usize = 256;
-const _: () = {
-    let entry = size_of::<(RequestId, Entry)>() + 1;
-    let order = 2 * size_of::<(u32, RequestId)>() + 4;
-    // Of the jobs there are `refusals`, of all else `calls` and 1,024: either alone has room.
-    assert!(3 * size_of::<Job>() <= REFUSAL);
-    assert!(4 * entry + order <= REFUSAL);
-};
+/// Bytes that one refused request costs: a job in a deque, an entry in a map, and a place in the
+/// order of entries. While it grows, a deque takes three times what is in it, a map four times; a
+/// node of the order is half full.
+pub(crate) const REFUSAL: usize = 256;
 
-/// What the answer to a request costs that is refused when its name is known: its words, at most
-/// 3 KiB, and what every request has.
-const REFUSED_BY_NAME: usize = 5 << 10;
-const _: () = assert!((3 << 10) + RUNNING <= REFUSED_BY_NAME);
+/// Bytes that the answer to a request costs that is refused when its name is known: its words, at
+/// most 3 KiB, and what every request has.
+pub(crate) const REFUSED_BY_NAME: usize = 5 << 10;
 
-/// What a connection has that does nothing.
-const CONNECTION: usize = 4 << 10;
-const _: () = assert!(2 * size_of::<Conn>() <= CONNECTION);
+/// Bytes of a connection that does nothing.
+pub(crate) const CONNECTION: usize = 4 << 10;
 
-/// What a request has that runs, and its handler's task.
-const REQUEST: usize = 4 << 10;
-const _: () = assert!(2 * RUNNING <= REQUEST);
+/// Bytes of a request that runs, and of its handler's task.
+pub(crate) const REQUEST: usize = 4 << 10;
 
 /// The limits of a server.
 ///
@@ -211,7 +196,7 @@ impl ServerLimits {
     }
 
     /// The same with every number in its range.
-    pub(super) fn checked(&self) -> Self {
+    pub(crate) fn checked(&self) -> Self {
         let per_connection = self.per_connection.checked();
         let request = usize::try_from(per_connection.request_size).unwrap_or(usize::MAX);
         let least = request.saturating_mul(2).max(self.own_bytes);
@@ -223,8 +208,9 @@ impl ServerLimits {
         }
     }
 
+    #[cfg(feature = "tokio")]
     /// How often time limits are looked at: a quarter of the shortest, a second at most.
-    pub(super) fn tick(&self) -> Duration {
+    pub(crate) fn tick(&self) -> Duration {
         [
             self.first_frame,
             self.slow_frame,

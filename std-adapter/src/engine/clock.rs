@@ -1,71 +1,70 @@
-//! When what happened on a connection: read by one task for all connections, so that an idle one
-//! has no timer. All times are milliseconds since the server began; 0 is none.
+//! When what happened on a connection, for limits of time. All times are milliseconds since the
+//! server began; 0 is none.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::ServerLimits;
+use crate::gate::ServerLimits;
 use crate::host::ConnectionLimit;
 
 #[derive(Debug)]
 pub(super) struct Clock {
     opened: u64,
-    has_frame: AtomicBool,
+    has_frame: bool,
     /// Bytes have come last.
-    last_in: AtomicU64,
+    last_in: u64,
     /// A frame has come in part, since when and how much of it.
-    partial_since: AtomicU64,
-    partial_bytes: AtomicU64,
+    partial_since: u64,
+    partial_bytes: u64,
     /// The oldest request that is not complete has begun.
-    begun: AtomicU64,
+    begun: u64,
     /// Data of a request is still to come, and more of it until then: what has come buys time.
-    data_until: AtomicU64,
+    data_until: u64,
     /// This end does not read: what comes late is not the peer's fault.
-    is_paused: AtomicBool,
+    is_paused: bool,
     /// The peer has taken no byte since.
-    blocked_since: AtomicU64,
+    blocked_since: u64,
 }
 
 impl Clock {
     pub(super) fn new(now: u64) -> Self {
         Self {
             opened: now,
-            has_frame: AtomicBool::new(false),
-            last_in: AtomicU64::new(now),
-            partial_since: AtomicU64::new(0),
-            partial_bytes: AtomicU64::new(0),
-            begun: AtomicU64::new(0),
-            data_until: AtomicU64::new(0),
-            is_paused: AtomicBool::new(false),
-            blocked_since: AtomicU64::new(0),
+            has_frame: false,
+            last_in: now,
+            partial_since: 0,
+            partial_bytes: 0,
+            begun: 0,
+            data_until: 0,
+            is_paused: false,
+            blocked_since: 0,
         }
     }
 
     /// Bytes have come and were handled: whether any frame has ended with them, and whether the
     /// last one goes on.
-    pub(super) fn received(&self, now: u64, bytes: u64, has_ended: bool, is_partial: bool) {
-        self.last_in.store(now, Ordering::Relaxed);
+    pub(super) fn received(&mut self, now: u64, bytes: u64, has_ended: bool, is_partial: bool) {
+        self.last_in = now;
         if has_ended {
-            self.has_frame.store(true, Ordering::Relaxed);
+            self.has_frame = true;
         }
         if !is_partial {
-            self.partial_since.store(0, Ordering::Relaxed);
-        } else if has_ended || self.partial_since.load(Ordering::Relaxed) == 0 {
-            self.partial_bytes.store(0, Ordering::Relaxed);
-            self.partial_since.store(now, Ordering::Relaxed);
+            self.partial_since = 0;
+        } else if has_ended || self.partial_since == 0 {
+            self.partial_bytes = 0;
+            self.partial_since = now;
         } else {
-            self.partial_bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.partial_bytes += bytes;
         }
     }
 
     /// Requests that are not complete: when the oldest has begun.
-    pub(super) fn unfinished(&self, begun: u64) {
-        self.begun.store(begun, Ordering::Relaxed);
+    pub(super) fn unfinished(&mut self, begun: u64) {
+        self.begun = begun;
     }
 
     /// So many bytes have come; whether data of a request is still to come. At the least rate they
     /// buy just the time that they took.
-    pub(super) fn data(&self, now: u64, bytes: u64, has_uploads: bool, limits: &ServerLimits) {
+    pub(super) fn data(&mut self, now: u64, bytes: u64, has_uploads: bool, limits: &ServerLimits) {
         let until = match limits.data_silence.filter(|_| has_uploads) {
             None => 0,
             Some(silence) => {
@@ -74,44 +73,44 @@ impl Clock {
                     0 => u64::MAX,
                     rate => bytes.saturating_mul(1000) / rate,
                 };
-                match self.data_until.load(Ordering::Relaxed) {
+                match self.data_until {
                     0 => latest,
                     until => latest.min(until.saturating_add(bought)),
                 }
             }
         };
-        self.data_until.store(until, Ordering::Relaxed);
+        self.data_until = until;
     }
 
     /// This end stops reading for now.
-    pub(super) fn pause(&self) {
-        self.is_paused.store(true, Ordering::Relaxed);
+    pub(super) fn pause(&mut self) {
+        self.is_paused = true;
     }
 
     /// It reads again: the peer's time begins anew.
-    pub(super) fn resume(&self, now: u64, limits: &ServerLimits) {
-        if self.is_paused.swap(false, Ordering::Relaxed) {
-            self.last_in.store(now, Ordering::Relaxed);
-            let has_uploads = self.data_until.swap(0, Ordering::Relaxed) != 0;
+    pub(super) fn resume(&mut self, now: u64, limits: &ServerLimits) {
+        if std::mem::take(&mut self.is_paused) {
+            self.last_in = now;
+            let has_uploads = std::mem::take(&mut self.data_until) != 0;
             self.data(now, 0, has_uploads, limits);
-            for since in [&self.partial_since, &self.begun] {
-                if since.load(Ordering::Relaxed) != 0 {
-                    since.store(now, Ordering::Relaxed);
+            for since in [&mut self.partial_since, &mut self.begun] {
+                if *since != 0 {
+                    *since = now;
                 }
             }
-            self.partial_bytes.store(0, Ordering::Relaxed);
+            self.partial_bytes = 0;
         }
     }
 
     /// The peer has taken bytes, or is about to; so many are left.
-    pub(super) fn written(&self, now: u64, left: usize) {
+    pub(super) fn written(&mut self, now: u64, left: usize) {
         let since = if left == 0 { 0 } else { now };
-        self.blocked_since.store(since, Ordering::Relaxed);
+        self.blocked_since = since;
     }
 
     /// Whether frames were made that the peer has not taken.
-    pub(super) fn is_writing(&self) -> bool {
-        self.blocked_since.load(Ordering::Relaxed) != 0
+    pub(super) const fn is_writing(&self) -> bool {
+        self.blocked_since != 0
     }
 
     /// The first limit that is passed.
@@ -121,31 +120,30 @@ impl Clock {
         limits: &ServerLimits,
         is_idle: impl FnOnce() -> bool,
     ) -> Option<ConnectionLimit> {
-        let get = |time: &AtomicU64| time.load(Ordering::Relaxed);
         let is_over = |since: u64, limit: Option<Duration>| {
             since != 0 && limit.is_some_and(|limit| millis(limit) <= now.saturating_sub(since))
         };
-        if is_over(get(&self.blocked_since), limits.not_reading) {
+        if is_over(self.blocked_since, limits.not_reading) {
             return Some(ConnectionLimit::NotReading);
         }
-        if self.is_paused.load(Ordering::Relaxed) {
+        if self.is_paused {
             return None;
         }
-        if !self.has_frame.load(Ordering::Relaxed) && is_over(self.opened, limits.first_frame) {
+        if !self.has_frame && is_over(self.opened, limits.first_frame) {
             return Some(ConnectionLimit::FirstFrame);
         }
-        let partial = get(&self.partial_since);
+        let partial = self.partial_since;
         if is_over(partial, limits.slow_frame) {
             let wanted = now.saturating_sub(partial) * u64::from(limits.min_rate) / 1000;
-            if get(&self.partial_bytes) < wanted {
+            if self.partial_bytes < wanted {
                 return Some(ConnectionLimit::SlowFrame);
             }
         }
-        if is_over(get(&self.begun), limits.request_time) {
+        if is_over(self.begun, limits.request_time) {
             return Some(ConnectionLimit::Unfinished);
         }
-        let silent = get(&self.last_in);
-        let until = get(&self.data_until);
+        let silent = self.last_in;
+        let until = self.data_until;
         if until != 0 && until <= now {
             return Some(match is_over(silent, limits.data_silence) {
                 true => ConnectionLimit::Unfinished,
@@ -173,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_first_frame_has_a_limit_and_so_has_silence() {
-        let clock = Clock::new(SECOND);
+        let mut clock = Clock::new(SECOND);
         assert_eq!(check(&clock, 10), None);
         assert_eq!(check(&clock, 11), Some(ConnectionLimit::FirstFrame));
         clock.received(11 * SECOND, 8, true, false);
@@ -185,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_frame_must_come_at_some_rate() {
-        let clock = Clock::new(SECOND);
+        let mut clock = Clock::new(SECOND);
         clock.received(SECOND, 100, true, true);
         for now in 2..20 {
             clock.received(now * SECOND, 200, false, true);
@@ -205,7 +203,7 @@ mod tests {
 
     #[test]
     fn requests_and_reading_have_limits() {
-        let clock = Clock::new(SECOND);
+        let mut clock = Clock::new(SECOND);
         clock.received(SECOND, 100, true, false);
         clock.unfinished(SECOND);
         assert_eq!(check(&clock, 61), Some(ConnectionLimit::Unfinished));
@@ -223,24 +221,24 @@ mod tests {
     #[test]
     fn data_must_come_at_some_rate() {
         let limits = &ServerLimits::DEFAULT;
-        let come = |clock: &Clock, now: u64, bytes| {
+        let come = |clock: &mut Clock, now: u64, bytes| {
             clock.received(now * SECOND, bytes, true, false);
             clock.data(now * SECOND, bytes, true, limits);
         };
         // At the least rate for ever; in bursts, too.
         for (step, bytes) in [(1, 128), (250, 250 * 128)] {
-            let clock = Clock::new(SECOND);
+            let mut clock = Clock::new(SECOND);
             for turn in 0..100 {
                 let now = 1 + turn * step;
                 assert_eq!(check(&clock, now), None, "{now}");
-                come(&clock, now, bytes);
+                come(&mut clock, now, bytes);
             }
         }
         // A frame of a byte every two seconds.
-        let clock = Clock::new(SECOND);
+        let mut clock = Clock::new(SECOND);
         let over = (1..).step_by(2).find(|&now| {
             let limit = check(&clock, now);
-            come(&clock, now, 9);
+            come(&mut clock, now, 9);
             limit == Some(ConnectionLimit::SlowData)
         });
         assert!(
@@ -248,8 +246,8 @@ mod tests {
             "{over:?}"
         );
         // Time stands still where this end does not read.
-        let clock = Clock::new(SECOND);
-        come(&clock, 1, 9);
+        let mut clock = Clock::new(SECOND);
+        come(&mut clock, 1, 9);
         clock.pause();
         clock.resume(1000 * SECOND, limits);
         assert_eq!(check(&clock, 1299), None);

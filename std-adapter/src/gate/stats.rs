@@ -81,7 +81,7 @@ impl Refusal {
     }
 
     /// The core's own reasons.
-    pub(super) const fn from_core(reason: RefusalReason) -> Self {
+    pub(crate) const fn from_core(reason: RefusalReason) -> Self {
         match reason {
             RefusalReason::RequestTooLarge => Self::RequestTooLarge,
             RefusalReason::DataTooLarge => Self::DataTooLarge,
@@ -189,41 +189,41 @@ impl Stats {
 
 /// The counters behind [`Stats`].
 #[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) connections: AtomicU64,
-    pub(super) most_connections: AtomicU64,
-    pub(super) accepted: AtomicU64,
-    pub(super) accept_errors: AtomicU64,
+pub(crate) struct Counters {
+    pub(crate) connections: AtomicU64,
+    pub(crate) most_connections: AtomicU64,
+    pub(crate) accepted: AtomicU64,
+    pub(crate) accept_errors: AtomicU64,
     protocol_errors: AtomicU64,
-    pub(super) not_hgrpc: AtomicU64,
-    pub(super) broken: AtomicU64,
-    pub(super) frames_in: AtomicU64,
-    pub(super) frames_out: AtomicU64,
-    pub(super) bytes_in: AtomicU64,
-    pub(super) bytes_out: AtomicU64,
-    pub(super) running: AtomicUsize,
-    pub(super) most_running: AtomicUsize,
-    pub(super) requests: AtomicU64,
-    pub(super) failed: AtomicU64,
-    pub(super) failed_server: AtomicU64,
-    pub(super) panicked: AtomicU64,
-    pub(super) unanswered: AtomicU64,
-    pub(super) most_waiting: AtomicUsize,
+    pub(crate) not_hgrpc: AtomicU64,
+    pub(crate) broken: AtomicU64,
+    pub(crate) frames_in: AtomicU64,
+    pub(crate) frames_out: AtomicU64,
+    pub(crate) bytes_in: AtomicU64,
+    pub(crate) bytes_out: AtomicU64,
+    pub(crate) running: AtomicUsize,
+    pub(crate) most_running: AtomicUsize,
+    pub(crate) requests: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) failed_server: AtomicU64,
+    pub(crate) panicked: AtomicU64,
+    pub(crate) unanswered: AtomicU64,
+    pub(crate) most_waiting: AtomicUsize,
     limits: Tally<{ ConnectionLimit::ALL.len() }>,
     refusals: Tally<{ Refusal::ALL.len() }>,
     broken_rules: PerRule<AtomicU64>,
 }
 
 impl Counters {
-    pub(super) fn refused(&self, refusal: Refusal) {
+    pub(crate) fn refused(&self, refusal: Refusal) {
         self.refusals.count(refusal.index());
     }
 
-    pub(super) fn closed(&self, limit: ConnectionLimit) {
+    pub(crate) fn closed(&self, limit: ConnectionLimit) {
         self.limits.count(limit.index());
     }
 
-    pub(super) fn broke(&self, error: ProtocolError) {
+    pub(crate) fn broke(&self, error: ProtocolError) {
         count(&self.protocol_errors);
         if let Some(counter) = self.broken_rules.get(error) {
             count(counter);
@@ -231,7 +231,7 @@ impl Counters {
     }
 
     /// Counts one more that runs; `false`, and no change, if that were more than `most`.
-    pub(super) fn begin_request(&self, most: usize) -> bool {
+    pub(crate) fn begin_request(&self, most: usize) -> bool {
         let is_begun = self
             .running
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| {
@@ -245,12 +245,12 @@ impl Counters {
         true
     }
 
-    pub(super) fn end_request(&self) {
+    pub(crate) fn end_request(&self) {
         self.running.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// All of them now. Each is right; together they may be of slightly different moments.
-    pub(super) fn read(&self, held: usize, most_held: usize) -> Stats {
+    pub(crate) fn read(&self, held: usize, most_held: usize) -> Stats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
             connections: get(&self.connections),

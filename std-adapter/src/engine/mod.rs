@@ -1,0 +1,22 @@
+//! Connections as state machines over the core, without thread, task, clock or socket.
+//!
+//! ```text
+//!   transport ─▶ driver (threads | tasks | HTTP) ─▶ engine ─▶ handlers
+//!                 waits, wakes                      bytes in, bytes out, wake-ups as keys
+//! ```
+//! A driver hands in bytes as they come and the time as milliseconds, takes bytes to be written, and
+//! does what wake-ups say. Everything that decides anything is here.
+//!
+//! - [`server`]: a server's connection; read [`Connection`](server::Connection) first.
+//! - [`Pool`]: bytes that connections share. [`Charge`]: those that are held.
+
+mod batch;
+mod budget;
+mod clock;
+mod inbound;
+pub mod server;
+mod slab;
+mod turns;
+
+pub use budget::{Charge, Pool};
+pub use slab::Key;
