@@ -68,13 +68,14 @@ fn actions_errors_and_refusals_are_logged() {
 
     let log = Log::of(&elf, &emulator);
     log.expect(&["INFO", "connected"]);
-    log.expect(&["INFO", "Command", "data_follows: false"]);
-    log.expect(&["INFO", "Command", "data_follows: true"]);
-    log.expect(&["INFO", "Data", "is_last: true"]);
-    log.expect(&["INFO", "Refused"]);
+    log.expect(&["INFO", "WantFrame"]);
+    log.expect(&["INFO", "RunCommand", "data_follows: false"]);
+    log.expect(&["INFO", "RunCommand", "data_follows: true"]);
+    log.expect(&["INFO", "CommandData", "is_last: true"]);
+    log.expect(&["INFO", "RejectRequest"]);
     log.expect(&["WARN", "refused: RequestTooLarge"]);
-    log.expect(&["WARN", "the connection is over", "LinkLost"]);
-    log.expect(&["WARN", "the connection is over", "Protocol(StreamParity)"]);
+    log.expect(&["WARN", "the connection is over", "Link(LinkLost)"]);
+    log.expect(&["WARN", "the connection is over", "Peer(StreamParity)"]);
 }
 
 #[test]
@@ -88,7 +89,7 @@ fn a_client_logs_its_actions() {
     serve_device(&mut emulator);
     let log = Log::of(&elf, &emulator);
     log.expect(&["INFO", "SetDecoder", "encoding: Identity"]);
-    log.expect(&["INFO", "Response", "status: Some(Ok)", "is_last: false"]);
-    log.expect(&["INFO", "Response", "status: None", "is_last: true"]);
+    log.expect(&["INFO", "ResponseData", "status: Some(Ok)", "eos: false"]);
+    log.expect(&["INFO", "ResponseData", "status: None", "eos: true"]);
     log.expect(&["hello lm3s6965evb"]);
 }

@@ -5,37 +5,21 @@ use core::mem::MaybeUninit;
 
 use hgrpc::R0006;
 use hgrpc::cbor::{ArgsWriter, CborReader, EncodedArgs, Status, Text};
-use hgrpc::client::ClientConfig;
+use hgrpc::client::{CallData, ClientAction, ClientConfig, Request};
+use hgrpc::io::blocking::{
+    ClientConnection, LineError, LinkedLine, NextError, ReceiveError, SendError,
+};
 use hgrpc::link::LinkConfig;
-use hgrpc::next::Error;
-use hgrpc::next::client::{Client, Event, Request};
-use hgrpc::next::connection::{LineEvent, LinkedClient};
-use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::store::FixedRequests;
 
 use crate::console;
 use crate::hash::{self, Hash};
 use crate::log::{alert, info};
-use crate::serial::{Memory, OUT, Serial, SerialReader, SerialWriter, Woken};
+use crate::serial::{Line, LinkReader, LinkWriter, OUT, Serial, Woken};
 use crate::starts;
 use crate::uart::Uart;
 
-/// The client; in a `static` it is zeros.
-pub type End = Client<R0006, FixedRequests<2>>;
-
-/// The client at power-on.
-pub const END: End = Client::new(R0006, ClientConfig::FULL_DUPLEX, FixedRequests::new());
-
-/// What hgrpc needs.
-pub type Statics<U> = (
-    &'static mut Memory,
-    &'static mut End,
-    &'static mut MaybeUninit<Device<U>>,
-);
-
-/// The client's end of the connections over the line, two calls at once, with what carries it.
-pub type Device<U> =
-    Driver<LinkedClient<'static, R0006, FixedRequests<2>>, SerialReader<U>, SerialWriter<U>>;
+/// The client's end of a connection: two calls at once, which share 256 bytes.
+pub type Connection<U> = ClientConnection<LinkReader<U>, LinkWriter<U>, 2, 256, 64, OUT, R0006>;
 
 /// Bytes of the upload.
 const UPLOAD: u32 = 16 * 1024;
@@ -51,8 +35,8 @@ enum Stop {
     Failed,
 }
 
-impl<R, W> From<Error<R, W>> for Stop {
-    fn from(_: Error<R, W>) -> Self {
+impl<E> From<SendError<E>> for Stop {
+    fn from(_: SendError<E>) -> Self {
         Self::Over
     }
 }
@@ -68,22 +52,24 @@ pub struct Application {
 pub fn run<U: Uart>(
     board: &'static str,
     serial: &'static Serial<U>,
-    (memory, end, device): Statics<U>,
+    line: &'static mut MaybeUninit<Line<U>>,
+    connection: &'static mut MaybeUninit<Connection<U>>,
     application: &'static mut Application,
 ) -> ! {
     let (reader, writer) = serial.start();
-    let (buffers, packets) = memory.lend();
-    let link = LinkConfig::new(starts::count() << 16);
-    let connection = LinkedClient::linked(end, buffers, link, packets);
-    let device = device.write(Driver::new(connection, reader, writer));
+    let config = LinkConfig::new(starts::count() << 16);
+    let line = line.write(LinkedLine::new(reader, writer, |_| {}, config));
     let mut attempts = ATTEMPTS;
     while attempts > 0 {
-        match application.session(board, device) {
+        let Ok((reader, writer)) = line.connect() else {
+            continue;
+        };
+        let client = ClientConnection::new(reader, writer, R0006, ClientConfig::FULL_DUPLEX);
+        match application.session(board, connection.write(client)) {
             Ok(()) => console::exit(true),
             Err(Stop::Failed) => console::exit(false),
             Err(Stop::Over) => attempts -= 1,
         }
-        device.connection_mut().disconnect();
     }
     console::exit(false)
 }
@@ -98,21 +84,21 @@ impl Application {
     }
 
     /// What the device wants of the host.
-    fn session<U: Uart>(&mut self, board: &str, device: &mut Device<U>) -> Result<(), Stop> {
-        while !device.connection().is_up() {
-            wait(device)?;
-        }
+    fn session<U: Uart>(
+        &mut self,
+        board: &str,
+        connection: &mut Connection<U>,
+    ) -> Result<(), Stop> {
         let mut memory = [0; 32];
-        let revision = device.connection().end().revision();
-        let mut args = ArgsWriter::new(&mut memory, revision.key_order());
+        let mut args = ArgsWriter::new(&mut memory, connection.client().revision().key_order());
         args.bytes(b"name", board.as_bytes())
             .map_err(|_| Stop::Failed)?;
         let args = args.finish().map_err(|_| Stop::Failed)?;
-        self.call(device, Request::new(b"greet", args), 0)?;
+        self.call(connection, Request::new(b"greet", args), 0)?;
         self.show("greet");
 
-        let request = Request::new(b"digest", EncodedArgs::EMPTY);
-        let expected = hash::text(self.call(device, request, UPLOAD)?);
+        let request = Request::new(b"digest", EncodedArgs::EMPTY).with_data(CallData::Stream);
+        let expected = hash::text(self.call(connection, request, UPLOAD)?);
         self.show("digest");
         let is_right = self
             .strings()
@@ -133,21 +119,17 @@ impl Application {
     /// Calls, sends so much data, and waits for the answer; gives the digest of what was sent.
     fn call<U: Uart>(
         &mut self,
-        device: &mut Device<U>,
+        connection: &mut Connection<U>,
         request: Request<'_>,
         upload: u32,
     ) -> Result<[u8; 32], Stop> {
         self.len = 0;
         let mut hash = Hash::new();
         let mut sent = 0u32;
-        let mut calls = device.sender();
-        let mut call = calls
-            .request(request, upload > 0)
-            .map_err(|_| Stop::Failed)?;
-        calls.send(&mut call)?;
+        let mut call = connection.calls().open(request)?;
         loop {
             // What comes goes first: the host may be waiting with it.
-            if sent < upload && !device.is_ready().map_err(|_| Stop::Over)? {
+            if call.wants_data() && !connection.is_ready().map_err(|_| Stop::Over)? {
                 let mut piece = [0; OUT - 8];
                 let left = usize::try_from(upload.wrapping_sub(sent)).unwrap_or(usize::MAX);
                 let len = left.min(piece.len());
@@ -157,19 +139,19 @@ impl Application {
                     sent = sent.wrapping_add(1);
                 }
                 hash.update(piece);
-                device.sender().send(call.data(piece, sent == upload))?;
+                connection
+                    .calls()
+                    .send_data(&mut call, piece, sent == upload)?;
                 continue;
             }
-            match device.step() {
-                Ok(Some((event, _))) => {
-                    if !matches!(event, Event::Idle) {
-                        info!("{}", event);
-                    }
-                    if self.take(event)? {
+            match connection.next_action() {
+                Ok(Some((action, _))) => {
+                    info!("{}", action);
+                    if self.take(action)? {
                         return Ok(hash.finish());
                     }
                 }
-                Err(Error::Read(Woken)) => {}
+                Err(NextError::Receive(ReceiveError::Io(LineError::Read(Woken)))) => {}
                 Ok(None) => return Err(Stop::Over),
                 Err(error) => {
                     alert!("the connection is over: {}", error);
@@ -180,23 +162,22 @@ impl Application {
     }
 
     /// Takes what the host says. `true`: the answer is complete.
-    fn take(&mut self, event: Event<'_>) -> Result<bool, Stop> {
-        match event {
-            Event::Line(LineEvent::Lost(_)) => Err(Stop::Over),
-            Event::Response {
+    fn take(&mut self, action: ClientAction<'_>) -> Result<bool, Stop> {
+        match action {
+            ClientAction::ResponseData {
                 status: Some(Status::Error(_) | Status::Redirect(_)),
                 ..
             }
-            | Event::Failed { .. }
-            | Event::MessageTooLarge { .. } => {
+            | ClientAction::ErrorResponse { .. }
+            | ClientAction::MessageTooLarge { .. } => {
                 console::print(b"the host says no\n");
                 Err(Stop::Failed)
             }
-            Event::Response { data, is_last, .. } => {
+            ClientAction::ResponseData { data, eos, .. } => {
                 let room = self.answer.get_mut(self.len..).unwrap_or_default();
                 room.iter_mut().zip(data).for_each(|(to, from)| *to = *from);
                 self.len = self.len.saturating_add(room.len().min(data.len()));
-                Ok(is_last)
+                Ok(eos)
             }
             _ => Ok(false),
         }
@@ -221,14 +202,6 @@ impl Application {
 impl Default for Application {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Takes a step while there is no connection.
-fn wait<U: Uart>(device: &mut Device<U>) -> Result<(), Stop> {
-    match device.step() {
-        Ok(_) | Err(Error::Read(Woken)) => Ok(()),
-        Err(_) => Err(Stop::Over),
     }
 }
 

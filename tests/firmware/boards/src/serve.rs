@@ -1,27 +1,23 @@
 //! The device that is called: its main loop. Its commands are in `serve/`.
 
+mod answers;
 mod counters;
 mod digest;
 mod events;
 
-use core::convert::Infallible;
 use core::mem::MaybeUninit;
 
 use embedded_io::Write;
-use hgrpc::cbor::{Atom, Progress};
+use hgrpc::R0006;
+use hgrpc::io::blocking::{
+    LineError, LinkedLine, NextError, ReceiveError, SendError, ServerConnection,
+};
 use hgrpc::link::LinkConfig;
-use hgrpc::next::Error;
-use hgrpc::next::connection::{Drive, LineEvent, LinkedServer};
-use hgrpc::next::drive::Sending;
-use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::server::{Command, Event, Failure, Reply, Server};
-use hgrpc::next::store::FixedRequests;
-use hgrpc::server::ServerConfig;
+use hgrpc::server::{Body, Command, Failure, ResponseWriter, ServerAction, ServerConfig};
 use hgrpc::wire::RequestId;
-use hgrpc::{R0006, Streaming};
 
 use crate::log::{alert, info};
-use crate::serial::{GATHERED, Memory, Serial, SerialHalves, SerialReader, SerialWriter, Woken};
+use crate::serial::{Line, LinkReader, LinkWriter, OUT, Serial, Woken};
 use crate::starts;
 use crate::uart::Uart;
 use counters::Counters;
@@ -30,35 +26,27 @@ use events::Events;
 
 /// Requests at once.
 const REQUESTS: usize = 4;
+/// Bytes that they share for what has to be gathered.
+const BYTES: usize = 256;
 
-/// The server; in a `static` it is zeros.
-pub type End = Server<Streaming<R0006>, FixedRequests<REQUESTS>>;
-
-/// The server at power-on.
-pub const END: End = Server::new(
-    Streaming(R0006),
-    ServerConfig::STREAMING,
-    FixedRequests::new(),
-);
-
-/// What hgrpc needs.
-pub type Statics<U> = (
-    &'static mut Memory,
-    &'static mut End,
-    &'static mut MaybeUninit<Device<U>>,
-);
-
-/// The server's end of the connections over the line.
-type Connection = LinkedServer<'static, Streaming<R0006>, FixedRequests<REQUESTS>>;
-
-/// The connection with what carries it.
-pub type Device<U> = Driver<Connection, SerialReader<U>, SerialWriter<U>>;
+/// The server's end of a connection, in fixed memory: 64 bytes of it are the receive buffer.
+pub type Connection<U> =
+    ServerConnection<LinkReader<U>, LinkWriter<U>, REQUESTS, BYTES, 64, OUT, R0006>;
 
 /// The half that answers.
-type Replies<'r, U> = Sending<'r, <Connection as Drive>::Sender, SerialHalves<U>>;
+type Replies<W> = hgrpc::io::blocking::Replies<W, REQUESTS, OUT, R0006>;
 
-/// What a step comes to; an error: the connection is over.
-type Done = Result<(), Error<Woken, Infallible>>;
+/// What sending comes to.
+type Sent<W> = Result<(), SendError<<W as embedded_io::ErrorType>::Error>>;
+
+/// The connection is over.
+struct Over;
+
+impl<E> From<SendError<E>> for Over {
+    fn from(_: SendError<E>) -> Self {
+        Self
+    }
+}
 
 /// What the commands remember.
 #[derive(Debug)]
@@ -67,7 +55,7 @@ pub struct Application {
     counters: Counters,
     is_led_on: bool,
     /// Data that is being sent back.
-    echo: Option<Reply>,
+    echo: Option<ResponseWriter>,
     digests: Digests,
     events: Events,
     /// `reset` was called: its answer is on its way, the next wake resets.
@@ -78,29 +66,31 @@ pub struct Application {
 pub fn run<U: Uart>(
     board: &'static str,
     serial: &'static Serial<U>,
-    (memory, end, device): Statics<U>,
+    line: &'static mut MaybeUninit<Line<U>>,
+    connection: &'static mut MaybeUninit<Connection<U>>,
     application: &'static mut Application,
 ) -> ! {
     let starts = starts::count();
     application.board = board;
     application.counters.starts = starts;
-    application.counters.hgrpc_ram = size_of::<Memory>() + End::SIZE + Device::<U>::SIZE;
+    application.counters.hgrpc_ram = Line::<U>::SIZE + Connection::<U>::SIZE;
     let (reader, mut writer) = serial.start();
     // Nothing reads packets yet: this is text on the host's console.
     for text in ["hgrpc on ", board, "\r\n"] {
         let Ok(_) = writer.write(text.as_bytes());
     }
-    let (buffers, packets) = memory.lend();
-    let link = LinkConfig::new(starts << 16);
-    let connection = LinkedServer::linked(end, buffers, link, packets);
-    let device = device.write(Driver::new(connection, reader, writer));
+    let config = LinkConfig::new(starts << 16);
+    let line = line.write(LinkedLine::new(reader, writer, |_| {}, config));
     loop {
-        if let Err(error) = application.step(serial, device) {
-            alert!("the connection is over: {}", error);
-            application.end();
-            // The host's end is over, too; then it begins anew.
-            device.connection_mut().disconnect();
-        }
+        // Waits for the host; the timer's wakes interrupt that, and nothing is lost.
+        let Ok((reader, writer)) = line.connect() else {
+            continue;
+        };
+        info!("connected");
+        application.begin();
+        let server = ServerConnection::new(reader, writer, R0006, ServerConfig::STREAMING);
+        let connection = connection.write(server);
+        while application.step(serial, connection).is_ok() {}
     }
 }
 
@@ -147,142 +137,127 @@ impl Application {
         }
     }
 
-    /// A connection has ended in an error.
-    fn end(&mut self) {
-        self.counters.ended = self.counters.ended.wrapping_add(1);
-        self.forget_all();
-    }
-
-    /// The calls of the last connection are gone.
-    fn forget_all(&mut self) {
+    /// A connection begins: the calls of the last one are gone.
+    fn begin(&mut self) {
+        self.counters.begin();
         self.echo = None;
         self.digests = Digests::new();
         self.events = Events::new();
     }
 
     /// Handles the next thing that comes.
-    fn step<U: Uart>(&mut self, serial: &Serial<U>, device: &mut Device<U>) -> Done {
+    fn step<U: Uart>(
+        &mut self,
+        serial: &Serial<U>,
+        connection: &mut Connection<U>,
+    ) -> Result<(), Over> {
         self.counters.saw_ring(serial.most_waiting());
-        match device.step() {
-            Ok(Some((event, mut replies))) => {
-                self.counters.saw_requests(replies.end().active().count());
-                self.act(event, &mut replies)?;
+        match connection.next_action() {
+            Ok(Some((action, replies))) => {
+                info!("{}", action);
+                self.counters.saw_requests(replies.active().count());
+                self.act(action, replies)?;
             }
-            // The line does not end.
-            Ok(None) => {}
-            // The timer's wakes interrupt reading, and nothing is lost.
-            Err(Error::Read(Woken)) => self.wake(&mut device.sender())?,
-            Err(error) => return Err(error),
+            Err(NextError::Receive(ReceiveError::Io(LineError::Read(Woken)))) => {
+                self.wake(connection.replies())?;
+            }
+            Ok(None) => return Err(Over),
+            Err(error) => {
+                alert!("the connection is over: {}", error);
+                self.counters.ended = self.counters.ended.wrapping_add(1);
+                return Err(Over);
+            }
         }
-        let connection = device.connection();
-        self.counters
-            .saw_store(GATHERED.saturating_sub(connection.free_memory()));
+        self.counters.saw_store(connection.held());
         // Whoever asks for them has them without the frame that asked.
-        self.counters.saw_frames(connection.end().frames());
+        self.counters.saw_frames(connection.frames());
         Ok(())
     }
 
-    fn act<U: Uart>(&mut self, event: Event<'_>, replies: &mut Replies<'_, U>) -> Done {
-        if !matches!(event, Event::Idle) {
-            info!("{}", event);
-        }
-        match event {
-            Event::Command(command) => {
+    fn act<W: Write>(&mut self, action: ServerAction<'_>, replies: &mut Replies<W>) -> Sent<W> {
+        match action {
+            ServerAction::RunCommand(command) => {
                 self.counters.commands = self.counters.commands.wrapping_add(1);
                 self.run(command, replies)
             }
-            Event::Data {
+            ServerAction::CommandData {
                 request_id,
                 bytes,
                 is_last,
             } => self.take_data(request_id, bytes, is_last, replies),
-            // It has been answered.
-            Event::Refused(refusal) => {
-                alert!("refused: {}", refusal.reason());
+            ServerAction::RejectRequest(rejection) => {
+                alert!("refused: {}", rejection.reason());
                 self.counters.refused = self.counters.refused.wrapping_add(1);
-                self.forget(refusal.request_id());
-                Ok(())
-            }
-            Event::Line(LineEvent::Up) => {
-                info!("connected");
-                self.counters.begin();
-                self.forget_all();
-                Ok(())
-            }
-            Event::Line(LineEvent::Lost(error)) => {
-                alert!("the connection is over: {}", error);
-                self.end();
-                Ok(())
+                self.forget(rejection.request_id());
+                replies.reject(rejection)
             }
             _ => Ok(()),
         }
     }
 
     /// The commands.
-    fn run<U: Uart>(&mut self, command: Command<'_>, replies: &mut Replies<'_, U>) -> Done {
-        let name = command.name.as_bytes().and_then(|name| name.as_slice());
-        match name.unwrap_or_default() {
+    fn run<W: Write>(&mut self, command: Command<'_>, replies: &mut Replies<W>) -> Sent<W> {
+        let name = command.name.as_slice().unwrap_or_default();
+        let (args, responder) = (&command.args, command.responder);
+        match name {
             b"echo" if command.data_follows && self.echo.is_none() => {
-                self.echo = Some(command.reply);
+                self.echo = Some(replies.begin(responder)?);
                 Ok(())
             }
-            b"digest" if command.data_follows => self.digests.begin(command.reply, replies),
+            b"digest" if command.data_follows => self.digests.begin(responder, replies),
             _ if command.data_follows => {
                 let failure = Failure::command(b"it takes no data now");
-                replies.send(command.reply.fail(failure))
+                replies.respond(responder, Body::Failure(failure))
             }
-            b"echo" => replies.send(command.reply.body(command.args.as_cbor())),
-            b"digest" => digest::of_nothing(command.reply, replies),
-            b"led" => match Led::from_args(&command.args) {
+            b"echo" => replies.respond(responder, Body::Cbor(args.as_cbor())),
+            b"digest" => digest::of_nothing(responder, replies),
+            b"led" => match Led::from_args(args) {
                 Ok(Led { on, level }) => {
                     self.is_led_on = on && level > 0;
-                    replies.send(command.reply.ok(self.is_led_on))?;
+                    replies.respond(responder, answers::boolean(self.is_led_on))?;
                     self.events
                         .report("led", u32::from(self.is_led_on), replies)
                 }
-                Err(error) => replies.send(command.reply.wrong(error)),
+                Err(error) => answers::wrong(error, responder, replies),
             },
-            b"count" => match Count::from_args(&command.args) {
-                Ok(Count { to }) => count(to, command.reply, replies),
-                Err(error) => replies.send(command.reply.wrong(error)),
+            b"count" => match Count::from_args(args) {
+                Ok(Count { to }) => answers::count(to, responder, replies),
+                Err(error) => answers::wrong(error, responder, replies),
             },
-            b"fault" => match Fault::from_args(&command.args) {
-                Ok(Fault { late }) => fault(late, command.reply, replies),
-                Err(error) => replies.send(command.reply.wrong(error)),
+            b"fault" => match Fault::from_args(args) {
+                Ok(Fault { late }) => answers::fault(late, responder, replies),
+                Err(error) => answers::wrong(error, responder, replies),
             },
-            b"events" => match Subscription::from_args(&command.args) {
-                Ok(Subscription { most }) => self.events.open(most, command.reply, replies),
-                Err(error) => replies.send(command.reply.wrong(error)),
+            b"events" => match Subscription::from_args(args) {
+                Ok(Subscription { most }) => self.events.open(most, responder, replies),
+                Err(error) => answers::wrong(error, responder, replies),
             },
             b"stop" => {
                 self.events.stop(replies)?;
-                replies.send(command.reply.ok(true))
+                replies.respond(responder, answers::boolean(true))
             }
-            b"stats" => self.counters.answer(self.board, command.reply, replies),
+            b"stats" => self.counters.answer(self.board, responder, replies),
             b"reset" => {
                 self.resets = true;
-                replies.send(command.reply.ok(true))
+                replies.respond(responder, answers::boolean(true))
             }
-            _ => replies.send(command.unknown()),
+            _ => answers::unknown(name, responder, replies),
         }
     }
 
-    fn take_data<U: Uart>(
+    fn take_data<W: Write>(
         &mut self,
         id: RequestId,
         bytes: &[u8],
         is_last: bool,
-        replies: &mut Replies<'_, U>,
-    ) -> Done {
-        if let Some(reply) = self.echo.as_ref()
-            && reply.request_id() == id
+        replies: &mut Replies<W>,
+    ) -> Sent<W> {
+        if let Some(writer) = self.echo.as_mut()
+            && writer.request_id() == id
         {
-            // Each piece is a byte string of its own.
-            for piece in bytes.chunks(32) {
-                replies.send(reply.item(piece))?;
-            }
-            if is_last && let Some(reply) = self.echo.take() {
-                replies.send(reply.end())?;
+            answers::byte_string(bytes, writer, replies)?;
+            if is_last && let Some(writer) = self.echo.take() {
+                replies.finish(writer)?;
             }
             return Ok(());
         }
@@ -291,7 +266,7 @@ impl Application {
 
     /// A request was refused while it ran.
     fn forget(&mut self, id: RequestId) {
-        if self.echo.as_ref().is_some_and(|r| r.request_id() == id) {
+        if self.echo.as_ref().is_some_and(|w| w.request_id() == id) {
             self.echo = None;
         }
         self.digests.forget(id);
@@ -299,33 +274,13 @@ impl Application {
     }
 
     /// The timer.
-    fn wake<U: Uart>(&mut self, replies: &mut Replies<'_, U>) -> Done {
+    fn wake<W: Write>(&mut self, replies: &mut Replies<W>) -> Sent<W> {
         if self.resets {
             cortex_m::peripheral::SCB::sys_reset();
         }
         self.counters.ticks = self.counters.ticks.wrapping_add(1);
         self.events.report("tick", self.counters.ticks, replies)
     }
-}
-
-/// `fault`: fails at once, or `late`, when a part of the response has been sent.
-fn fault<U: Uart>(late: bool, reply: Reply, replies: &mut Replies<'_, U>) -> Done {
-    if late {
-        replies.send(reply.item(42u8))?;
-    }
-    replies.send(reply.fail(Failure::command(b"a fault, as asked for")))
-}
-
-/// `count`: says how far it is, and a line of text at the end.
-fn count<U: Uart>(to: u16, reply: Reply, replies: &mut Replies<'_, U>) -> Done {
-    if replies.end().peer_takes_notes() {
-        for number in 1..=to {
-            let progress = Progress::new("count", i64::from(number), u64::from(to));
-            replies.send(reply.progress(&progress))?;
-        }
-        replies.send(reply.text(&[Atom::new("counted\n")]))?;
-    }
-    replies.send(reply.ok(to))
 }
 
 impl Default for Application {

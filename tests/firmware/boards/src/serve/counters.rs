@@ -1,12 +1,12 @@
 //! What `stats` answers.
 
+use embedded_io::Write;
 use hgrpc::ApiMisuse;
 use hgrpc::cbor::ArgsWriter;
-use hgrpc::next::server::Reply;
+use hgrpc::server::{Body, Responder};
 
-use super::{Done, Replies};
+use super::{Replies, Sent};
 use crate::stack;
-use crate::uart::Uart;
 
 /// What happened since the device started.
 #[derive(Debug)]
@@ -78,16 +78,16 @@ impl Counters {
     }
 
     /// `stats`.
-    pub(super) fn answer<U: Uart>(
+    pub(super) fn answer<W: Write>(
         &self,
         board: &str,
-        reply: Reply,
-        replies: &mut Replies<'_, U>,
-    ) -> Done {
+        responder: Responder,
+        replies: &mut Replies<W>,
+    ) -> Sent<W> {
         let mut memory = [0; 288];
-        let mut map = ArgsWriter::new(&mut memory, replies.end().revision().key_order());
+        let mut map = ArgsWriter::new(&mut memory, replies.server().revision().key_order());
         self.write(board, &mut map)?;
-        replies.send(reply.body(map.finish()?.as_cbor()))
+        replies.respond(responder, Body::Cbor(map.finish()?.as_cbor()))
     }
 
     fn write(&self, board: &str, map: &mut ArgsWriter<'_>) -> Result<(), ApiMisuse> {

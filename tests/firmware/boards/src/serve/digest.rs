@@ -1,11 +1,12 @@
 //! `digest`: the SHA-256 of data of any size, which is never held.
 
-use hgrpc::next::server::{Failure, Reply};
+use embedded_io::Write;
+use hgrpc::cbor::CborWriter;
+use hgrpc::server::{Body, Failure, Responder};
 use hgrpc::wire::RequestId;
 
-use super::{Done, Replies};
+use super::{Replies, Sent};
 use crate::hash::{self, Hash};
-use crate::uart::Uart;
 
 /// The digests that are being taken: two at once.
 #[derive(Debug)]
@@ -13,7 +14,7 @@ pub(super) struct Digests([Option<Digest>; 2]);
 
 #[derive(Debug)]
 struct Digest {
-    reply: Reply,
+    responder: Responder,
     hash: Hash,
 }
 
@@ -23,30 +24,36 @@ impl Digests {
     }
 
     /// A call whose data will come.
-    pub(super) fn begin<U: Uart>(&mut self, reply: Reply, replies: &mut Replies<'_, U>) -> Done {
+    pub(super) fn begin<W: Write>(
+        &mut self,
+        responder: Responder,
+        replies: &mut Replies<W>,
+    ) -> Sent<W> {
         match self.0.iter_mut().find(|slot| slot.is_none()) {
             Some(slot) => {
                 let hash = Hash::new();
-                *slot = Some(Digest { reply, hash });
+                *slot = Some(Digest { responder, hash });
                 Ok(())
             }
             None => {
                 let failure = Failure::command(b"two digests are being taken");
-                replies.send(reply.fail(failure))
+                replies.respond(responder, Body::Failure(failure))
             }
         }
     }
 
     /// Some of the data.
-    pub(super) fn take_data<U: Uart>(
+    pub(super) fn take_data<W: Write>(
         &mut self,
         id: RequestId,
         bytes: &[u8],
         is_last: bool,
-        replies: &mut Replies<'_, U>,
-    ) -> Done {
-        let is_of =
-            |slot: &&mut Option<Digest>| slot.as_ref().is_some_and(|d| d.reply.request_id() == id);
+        replies: &mut Replies<W>,
+    ) -> Sent<W> {
+        let is_of = |slot: &&mut Option<Digest>| {
+            slot.as_ref()
+                .is_some_and(|d| d.responder.request_id() == id)
+        };
         let Some(slot) = self.0.iter_mut().find(is_of) else {
             return Ok(());
         };
@@ -54,14 +61,17 @@ impl Digests {
             digest.hash.update(bytes);
         }
         if is_last && let Some(digest) = slot.take() {
-            return answer(digest.hash, digest.reply, replies);
+            return answer(digest.hash, digest.responder, replies);
         }
         Ok(())
     }
 
     pub(super) fn forget(&mut self, id: RequestId) {
         for slot in &mut self.0 {
-            if slot.as_ref().is_some_and(|d| d.reply.request_id() == id) {
+            if slot
+                .as_ref()
+                .is_some_and(|d| d.responder.request_id() == id)
+            {
                 *slot = None;
             }
         }
@@ -69,12 +79,15 @@ impl Digests {
 }
 
 /// A call without data.
-pub(super) fn of_nothing<U: Uart>(reply: Reply, replies: &mut Replies<'_, U>) -> Done {
-    answer(Hash::new(), reply, replies)
+pub(super) fn of_nothing<W: Write>(responder: Responder, replies: &mut Replies<W>) -> Sent<W> {
+    answer(Hash::new(), responder, replies)
 }
 
 /// The digest as text.
-fn answer<U: Uart>(hash: Hash, reply: Reply, replies: &mut Replies<'_, U>) -> Done {
-    let text = hash::text(hash.finish());
-    replies.send(reply.ok(core::str::from_utf8(&text).unwrap_or_default()))
+fn answer<W: Write>(hash: Hash, responder: Responder, replies: &mut Replies<W>) -> Sent<W> {
+    let mut memory = [0; 66];
+    let mut value = CborWriter::new(&mut memory);
+    value.head(3, 64)?;
+    value.raw(&hash::text(hash.finish()))?;
+    replies.respond(responder, Body::Cbor(value.finish()))
 }

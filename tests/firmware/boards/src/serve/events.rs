@@ -1,11 +1,11 @@
 //! `events`: responses that stay open and say what happens.
 
-use hgrpc::cbor::ArgsWriter;
-use hgrpc::next::server::{Failure, Reply};
+use embedded_io::Write;
+use hgrpc::cbor::{ArgsWriter, EncodedArgs};
+use hgrpc::server::{Body, Failure, Responder, ResponseWriter};
 use hgrpc::wire::RequestId;
 
-use super::{Done, Replies};
-use crate::uart::Uart;
+use super::{Replies, Sent};
 
 /// The open responses: two at once.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(super) struct Events([Option<Subscriber>; 2]);
 
 #[derive(Debug)]
 struct Subscriber {
-    reply: Reply,
+    writer: ResponseWriter,
     /// Events that it still wants.
     wants: u16,
 }
@@ -24,57 +24,59 @@ impl Events {
     }
 
     /// `events`: keeps the response open for so many.
-    pub(super) fn open<U: Uart>(
+    pub(super) fn open<W: Write>(
         &mut self,
         most: u16,
-        reply: Reply,
-        replies: &mut Replies<'_, U>,
-    ) -> Done {
+        responder: Responder,
+        replies: &mut Replies<W>,
+    ) -> Sent<W> {
         let Some(slot) = self.0.iter_mut().find(|slot| slot.is_none()) else {
             let failure = Failure::command(b"two responses are open");
-            return replies.send(reply.fail(failure));
+            return replies.respond(responder, Body::Failure(failure));
         };
         if most == 0 {
-            return replies.send(reply.end());
+            return replies.respond(responder, Body::Cbor(&[]));
         }
-        // The host hears that it is open, before anything happens.
-        replies.send(reply.piece(&[]))?;
-        *slot = Some(Subscriber { reply, wants: most });
+        let writer = replies.begin(responder)?;
+        *slot = Some(Subscriber {
+            writer,
+            wants: most,
+        });
         Ok(())
     }
 
     /// Something happened: all that are open are told.
-    pub(super) fn report<U: Uart>(
+    pub(super) fn report<W: Write>(
         &mut self,
         what: &str,
         value: u32,
-        replies: &mut Replies<'_, U>,
-    ) -> Done {
+        replies: &mut Replies<W>,
+    ) -> Sent<W> {
         if self.0.iter().all(Option::is_none) {
             return Ok(());
         }
         let mut memory = [0; 16];
-        let mut event = ArgsWriter::new(&mut memory, replies.end().revision().key_order());
+        let mut event = ArgsWriter::new(&mut memory, replies.server().revision().key_order());
         event.value(what.as_bytes(), &value)?;
-        let event = event.finish()?;
+        let event: EncodedArgs<'_> = event.finish()?;
         for slot in &mut self.0 {
             let Some(subscriber) = slot else { continue };
-            replies.send(subscriber.reply.item(event))?;
+            replies.write(&mut subscriber.writer, event.as_cbor())?;
             subscriber.wants = subscriber.wants.saturating_sub(1);
             if subscriber.wants == 0
-                && let Some(Subscriber { reply, .. }) = slot.take()
+                && let Some(Subscriber { writer, .. }) = slot.take()
             {
-                replies.send(reply.end())?;
+                replies.finish(writer)?;
             }
         }
         Ok(())
     }
 
     /// `stop`: ends them all.
-    pub(super) fn stop<U: Uart>(&mut self, replies: &mut Replies<'_, U>) -> Done {
+    pub(super) fn stop<W: Write>(&mut self, replies: &mut Replies<W>) -> Sent<W> {
         for slot in &mut self.0 {
-            if let Some(Subscriber { reply, .. }) = slot.take() {
-                replies.send(reply.end())?;
+            if let Some(Subscriber { writer, .. }) = slot.take() {
+                replies.finish(writer)?;
             }
         }
         Ok(())
@@ -82,7 +84,7 @@ impl Events {
 
     pub(super) fn forget(&mut self, id: RequestId) {
         for slot in &mut self.0 {
-            if slot.as_ref().is_some_and(|s| s.reply.request_id() == id) {
+            if slot.as_ref().is_some_and(|s| s.writer.request_id() == id) {
                 *slot = None;
             }
         }
