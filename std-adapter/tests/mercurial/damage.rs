@@ -226,7 +226,7 @@ fn damage_of_every_bit_of_a_small_mirror() {
 fn damage_at_random_of_a_large_mirror() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("mirror");
-    let (changesets, times) = if all() { (3000, 300) } else { (600, 20) };
+    let (changesets, times) = if all() { (3000, 300) } else { (600, 8) };
     let (_served, client) = mirrored(made_of(changesets), &path);
     let right = Right::new(&path);
     let mut random = Random::new(7);

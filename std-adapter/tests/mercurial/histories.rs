@@ -15,7 +15,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hgrpc_std::mercurial::mirror::FetchOptions;
+use hgrpc_std::mercurial::mirror::{FetchError, FetchOptions};
 use hgrpc_std::mercurial::{
     Changeset, Client, LiveMirror, Log, Manifest, Mirror, MirrorWriter, Node, Repository,
 };
@@ -400,7 +400,15 @@ fn mirror(url: &str, directory: &Path, drops_missing: bool) {
     let client = Client::connect(url, Default::default()).unwrap();
     let mut writer = MirrorWriter::open(directory).unwrap();
     let options = FetchOptions::default().with_missing_dropped(drops_missing);
-    writer.fetch_with(&client, options, &mut |_, _| {}).unwrap();
+    match writer.fetch_with(&client, options, &mut |_, _| {}) {
+        // All that was there has been rewritten: for a mirror that is another repository.
+        Err(FetchError::Unrelated) => {
+            drop(writer);
+            fs::remove_dir_all(directory).unwrap();
+            mirror(url, directory, drops_missing);
+        }
+        fetched => drop(fetched.unwrap()),
+    }
 }
 
 /// One history, from its making to the comparison.
