@@ -21,77 +21,44 @@
 //! # Tasks
 //! A driver, and its futures, are `Send` if the halves and their futures are.
 
-use embedded_io_async::{Error as _, ErrorKind, ErrorType, Read, ReadReady, Write};
+use embedded_io_async::{ErrorType, Read, Write};
 
-use super::{Next, Sending};
-use crate::next::Error;
+use super::{Failed, Next, Sending};
 use crate::next::connection::{Drive, Frames, Outgoing};
 
-/// What is read from and what is written to.
+/// Halves that are awaited.
 #[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Halves<R, W> {
-    input: R,
-    output: W,
-    /// Something was written since the write half was flushed.
-    is_dirty: bool,
-}
+pub enum Async {}
+
+/// What is read from and what is written to.
+pub type Halves<R, W> = super::Halves<R, W, Async>;
 
 /// A connection over a read half and a write half.
 pub type Driver<C, R, W> = super::Driver<C, Halves<R, W>>;
-
-/// The error of a driver over these halves.
-type Failed<R, W> = Error<<R as ErrorType>::Error, <W as ErrorType>::Error>;
-
-impl<C, R, W> super::Driver<C, Halves<R, W>> {
-    /// A connection over these halves.
-    pub const fn new(connection: C, input: R, output: W) -> Self {
-        let halves = Halves {
-            input,
-            output,
-            is_dirty: false,
-        };
-        Self { connection, halves }
-    }
-
-    /// The halves. What is read from one is missing, and what is written to the other may fall into
-    /// a frame.
-    pub const fn halves(&mut self) -> (&mut R, &mut W) {
-        (&mut self.halves.input, &mut self.halves.output)
-    }
-
-    /// Gives the halves back.
-    pub fn into_halves(self) -> (R, W) {
-        (self.halves.input, self.halves.output)
-    }
-}
 
 impl<C: Drive, R: Read, W: Write> super::Driver<C, Halves<R, W>> {
     /// Sends what is pending, reads once if there is nothing to be taken, and gives the next event
     /// with the half that answers it. `None`: the input has ended.
     ///
     /// Of what was read, there may be nothing for the owner: the event is `Idle` then, and also where
-    /// nothing has come for a while ([`ErrorKind::TimedOut`]) and the line makes a tick of that.
+    /// nothing has come for a while ([`TimedOut`](embedded_io::ErrorKind::TimedOut)) and the line
+    /// makes a tick of that.
     ///
     /// # Errors
     /// [`Error`]. After an I/O error the next step goes on, nothing is lost; after the peer broke the
     /// protocol, commands that were handed out may still be answered.
+    ///
+    /// [`Error`]: crate::next::Error
     pub async fn step(&mut self) -> Result<Option<Next<'_, C, Halves<R, W>>>, Failed<R, W>> {
         self.sender().flush().await?;
-        let Self { connection, halves } = self;
-        if !connection.has_input() {
-            match halves.input.read(connection.room()).await {
-                Ok(len) => {
-                    if !connection.filled(len).map_err(Error::widen)? {
-                        return Ok(None);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::TimedOut && connection.tick() => {}
-                Err(error) => return Err(Error::Read(error)),
+        if !self.connection.has_input() {
+            let read = self.halves.input.read(self.connection.room()).await;
+            if !self.took(read)? {
+                return Ok(None);
             }
         }
-        let (event, sender) = connection.next().map_err(Error::widen)?;
-        Ok(Some((event, Sending { sender, halves })))
+        self.event()
     }
 
     /// Gives each event to a function, until the input ends.
@@ -110,18 +77,6 @@ impl<C: Drive, R: Read, W: Write> super::Driver<C, Halves<R, W>> {
         }
         Ok(())
     }
-
-    /// Whether a step has something to take without waiting: to be asked between the pieces of
-    /// something long.
-    ///
-    /// # Errors
-    /// Those of the read half.
-    pub fn is_ready(&mut self) -> Result<bool, R::Error>
-    where
-        R: ReadReady,
-    {
-        Ok(self.connection.has_input() || self.halves.input.read_ready()?)
-    }
 }
 
 impl<S: Outgoing, R: ErrorType, W: Write> Sending<'_, S, Halves<R, W>> {
@@ -129,8 +84,8 @@ impl<S: Outgoing, R: ErrorType, W: Write> Sending<'_, S, Halves<R, W>> {
     /// at the latest before anything is read.
     ///
     /// # Errors
-    /// [`Error::Misuse`], and nothing changed. After an I/O error the next call, with the same or
-    /// with something else, goes on where it stopped: no frame is torn.
+    /// [`Misuse`](crate::next::Error::Misuse), and nothing changed. After an I/O error the next call,
+    /// with the same or with something else, goes on where it stopped: no frame is torn.
     pub async fn send(&mut self, mut frames: impl Frames<S::End>) -> Result<(), Failed<R, W>> {
         while !self.sender.make(&mut frames)? {
             self.drain(false).await?;
@@ -141,20 +96,18 @@ impl<S: Outgoing, R: ErrorType, W: Write> Sending<'_, S, Halves<R, W>> {
     /// Sends all that is pending, and flushes the write half. Needed only where no step is next.
     ///
     /// # Errors
-    /// [`Error::Write`], [`Error::WroteNothing`]: call again to go on.
+    /// [`Write`](crate::next::Error::Write), [`WroteNothing`](crate::next::Error::WroteNothing): call
+    /// again to go on.
     pub async fn flush(&mut self) -> Result<(), Failed<R, W>> {
         self.drain(true).await?;
         while self.halves.is_dirty {
-            match self.halves.output.flush().await {
-                Ok(()) => self.halves.is_dirty = false,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::Write(error)),
-            }
+            let flushed = self.halves.output.flush().await;
+            self.flushed(flushed)?;
         }
         Ok(())
     }
 
-    /// Writes what is pending. (`write_all` of the trait panics on a writer that takes none.)
+    /// Writes what is pending.
     async fn drain(&mut self, all: bool) -> Result<(), Failed<R, W>> {
         loop {
             let bytes = self.sender.pending(all);
@@ -162,15 +115,9 @@ impl<S: Outgoing, R: ErrorType, W: Write> Sending<'_, S, Halves<R, W>> {
                 return Ok(());
             }
             self.halves.is_dirty = true;
-            match self.halves.output.write(bytes).await {
-                Ok(0) => return Err(Error::WroteNothing),
-                Ok(len) => {
-                    let len = len.min(bytes.len());
-                    self.sender.wrote(len);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::Write(error)),
-            }
+            let most = bytes.len();
+            let written = self.halves.output.write(bytes).await;
+            self.wrote(most, written)?;
         }
     }
 }

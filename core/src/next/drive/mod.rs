@@ -64,7 +64,12 @@
 pub mod asynch;
 pub mod blocking;
 
-use super::connection::Drive;
+use core::marker::PhantomData;
+
+use embedded_io::{Error as _, ErrorKind, ErrorType, ReadReady};
+
+use super::Error;
+use super::connection::{Drive, Outgoing};
 
 /// A connection and its two halves `H`: see [`blocking::Driver`] and `asynch::Driver`.
 #[derive(Debug)]
@@ -81,6 +86,21 @@ pub struct Sending<'c, S, H> {
     sender: &'c mut S,
     halves: &'c mut H,
 }
+
+/// What is read from and what is written to; `M` says how it waits: [`blocking::Halves`] and
+/// `asynch::Halves`.
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Halves<R, W, M> {
+    input: R,
+    output: W,
+    /// Something was written since the write half was flushed.
+    is_dirty: bool,
+    _mode: PhantomData<M>,
+}
+
+/// The error of a driver over these halves.
+type Failed<R, W> = Error<<R as ErrorType>::Error, <W as ErrorType>::Error>;
 
 /// An event, and the half that sends.
 type Next<'c, C, H> = (
@@ -110,6 +130,92 @@ impl<C: Drive, H> Driver<C, H> {
             sender: self.connection.sender(),
             halves: &mut self.halves,
         }
+    }
+}
+
+impl<C, R, W, M> Driver<C, Halves<R, W, M>> {
+    /// The halves. What is read from one is missing, and what is written to the other may fall into
+    /// a frame.
+    pub const fn halves(&mut self) -> (&mut R, &mut W) {
+        (&mut self.halves.input, &mut self.halves.output)
+    }
+
+    /// Gives the halves back.
+    pub fn into_halves(self) -> (R, W) {
+        (self.halves.input, self.halves.output)
+    }
+
+    /// A connection over these halves.
+    pub const fn new(connection: C, input: R, output: W) -> Self {
+        let halves = Halves {
+            input,
+            output,
+            is_dirty: false,
+            _mode: PhantomData,
+        };
+        Self { connection, halves }
+    }
+}
+
+impl<C: Drive, R: ErrorType, W: ErrorType, M> Driver<C, Halves<R, W, M>> {
+    /// Takes what a read came to; `false`: the input has ended.
+    #[inline]
+    fn took(&mut self, read: Result<usize, R::Error>) -> Result<bool, Failed<R, W>> {
+        match read {
+            Ok(len) => self.connection.filled(len).map_err(Error::widen),
+            Err(error) if error.kind() == ErrorKind::TimedOut && self.connection.tick() => Ok(true),
+            Err(error) => Err(Error::Read(error)),
+        }
+    }
+
+    /// The next event, and the half that answers it.
+    #[inline]
+    #[expect(
+        clippy::type_complexity,
+        reason = "the pair of a named type and its error"
+    )]
+    fn event(&mut self) -> Result<Option<Next<'_, C, Halves<R, W, M>>>, Failed<R, W>> {
+        let Self { connection, halves } = self;
+        let (event, sender) = connection.next().map_err(Error::widen)?;
+        Ok(Some((event, Sending { sender, halves })))
+    }
+
+    /// Whether a step has something to take without waiting: to be asked between the pieces of
+    /// something long.
+    ///
+    /// # Errors
+    /// Those of the read half.
+    pub fn is_ready(&mut self) -> Result<bool, R::Error>
+    where
+        R: ReadReady,
+    {
+        Ok(self.connection.has_input() || self.halves.input.read_ready()?)
+    }
+}
+
+impl<S: Outgoing, R: ErrorType, W: ErrorType, M> Sending<'_, S, Halves<R, W, M>> {
+    /// Counts what a write of `most` bytes came to.
+    #[inline]
+    fn wrote(&mut self, most: usize, written: Result<usize, W::Error>) -> Result<(), Failed<R, W>> {
+        match written {
+            // (`write_all` of the trait panics on a writer that takes none.)
+            Ok(0) => return Err(Error::WroteNothing),
+            Ok(len) => self.sender.wrote(len.min(most)),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::Write(error)),
+        }
+        Ok(())
+    }
+
+    /// Notes what flushing the write half came to.
+    #[inline]
+    fn flushed(&mut self, flushed: Result<(), W::Error>) -> Result<(), Failed<R, W>> {
+        match flushed {
+            Ok(()) => self.halves.is_dirty = false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::Write(error)),
+        }
+        Ok(())
     }
 }
 
