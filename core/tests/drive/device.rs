@@ -7,8 +7,8 @@ use hgrpc::next::drive::blocking::Driver;
 use hgrpc::next::server::{Event, Reply};
 use hgrpc::{REVISIONS, RefusalReason, Revision};
 
-use crate::blocking::Pipe;
 use crate::memory::{self, buffers};
+use crate::pipe::Pipe;
 
 /// At most 25 lines of it are hgrpc's, without a byte of CBOR, an `unwrap`, or a number that has no
 /// name.

@@ -2,16 +2,12 @@
 //! peer that is played step by step.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::rc::Rc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::sync::mpsc::{self};
 
-use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
 use hgrpc::R0005;
 use hgrpc::cbor::EncodedArgs;
-use hgrpc::link::{Link, LinkConfig, LinkError, LinkEvent};
+use hgrpc::link::{Link, LinkConfig, LinkError};
 use hgrpc::next::Error;
 use hgrpc::next::client::{Event as Answer, Request};
 use hgrpc::next::connection::{LineEvent, LinkBuffers, LinkedClient, LinkedServer, Outgoing};
@@ -20,73 +16,8 @@ use hgrpc::next::server::Event;
 use hgrpc::{ApiMisuse, ProtocolError};
 
 use crate::memory::{self, Requests, buffers};
-
-/// A UART that times out.
-struct Rx(Receiver<u8>);
-struct Tx {
-    to: Sender<u8>,
-    /// The next data packet is spoiled.
-    spoils: bool,
-}
-
-#[derive(Debug)]
-struct TimedOut;
-
-impl std::fmt::Display for TimedOut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("timed out")
-    }
-}
-impl std::error::Error for TimedOut {}
-impl embedded_io::Error for TimedOut {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::TimedOut
-    }
-}
-impl ErrorType for Rx {
-    type Error = TimedOut;
-}
-impl ErrorType for Tx {
-    type Error = TimedOut;
-}
-
-impl Read for Rx {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, TimedOut> {
-        match self.0.recv_timeout(Duration::from_millis(20)) {
-            Ok(byte) => buffer[0] = byte,
-            Err(RecvTimeoutError::Timeout) => return Err(TimedOut),
-            Err(RecvTimeoutError::Disconnected) => return Ok(0),
-        }
-        let mut len = 1;
-        while len < buffer.len()
-            && let Ok(byte) = self.0.try_recv()
-        {
-            buffer[len] = byte;
-            len += 1;
-        }
-        Ok(len)
-    }
-}
-
-impl Write for Tx {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, TimedOut> {
-        let spoiled = (bytes.len() > 40 && std::mem::take(&mut self.spoils)).then_some(30);
-        for (n, byte) in bytes.iter().enumerate() {
-            let byte = if Some(n) == spoiled {
-                byte ^ 0x10
-            } else {
-                *byte
-            };
-            // The other end may be gone.
-            let _ = self.to.send(byte);
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> Result<(), TimedOut> {
-        Ok(())
-    }
-}
+use crate::peer::{Half, Peer};
+use crate::uart::{Rx, Tx};
 
 type Device<R, W> = Driver<LinkedServer<'static, R0005, Requests>, R, W>;
 type Host<R, W> = Driver<LinkedClient<'static, R0005, Requests>, R, W>;
@@ -221,91 +152,8 @@ fn calls_over_a_line_with_losses_and_restarts() {
     assert_eq!(*last, LinkError::PeerRestarted);
 }
 
-/// The other end, and what is on the line.
-struct Peer {
-    link: Link<64>,
-    to_line: VecDeque<u8>,
-    from_line: Vec<u8>,
-    /// Payload that has come, and in how many packets.
-    payload: Vec<u8>,
-    packets: usize,
-    /// Reading may wait for the peer.
-    may_wait: bool,
-}
-
-impl Peer {
-    /// The peer takes what has come, and answers.
-    fn work(&mut self) {
-        let bytes = std::mem::take(&mut self.from_line);
-        let mut input = bytes.as_slice();
-        while let Some(event) = self.link.handle_bytes(&mut input) {
-            match event {
-                LinkEvent::Payload { bytes, .. } => {
-                    self.payload.extend_from_slice(bytes);
-                    self.packets += 1;
-                }
-                LinkEvent::Noise(_) => panic!(),
-                _ => {}
-            }
-        }
-        let mut out = [0; 64];
-        while let Some(packet) = self.link.control_packet(&mut out) {
-            self.to_line.extend(packet.iter());
-        }
-    }
-
-    fn packet(&mut self, mut payload: &[u8]) -> Vec<u8> {
-        let mut out = [0; 64];
-        let packet = self.link.packet(&mut payload, true, &mut out).unwrap();
-        assert!(payload.is_empty());
-        packet.to_vec()
-    }
-}
-
-#[derive(Clone)]
-struct Half(Rc<RefCell<Peer>>);
-
-impl ErrorType for Half {
-    type Error = Infallible;
-}
-
-impl Read for Half {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
-        let mut peer = self.0.borrow_mut();
-        if peer.to_line.is_empty() {
-            assert!(peer.may_wait, "it waits");
-            peer.work();
-        }
-        Ok(std::io::Read::read(&mut peer.to_line, buffer).unwrap())
-    }
-}
-
-impl ReadReady for Half {
-    fn read_ready(&mut self) -> Result<bool, Infallible> {
-        Ok(!self.0.borrow().to_line.is_empty())
-    }
-}
-
-impl Write for Half {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        self.0.borrow_mut().from_line.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
 fn device() -> (Rc<RefCell<Peer>>, Device<Half, Half>) {
-    let peer = Rc::new(RefCell::new(Peer {
-        link: Link::new(LinkConfig::new(7)),
-        to_line: VecDeque::new(),
-        from_line: Vec::new(),
-        payload: Vec::new(),
-        packets: 0,
-        may_wait: true,
-    }));
+    let peer = Peer::new();
     let half = Half(Rc::clone(&peer));
     let link = LinkConfig::new(9);
     let buffers = buffers(64, 256, 64);

@@ -20,3 +20,14 @@ mod device;
 #[cfg(feature = "link")]
 mod link;
 mod memory;
+#[cfg(feature = "link")]
+#[path = "../kit/peer.rs"]
+mod peer;
+#[path = "../kit/pipe.rs"]
+mod pipe;
+#[cfg(feature = "embedded-io-async-v0_7")]
+#[path = "../kit/scripted.rs"]
+mod scripted;
+#[cfg(feature = "link")]
+#[path = "../kit/uart.rs"]
+mod uart;

@@ -9,7 +9,7 @@ use hgrpc::store::FixedStore;
 use hgrpc::wire::{FrameReader, RequestId};
 use hgrpc::{REVISIONS, RefusalReason, Revision};
 
-use crate::blocking::Pipe;
+use crate::pipe::Pipe;
 use crate::script::{args, encoded};
 
 const MIB: usize = 1 << 20;

@@ -20,6 +20,9 @@ mod blocking;
 mod frame_size;
 mod oracle;
 mod pair;
+#[cfg(feature = "embedded-io-v0_7")]
+#[path = "../kit/pipe.rs"]
+mod pipe;
 mod reader;
 mod restart;
 mod script;

@@ -2,90 +2,18 @@
 //! earlier connection are of no use.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::rc::Rc;
 
-use embedded_io::{ErrorType, Read, ReadReady, Write};
+use embedded_io::{Read, ReadReady, Write};
 use hgrpc::io::blocking::{LineError, LinkedLine};
-use hgrpc::link::{Link, LinkConfig, LinkError, LinkEvent};
+use hgrpc::link::{LinkConfig, LinkError};
 
-/// The other end, and what is on the line.
-struct Peer {
-    link: Link<64>,
-    to_line: VecDeque<u8>,
-    from_line: Vec<u8>,
-    /// Reading may wait for the peer.
-    may_wait: bool,
-}
-
-impl Peer {
-    /// The peer takes what has come, and answers.
-    fn work(&mut self) {
-        let bytes = std::mem::take(&mut self.from_line);
-        let mut input = bytes.as_slice();
-        while let Some(event) = self.link.handle_bytes(&mut input) {
-            assert!(!matches!(event, LinkEvent::Noise(_)));
-        }
-        let mut out = [0; 64];
-        while let Some(packet) = self.link.control_packet(&mut out) {
-            self.to_line.extend(packet.iter());
-        }
-    }
-
-    fn packet(&mut self, mut payload: &[u8]) -> Vec<u8> {
-        let mut out = [0; 64];
-        self.link
-            .packet(&mut payload, true, &mut out)
-            .unwrap()
-            .to_vec()
-    }
-}
-
-#[derive(Clone)]
-struct Half(Rc<RefCell<Peer>>);
-
-impl ErrorType for Half {
-    type Error = Infallible;
-}
-
-impl Read for Half {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
-        let mut peer = self.0.borrow_mut();
-        if peer.to_line.is_empty() {
-            assert!(peer.may_wait, "it waits");
-            peer.work();
-        }
-        Ok(std::io::Read::read(&mut peer.to_line, buffer).unwrap())
-    }
-}
-
-impl ReadReady for Half {
-    fn read_ready(&mut self) -> Result<bool, Infallible> {
-        Ok(!self.0.borrow().to_line.is_empty())
-    }
-}
-
-impl Write for Half {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        self.0.borrow_mut().from_line.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
+use crate::peer::{Half, Peer};
 
 type Line = LinkedLine<Half, Half, fn(&[u8]), 64>;
 
 fn line() -> (Rc<RefCell<Peer>>, Line) {
-    let peer = Rc::new(RefCell::new(Peer {
-        link: Link::new(LinkConfig::new(7)),
-        to_line: VecDeque::new(),
-        from_line: Vec::new(),
-        may_wait: true,
-    }));
+    let peer = Peer::new();
     let half = Half(Rc::clone(&peer));
     let line = LinkedLine::new(
         half.clone(),
