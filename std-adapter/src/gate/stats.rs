@@ -143,7 +143,7 @@ pub struct Stats {
     pub held_bytes: u64,
     /// The most that were held at once.
     pub most_bytes: u64,
-    /// The most pieces of responses of one connection that waited for their turn.
+    /// The most responses of one connection that waited for their turn.
     pub most_waiting: u64,
     limits: [u64; ConnectionLimit::ALL.len()],
     refusals: [u64; Refusal::ALL.len()],

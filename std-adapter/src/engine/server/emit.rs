@@ -1,6 +1,7 @@
 //! How jobs become frames, in turns, and these the batch that is written.
 
 use std::io::IoSlice;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use hgrpc::next::output::{Output, Stream};
@@ -33,6 +34,12 @@ enum Made {
     More,
     /// The job is done; a frame was made, or there was none.
     Done,
+}
+
+impl Made {
+    const fn done_if(is_done: bool) -> Self {
+        if is_done { Self::Done } else { Self::More }
+    }
 }
 
 /// Where frames are made.
@@ -72,6 +79,25 @@ impl Line<'_> {
         result
     }
 
+    /// Makes the next frame of these bytes, the last one of the response if so; whether they are
+    /// done.
+    fn respond(
+        &mut self,
+        stream: &mut Stream,
+        running: &Running,
+        bytes: &mut Bytes,
+        is_last: bool,
+    ) -> Result<bool, ApiMisuse> {
+        let mut body: &[u8] = bytes;
+        let before = body.len();
+        let is_done = self.make(stream, before, |core, out| {
+            core.respond(&running.token, &mut body, is_last, out)
+        })?;
+        let taken = before - body.len();
+        drop(bytes.split_to(taken));
+        Ok(is_done)
+    }
+
     /// Makes the frame of the next bytes of a piece, which are not copied if they are many.
     fn piece(
         &mut self,
@@ -106,41 +132,22 @@ impl Line<'_> {
                 if !piece.is_empty() {
                     self.piece(stream, running, piece)?;
                 }
-                return Ok(if piece.is_empty() {
-                    Made::Done
-                } else {
-                    Made::More
-                });
+                return Ok(Made::done_if(piece.is_empty()));
             }
             Job::Piece(piece) => {
                 // A compressing stream is opened with the first piece, any other with the core's.
-                let mut body: &[u8] = if is_coded { piece } else { &[] };
-                let before = body.len();
-                let is_open = self.make(stream, before, |core, out| {
-                    core.respond(&running.token, &mut body, false, out)
-                })?;
-                let taken = before - body.len();
-                drop(piece.split_to(taken));
+                let mut nothing = Bytes::new();
+                let body = if is_coded { &mut *piece } else { &mut nothing };
+                let is_open = self.respond(stream, running, body, false)?;
                 if is_open {
                     running.has |= has::OPENED;
-                    return Ok(if piece.is_empty() {
-                        Made::Done
-                    } else {
-                        Made::More
-                    });
                 }
-                return Ok(Made::More);
+                return Ok(Made::done_if(is_open && piece.is_empty()));
             }
             Job::Whole(body, is_values) => self.whole(stream, running, body, *is_values)?,
             Job::Finish(flushed) => {
-                let mut body: &[u8] = flushed;
-                let before = body.len();
-                let is_done = self.make(stream, before, |core, out| {
-                    core.respond(&running.token, &mut body, true, out)
-                })?;
-                let taken = before - body.len();
-                drop(flushed.split_to(taken));
-                return Ok(if is_done { Made::Done } else { Made::More });
+                let is_done = self.respond(stream, running, flushed, true)?;
+                return Ok(Made::done_if(is_done));
             }
             Job::Fail(failure) => {
                 let failure = failure.as_next();
@@ -253,6 +260,8 @@ impl Connection {
             if !self.turns.is_empty() || self.batch.len() >= BATCH {
                 running.has |= has::QUEUED;
                 running.sent = self.turns.push(running.sent, Waiting::Reply(key));
+                let most = &self.shared.counters.most_waiting;
+                most.fetch_max(self.turns.len(), Ordering::Relaxed);
                 break;
             }
             running.sent = self.turns.go(running.sent);

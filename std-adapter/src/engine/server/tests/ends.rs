@@ -14,13 +14,6 @@ fn rig() -> (Rig, Sender) {
     )
 }
 
-fn says(rig: &Rig, id: u16, text: &str) -> bool {
-    let response = rig.response(id);
-    response
-        .windows(text.len())
-        .any(|part| part == text.as_bytes())
-}
-
 #[test]
 fn what_was_accepted_is_answered_after_the_input_has_ended() {
     let (mut rig, mut sender) = rig();
@@ -37,9 +30,9 @@ fn what_was_accepted_is_answered_after_the_input_has_ended() {
     rig.window = usize::MAX;
     rig.run();
     assert_eq!(rig.connection.progress(), Progress::Answered);
-    assert!(says(&rig, id, "ok"));
+    assert!(rig.says(id, "ok"));
     // Its data was cut.
-    assert!(says(&rig, upload, crate::host::DATA_CUT));
+    assert!(rig.says(upload, crate::host::DATA_CUT));
     rig.assert_idle();
 }
 
@@ -85,7 +78,7 @@ fn a_fault_ends_the_input_and_not_what_runs() {
     script.drop_all(&mut rig.connection, key);
     rig.connection.handler_ended(key, Outcome::Done);
     rig.run();
-    assert!(says(&rig, id, "late"));
+    assert!(rig.says(id, "late"));
     assert_eq!(rig.connection.progress(), Progress::Answered);
 }
 
@@ -121,7 +114,7 @@ fn a_server_that_stops_lets_what_runs_end() {
     rig.connection.shared().stop();
     let (late, bytes) = sender.request("script", b"", false);
     rig.receive(&bytes);
-    assert!(says(&rig, late, "shutting-down, the server is being ended"));
+    assert!(rig.says(late, "shutting-down, the server is being ended"));
     assert_eq!(rig.connection.progress(), Progress::Open);
     let key = rig.commands[0].0;
     rig.scripts.remove(&key);
@@ -137,13 +130,13 @@ fn each_way_to_give_no_answer_is_told_apart() {
     let (mut rig, mut sender) = rig();
     let (panicked, bytes) = sender.request("panic", b"", false);
     rig.receive(&bytes);
-    assert!(says(&rig, panicked, "the command panicked"));
+    assert!(rig.says(panicked, "the command panicked"));
     let (failed, bytes) = sender.request("script", &[5], false);
     rig.receive(&bytes);
-    assert!(says(&rig, failed, "no %s there"));
+    assert!(rig.says(failed, "no %s there"));
     let (server, bytes) = sender.request("script", &[6], false);
     rig.receive(&bytes);
-    assert!(says(&rig, server, "the disk is full of"));
+    assert!(rig.says(server, "the disk is full of"));
     // A reply that outlives its handler.
     let (later, bytes) = sender.request("wait", b"", false);
     rig.receive(&bytes);
@@ -154,7 +147,7 @@ fn each_way_to_give_no_answer_is_told_apart() {
     assert!(rig.response(later).is_empty());
     rig.connection.reply_dropped(key, false);
     rig.run();
-    assert!(says(&rig, later, "the command gave no answer"));
+    assert!(rig.says(later, "the command gave no answer"));
     let stats = rig.stats();
     let counts = [
         stats.panicked,

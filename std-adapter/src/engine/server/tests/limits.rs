@@ -16,14 +16,6 @@ fn rig(limits: ServerLimits) -> (Rig, Sender) {
     )
 }
 
-/// Whether a response says so.
-fn says(rig: &Rig, id: u16, text: &str) -> bool {
-    let response = rig.response(id);
-    response
-        .windows(text.len())
-        .any(|part| part == text.as_bytes())
-}
-
 #[test]
 fn a_full_buffer_stops_reading_until_there_is_room_and_nothing_is_lost() {
     let mut limits = limits();
@@ -47,7 +39,7 @@ fn a_full_buffer_stops_reading_until_there_is_room_and_nothing_is_lost() {
     let response = rig.response(id);
     let status = response.len() - data.len();
     assert!(response[status..] == data);
-    assert!(says(&rig, next, "ok"));
+    assert!(rig.says(next, "ok"));
     rig.assert_idle();
 }
 
@@ -69,13 +61,9 @@ fn a_handler_that_takes_no_data_is_refused_and_its_neighbours_go_on() {
     assert!(rig.output.is_empty());
     rig.now = 2001;
     rig.run();
-    assert!(says(
-        &rig,
-        id,
-        "stalled, the command did not take its data for 2000 ms"
-    ));
+    assert!(rig.says(id, "stalled, the command did not take its data for 2000 ms"));
     assert_eq!((rig.refused(Refusal::Stalled), rig.stopped.len()), (1, 1));
-    assert!(says(&rig, next, "ok"));
+    assert!(rig.says(next, "ok"));
     rig.assert_idle();
 }
 
@@ -89,11 +77,11 @@ fn as_many_run_as_may() {
     rig.receive(&bytes);
     let (second, bytes) = sender.request("script", b"", false);
     rig.receive(&bytes);
-    assert!(says(&rig, second, "too-many-requests, limit 1"));
+    assert!(rig.says(second, "too-many-requests, limit 1"));
     assert_eq!(rig.stats().running, 1);
     let (unknown, bytes) = sender.request("nothing", b"", false);
     rig.receive(&bytes);
-    assert!(says(&rig, unknown, "unknown command"));
+    assert!(rig.says(unknown, "unknown command"));
     assert_eq!(rig.refused(Refusal::TooManyRequests), 1);
     assert_eq!(rig.refused(Refusal::UnknownCommand), 1);
 }
@@ -122,8 +110,7 @@ fn bytes_that_are_not_free_are_waited_for_and_then_refused() {
     assert!(other.connection.is_stuck() && other.commands.is_empty());
     other.now = 1001;
     other.run();
-    assert!(says(
-        &other,
+    assert!(other.says(
         id,
         "server-bytes, limit 2000 of the connection, 2000 of all"
     ));
@@ -132,7 +119,7 @@ fn bytes_that_are_not_free_are_waited_for_and_then_refused() {
     assert!(other.output.len() < 200 && other.connection.is_stuck());
     one.commands.clear();
     other.run();
-    assert!(says(&other, id, "ok"));
+    assert!(other.says(id, "ok"));
     assert!(other.connection.is_idle());
     // One that comes in parts is refused by the core, alone.
     other.commands.clear();
@@ -147,7 +134,7 @@ fn bytes_that_are_not_free_are_waited_for_and_then_refused() {
     other.receive(&bytes[500..]);
     assert_eq!(other.refused(Refusal::ServerBytes), 2);
     other.receive(&small);
-    assert!(says(&other, next, "ok") && other.connection.is_idle());
+    assert!(other.says(next, "ok") && other.connection.is_idle());
 }
 
 #[test]
@@ -217,6 +204,7 @@ fn responses_share_the_line_in_bytes_from_when_they_begin() {
     });
     assert!(bytes[0].abs_diff(bytes[1]) < 2000, "{bytes:?}");
     assert!(end < frames.len() - 100);
+    assert_eq!(rig.stats().most_waiting, 2);
 }
 
 #[test]
@@ -233,5 +221,5 @@ fn memory_is_given_back_when_nothing_happens() {
     rig.output.clear();
     let (id, bytes) = sender.request("script", &[255], false);
     rig.receive(&bytes);
-    assert!(says(&rig, id, "ok"));
+    assert!(rig.says(id, "ok"));
 }

@@ -278,6 +278,13 @@ impl Rig {
         of.flat_map(|(.., payload)| payload).collect()
     }
 
+    /// Whether a response says so.
+    pub(super) fn says(&self, id: u16, text: &str) -> bool {
+        let response = self.response(id);
+        let mut parts = response.windows(text.len());
+        parts.any(|part| part == text.as_bytes())
+    }
+
     /// Nothing is left of any command.
     pub(super) fn assert_idle(&self) {
         assert!(self.connection.is_idle());
