@@ -68,7 +68,7 @@ fn device(input: Line, output: Line) -> Result<(), Box<dyn Error>> {
                 replies.respond(command.responder, body)?;
             }
             ServerAction::RunCommand(command) => {
-                let failure = Failure::command(b"no such command");
+                let failure = Failure::command(b"unknown command");
                 replies.respond(command.responder, Body::Failure(failure))?;
             }
             ServerAction::RejectRequest(rejection) => replies.reject(rejection)?,

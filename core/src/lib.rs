@@ -77,7 +77,7 @@
 //!             Err(_) => Body::Failure(Failure::command(b"led takes on and level")),
 //!         },
 //!         Some(b"echo") => Body::Cbor(command.args.as_cbor()),
-//!         _ => Body::Failure(Failure::command(b"no such command")),
+//!         _ => Body::Failure(Failure::command(b"unknown command")),
 //!     }
 //! }
 //!

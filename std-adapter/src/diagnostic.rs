@@ -7,8 +7,8 @@
 //!
 //! | encoded | shown |
 //! | --- | --- |
-//! | byte string of printable ASCII, and any other | `'text'`, `h'00ff'` |
-//! | indefinite lengths | `[_ 1, 2]`, `{_ 1: 2}`, `(_ 'ab', 'c')` |
+//! | byte string that is text which shows, and any other | `b'text\n'`, `h'00ff'` |
+//! | indefinite lengths | `[_ 1, 2]`, `{_ 1: 2}`, `(_ b'ab', b'c')` |
 //! | tags, simple values | `258([1, 2])`, `simple(99)` |
 //! | several values | `1, 2, 3` |
 //! | what is not CBOR | `/the input ends inside a value at byte 7/ h'63ff'` |
@@ -24,6 +24,7 @@ use std::fmt::{self, Write};
 
 pub use error::{ParseError, ParseErrorKind};
 pub use parse::parse;
+pub(crate) use parse::parse_unambiguous;
 
 use hgrpc::cbor::is_hidden;
 
@@ -33,7 +34,7 @@ use crate::value::{Cursor, DecodeError, DecodeErrorKind, Head, Integer};
 ///
 /// ```
 /// let shown = hgrpc_std::diagnostic::Diagnostic::new(b"\xa1\x44name\x43foo\x01");
-/// assert_eq!(shown.to_string(), "{'name': 'foo'}, 1");
+/// assert_eq!(shown.to_string(), "{b'name': b'foo'}, 1");
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Diagnostic<'a> {
@@ -67,7 +68,7 @@ impl fmt::Display for Diagnostic<'_> {
     }
 }
 
-/// Bytes that show themselves as one byte string, `'text'` or `h'00ff'`.
+/// Bytes that show themselves as one byte string, `b'text'` or `h'00ff'`.
 #[derive(Clone, Copy, Debug)]
 pub struct ByteString<'a>(
     /// The bytes.
@@ -191,7 +192,7 @@ fn chunks<W: Write>(out: &mut W, cursor: &mut Cursor<'_>, head: &Head) -> Result
     };
     let Some(first) = cursor.chunk(head)? else {
         // RFC 8949, 8.1: the string without chunks has a form of its own.
-        out.write_str(if head.major == 2 { "''_" } else { "\"\"_" })?;
+        out.write_str(if head.major == 2 { "b''_" } else { "\"\"_" })?;
         return Ok(());
     };
     out.write_str("(_ ")?;
@@ -232,10 +233,15 @@ fn float<W: Write>(out: &mut W, number: f64) -> fmt::Result {
     write!(out, "{number:?}")
 }
 
+/// Writes text between quotes, and anything else as hexadecimal digits. The prefix says that these are
+/// bytes to whoever takes `'…'` for text, as Python does.
 fn byte_string<W: Write>(out: &mut W, bytes: &[u8]) -> fmt::Result {
-    let is_text = bytes.iter().all(|b| matches!(b, 0x20..=0x7e));
+    let is_shown = |c| shows(c) || matches!(c, '\n' | '\r' | '\t');
     match std::str::from_utf8(bytes) {
-        Ok(text) if is_text && !text.is_empty() => quoted(out, text, '\''),
+        Ok(text) if text.chars().all(is_shown) => {
+            out.write_char('b')?;
+            quoted(out, text, '\'')
+        }
         _ => hex_string(out, bytes),
     }
 }
@@ -304,9 +310,11 @@ mod tests {
                 b"\x3b\xff\xff\xff\xff\xff\xff\xff\xff",
                 "-18446744073709551616",
             ),
-            (b"\x40", "h''"),
-            (b"\x43foo", "'foo'"),
-            (b"\x43f\\'", r"'f\\\''"),
+            (b"\x40", "b''"),
+            (b"\x43foo", "b'foo'"),
+            (b"\x43f\\'", r"b'f\\\''"),
+            (b"\x45a\n\xc3\xa9\t", r"b'a\né\t'"),
+            (b"\x43\xe2\x80\xae", "h'e280ae'"),
             (b"\x43fo\x00", "h'666f00'"),
             (b"\x63foo", r#""foo""#),
             (b"\x64\"'\n\\", r#""\"'\n\\""#),
@@ -319,8 +327,8 @@ mod tests {
             (b"\x9f\x01\x02\xff", "[_ 1, 2]"),
             (b"\x9f\xff", "[_ ]"),
             (b"\xbf\x01\x02\xff", "{_ 1: 2}"),
-            (b"\x5f\x41a\x41\x00\xff", "(_ 'a', h'00')"),
-            (b"\x5f\xff", "''_"),
+            (b"\x5f\x41a\x41\x00\xff", "(_ b'a', h'00')"),
+            (b"\x5f\xff", "b''_"),
             (b"\x7f\xff", "\"\"_"),
             (b"\x7f\x61a\xff", "(_ \"a\")"),
             (b"\xd9\x01\x02\x82\x01\x02", "258([1, 2])"),

@@ -41,6 +41,9 @@ mod scan;
 use hgrpc::Revision;
 use hgrpc::wire::{FrameHeader, HEADER_LEN};
 
+use crate::diagnostic;
+use crate::value::Value;
+
 pub use error::{Field, HumanError, HumanErrorKind};
 pub use print::{PrintError, carries_cbor, print_frame, print_frame_to};
 
@@ -100,7 +103,10 @@ pub fn parse_frame(line: &[u8], revision: Revision) -> Result<HumanFrame, HumanE
 fn payload(line: &[u8], start: usize, revision: Revision) -> Result<Vec<u8>, scan::Fault> {
     let text = line.get(start..).unwrap_or_default();
     let payload = if text.starts_with(LITERAL.as_bytes()) {
-        literal::parse(line, start + LITERAL.len(), revision)?
+        let start = start + LITERAL.len();
+        literal::parse(line, start, revision).or_else(|fault| {
+            diagnostic_value(line.get(start..).unwrap_or_default(), revision).ok_or(fault)
+        })?
     } else {
         escapes::unescape(line, start)?
     };
@@ -111,9 +117,38 @@ fn payload(line: &[u8], start: usize, revision: Revision) -> Result<Vec<u8>, sca
     Ok(payload)
 }
 
+/// The encoding of a value in CBOR's diagnostic notation, in which values are printed elsewhere.
+fn diagnostic_value(text: &[u8], revision: Revision) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let value = diagnostic::parse_unambiguous(text)?;
+    value.encode(revision.key_order()).ok()
+}
+
+/// The value of a literal as [`print_frame`] writes it, in Python's notation; `None` if it is none, or
+/// has a string in single quotes without a prefix: which kind of string those are is not the same in
+/// all notations.
+///
+/// ```
+/// use hgrpc::Revision;
+/// use hgrpc_std::{human, value::Value};
+///
+/// let value = human::parse_value("[True, b'ab']", Revision::R0006);
+/// assert_eq!(value, Some(Value::Array(vec![true.into(), b"ab"[..].into()])));
+/// assert_eq!(human::parse_value("[True, 'ab']", Revision::R0006), None);
+/// ```
+pub fn parse_value(text: &str, revision: Revision) -> Option<Value> {
+    let encoded = literal::parse_unambiguous(text.as_bytes(), revision)?;
+    Value::decode(&encoded).ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use hgrpc::REVISIONS;
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::diagnostic::Diagnostic;
+    use crate::value::tests::values;
 
     fn fails(line: &str, revision: Revision) -> (usize, HumanErrorKind) {
         let error = parse_frame(line.as_bytes(), revision).unwrap_err();
@@ -168,6 +203,7 @@ mod tests {
             ("1 1 0 2 eos|é ", 13, flag("é")),
             (r"1 1 0 1 0 é\q", 12, UnknownEscape('q')),
             ("1 1 0 1 0 cbor:['é', b'é']", 24, NotAscii('é')),
+            ("1 1 0 1 0 cbor:[true, 'é']", 17, UnknownWord("true".into())),
         ] {
             assert_eq!(fails(line, r), (column, kind), "{line}");
         }
@@ -183,6 +219,51 @@ mod tests {
             fails(line, Revision::R0006),
             (22, HumanErrorKind::UnknownFlag(..))
         ));
+    }
+
+    #[test]
+    fn literals_may_be_in_diagnostic_notation_as_a_whole() {
+        let payload = |text: &str| {
+            let line = format!("1 1 0 1 0 cbor:{text}");
+            parse_frame(line.as_bytes(), Revision::R0006).map(|frame| frame.payload)
+        };
+        for (diagnostic, python) in [
+            ("true", "True"),
+            ("[null, b'é', h'00ff']", r"[None, b'\xc3\xa9', b'\x00\xff']"),
+            ("{\"a\": (_ b'x', h'79')}", "{u'a': b'xy'}"),
+            ("258([1])", "{1}"),
+        ] {
+            assert_eq!(payload(diagnostic), payload(python), "{diagnostic}");
+        }
+    }
+
+    proptest! {
+        // What one notation prints the other reads as the same value.
+        #[test]
+        fn notations_read_each_other(value in values(), order in 0..3_usize) {
+            let revision = REVISIONS[order];
+            let bytes = value.encode(revision.key_order()).unwrap();
+            let line = format!("1 1 0 1 0 cbor:{}", Diagnostic::new(&bytes));
+            if let Ok(frame) = parse_frame(line.as_bytes(), revision) {
+                prop_assert_eq!(frame.payload(), &bytes, "{}", line);
+            } else {
+                // Only what no value has.
+                prop_assert!(diagnostic::parse(line.split_at(15).1).is_err(), "{}", line);
+            }
+            let printed = print_frame(&header(), &bytes, revision).unwrap();
+            if let Some((_, literal)) = printed.split_once(" cbor:") {
+                let value = match diagnostic::parse(literal) {
+                    Ok(value) => Some(value),
+                    Err(_) => parse_value(literal, revision),
+                };
+                let again = value.unwrap().encode(revision.key_order()).unwrap();
+                prop_assert_eq!(again, bytes, "{}", literal);
+            }
+        }
+    }
+
+    fn header() -> FrameHeader {
+        *FrameHeader::parse(&[0, 0, 0, 1, 0, 1, 0, 0x10])
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn results_have_three_forms_in_every_revision() {
         };
         // In 0006 bytes are a byte string; before, they are bytes, and text is shown as that.
         let hello = if revision == Revision::R0006 {
-            "'hello'\n"
+            "b'hello'\n"
         } else {
             "hello\n"
         };
@@ -47,11 +47,11 @@ fn results_have_three_forms_in_every_revision() {
         assert_eq!(result("--raw", &["echo", "msg=hello"]), "hello");
         assert_eq!(
             result("", &["echo", "msg:=[1, {'a': 2.5}, null]"]),
-            "[1, {'a': 2.5}, null]\n"
+            "[1, {b'a': 2.5}, null]\n"
         );
         assert_eq!(result("--json", &["echo", "msg:=[1, true]"]), "[1,true]\n");
         assert_eq!(result("--raw", &["echo", "msg:=\"hello\""]), "ehello");
-        assert_eq!(result("", &["values"]), "1\n[2, 'a']\n{'k': null}\n");
+        assert_eq!(result("", &["values"]), "1\n[2, b'a']\n{b'k': null}\n");
         assert_eq!(
             result("--json", &["values"]),
             "1\n[2,\"a\"]\n{\"k\":null}\n"
@@ -62,9 +62,9 @@ fn results_have_three_forms_in_every_revision() {
         assert_eq!(
             result("", &["args", "b:=1", "aa=x", "c:=[]"]),
             if revision == Revision::R0006 {
-                "{'aa': 'x', 'b': 1, 'c': []}\n"
+                "{b'aa': b'x', b'b': 1, b'c': []}\n"
             } else {
-                "{'b': 1, 'c': [], 'aa': 'x'}\n"
+                "{b'b': 1, b'c': [], b'aa': b'x'}\n"
             }
         );
     }
@@ -251,13 +251,13 @@ fn encodings_can_be_chosen() {
 fn unix_sockets_and_programs_are_servers_too() {
     let folder = tempfile::tempdir().unwrap();
     let address = unix_server(&folder.path().join("socket"));
-    assert_eq!(call(&[&address, "echo", "msg=x"]).done(), "'x'\n");
+    assert_eq!(call(&[&address, "echo", "msg=x"]).done(), "b'x'\n");
     // A program that passes bytes on: its end comes with that of the connection.
     let target = server_of(Revision::R0006);
     let (host, port) = target.trim_start_matches("tcp://").split_once(':').unwrap();
     let bash = format!("exec:bash -c 'exec 3<>/dev/tcp/{host}/{port}; cat <&3 & cat >&3; kill $!'");
     if Command::new("bash").arg("-c").arg("true").status().is_ok() {
-        assert_eq!(call(&[&bash, "echo", "msg=x"]).done(), "'x'\n");
+        assert_eq!(call(&[&bash, "echo", "msg=x"]).done(), "b'x'\n");
     }
 }
 
@@ -278,15 +278,15 @@ fn a_batch_makes_calls_at_once_and_tags_their_answers() {
         let mut shown: Vec<&str> = run.done().lines().collect();
         shown.sort_unstable();
         let words = if revision == Revision::R0006 {
-            "3: 'two words'"
+            "3: b'two words'"
         } else {
             "3: two words"
         };
         let expected = [
             words,
             "4: 1",
-            "4: [2, 'a']",
-            "4: {'k': null}",
+            "4: [2, b'a']",
+            "4: {b'k': null}",
             "5: 9",
             "7: 800",
             "8: 801",
@@ -332,7 +332,7 @@ fn calls_that_fail_do_not_stop_a_batch() {
             (3, 2),
             (4, 2),
             (5, 2),
-            (7, 2),
+            (7, 1),
             (8, 2),
             (9, 2),
             (10, 2)
@@ -353,7 +353,7 @@ fn calls_that_fail_do_not_stop_a_batch() {
         run.err
     );
     let run = call_with(&[&address[..], "--batch", "-"], "fail\necho msg=1");
-    assert_eq!((run.code, run.text()), (Some(1), "2: '1'\n"));
+    assert_eq!((run.code, run.text()), (Some(1), "2: b'1'\n"));
 }
 
 #[test]
@@ -495,7 +495,7 @@ fn served(args: &[&str]) -> (std::process::Child, String) {
 fn a_program_is_a_server() {
     let hgrpc = assert_cmd::cargo::cargo_bin("hgrpc");
     let address = format!("exec:{} serve stdio: --command cat=cat", hgrpc.display());
-    assert_eq!(call(&[&address, "echo", "msg=hello"]).done(), "'hello'\n");
+    assert_eq!(call(&[&address, "echo", "msg=hello"]).done(), "b'hello'\n");
     let content = bytes(300_000);
     let run = call_with(
         &[&address[..], "cat", "--data", "-", "--raw"],

@@ -33,7 +33,11 @@ fn says(run: &Run, code: i32, piece: &str, what: &str) {
 /// The words after `hgrpc call`, the exit code, a piece of the line. `@` is the address of a server.
 const CASES: &[(&[&str], i32, &str)] = &[
     // The command line.
-    (&[], 2, "<ADDRESS>"),
+    (
+        &[],
+        2,
+        "the address is missing, and HGRPC_ADDRESS is not set",
+    ),
     (&["@"], 2, "the command's name is missing"),
     (&["@", ""], 2, "the command's name is empty"),
     (
@@ -75,30 +79,30 @@ const CASES: &[(&[&str], i32, &str)] = &[
     ),
     (&["@", "echo", "=x"], 2, "a key was expected"),
     (&["@", "echo", "msg:=[1, 2"], 2, "argument \"msg\": column"),
-    (&["@", "echo", "msg:=True"], 2, "did you mean true?"),
+    (&["@", "echo", "msg:=yes"], 2, "did you mean true?"),
     (&["@", "echo", "msg:="], 2, "expected a value"),
     (&["@", "echo", "msg=1", "msg=2"], 2, "given before"),
-    (&["@", "echo", "msg@=/no/such"], 2, "cannot read /no/such"),
+    (&["@", "echo", "msg@=/no/such"], 1, "cannot open /no/such"),
     (&["@", "echo", "msg@=-"], 2, "--data -"),
     // Files.
     (
         &["@", "cat", "--data", "/no/such"],
-        2,
+        1,
         "--data: cannot open /no/such",
     ),
     (
         &["@", "cat", "--data", "/"],
-        2,
+        1,
         "--data: cannot open /: is a directory",
     ),
     (
         &["@", "cat", "--output", "/no/such/file"],
-        2,
+        1,
         "--output: cannot write /no/such/file",
     ),
     (
         &["@", "cat", "--output", "/"],
-        2,
+        1,
         "--output: cannot write /",
     ),
     (
@@ -108,10 +112,10 @@ const CASES: &[(&[&str], i32, &str)] = &[
     ),
     (
         &["@", "--batch", "/no/such"],
-        2,
+        1,
         "--batch: cannot open /no/such",
     ),
-    (&["@", "--batch", "/"], 2, "--batch: cannot open /"),
+    (&["@", "--batch", "/"], 1, "--batch: cannot open /"),
     (
         &["stdio:", "cat", "--data", "-"],
         2,
@@ -153,6 +157,11 @@ const CASES: &[(&[&str], i32, &str)] = &[
         &["unix:///no/such/socket", "x"],
         3,
         "is a server running there?",
+    ),
+    (
+        &["serial:///no/such/port", "x"],
+        3,
+        "no such file: is it plugged in?",
     ),
     (&["exec:/no/such/program", "x"], 3, "there is no program"),
     (
@@ -402,7 +411,7 @@ fn what_is_lost_of_an_upload_is_told() {
 fn a_batch_tells_what_was_not_done() {
     let lines = format!("echo msg=1\ncut after:=0\n{}", "wait ms:=1\n".repeat(500));
     let run = call_with(&[&SERVER[..], "--batch", "-", "--jobs", "1"], lines);
-    assert_eq!((run.code, run.text()), (Some(3), "1: '1'\n"));
+    assert_eq!((run.code, run.text()), (Some(3), "1: b'1'\n"));
     assert_eq!(
         run.err,
         "hgrpc: line 2: no answer to cut: the peer closed the connection\n\
@@ -412,7 +421,7 @@ fn a_batch_tells_what_was_not_done() {
         &[&SERVER[..], "--batch", "-", "--timeout", "2s"],
         "never\necho msg=1\n",
     );
-    assert_eq!((run.code, run.text()), (Some(3), "2: '1'\n"));
+    assert_eq!((run.code, run.text()), (Some(3), "2: b'1'\n"));
     assert_eq!(
         run.err,
         "hgrpc: line 1: no complete answer to never within 2 s; the server is there, but slow: \

@@ -164,8 +164,8 @@ fn names_and_notation_are_added() {
     let plain = done(&["decode", "--cbor"], input.clone());
     assert_eq!(
         String::from_utf8(plain).unwrap(),
-        r#"frame(size=26; request=1; stream=1; streamflags=stream-begin; type=command-request; flags=new) {'args': {'k': [1, "☃", 1.5]}, 'name': '"\\'}
-frame(size=3; request=1; stream=1; streamflags=<unknown 0x08>; type=command-data; flags=eos) 'raw'
+        r#"frame(size=26; request=1; stream=1; streamflags=stream-begin; type=command-request; flags=new) {b'args': {b'k': [1, "☃", 1.5]}, b'name': b'"\\'}
+frame(size=3; request=1; stream=1; streamflags=<unknown 0x08>; type=command-data; flags=eos) b'raw'
 frame(size=1; request=1; stream=2; streamflags=encoded; type=command-response; flags=eos) h'00'
 frame(size=0; request=1; stream=2; streamflags=; type=<unknown 0x0f>; flags=<unknown 0x01>|<unknown 0x02>)
 "#
@@ -177,7 +177,7 @@ frame(size=0; request=1; stream=2; streamflags=; type=<unknown 0x0f>; flags=<unk
         .collect();
     assert_eq!(
         objects[0]["diagnostic"],
-        r#"{'args': {'k': [1, "☃", 1.5]}, 'name': '"\\'}"#
+        r#"{b'args': {b'k': [1, "☃", 1.5]}, b'name': b'"\\'}"#
     );
     assert_eq!(
         objects[0]["streamflag_names"],

@@ -285,7 +285,7 @@ fn a_program_gets_its_arguments() {
     assert_eq!(delay, "HGRPC_ARG_no_delay=yes");
     assert_eq!(on, "HGRPC_ARG_on=true");
     assert_eq!(command, "HGRPC_COMMAND=args");
-    let args = "{'msg': '$(touch /tmp/x); \\'q\\'', 'no-delay': 'yes', 'nul': h'610062', 'A B': 'no', 'n': -7, 'on': true}";
+    let args = "{b'msg': b'$(touch /tmp/x); \\'q\\'', b'no-delay': b'yes', b'nul': h'610062', b'A B': b'no', b'n': -7, b'on': true}";
     let encoded = parse(args).unwrap().encode(R.key_order()).unwrap();
     assert_eq!(size.trim().parse(), Ok(encoded.len()));
     assert_eq!(mode, "600");

@@ -52,7 +52,7 @@ fn answers(address: &str) {
     let run = call(address, &["echo", "msg=hello"]);
     assert_eq!(
         (run.code, run.out.as_str(), run.err.as_str()),
-        (Some(0), "'hello'\n", "")
+        (Some(0), "b'hello'\n", "")
     );
 }
 

@@ -495,10 +495,10 @@ fn an_empty_string_is_an_answer() {
         assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{args:?}");
         String::from_utf8(run.out).unwrap()
     };
-    assert_eq!(said(&["msg="]), "h''\n");
+    assert_eq!(said(&["msg="]), "b''\n");
     assert_eq!(said(&["msg=", "--json"]), "\"\"\n");
     assert_eq!(said(&["msg=", "--raw"]), "");
-    assert_eq!(said(&["msg=x"]), "'x'\n");
+    assert_eq!(said(&["msg=x"]), "b'x'\n");
     assert_eq!(said(&["msg:=\"\""]), "\"\"\n");
 }
 
@@ -575,7 +575,7 @@ fn output_goes_through_links() {
     for name in ["loop-a", "lost"] {
         let out = path(name);
         let run = call(&[&address, "echo", "msg=hello", "-o", out.to_str().unwrap()]);
-        run.failed(2, "--output: cannot write ");
+        run.failed(1, "--output: cannot write ");
         assert!(out.is_symlink(), "{name} is replaced");
     }
 }
@@ -638,4 +638,162 @@ fn a_slow_server_is_told_from_a_silent_peer() {
         3,
         "5 bytes came, and no whole frame: is it an hgrpc server?",
     );
+}
+
+/// A served address.
+fn served() -> (Running, String) {
+    let mut command = hgrpc();
+    command.args(["serve", "tcp://127.0.0.1:0"]);
+    let mut server = Running::start(&mut command);
+    let mut line = String::new();
+    let out = server.child().stdout.take().unwrap();
+    BufReader::new(out).read_line(&mut line).unwrap();
+    let address = line.split_whitespace().find(|word| word.contains("://"));
+    (server, address.unwrap().to_owned())
+}
+
+#[test]
+fn the_address_may_come_from_the_environment() {
+    let (_server, address) = served();
+    let call = |environment: Option<&str>, args: &[&str]| {
+        let mut command = hgrpc();
+        command.arg("call").args(args).env_remove("HGRPC_ADDRESS");
+        if let Some(environment) = environment {
+            command.env("HGRPC_ADDRESS", environment);
+        }
+        Running::start(&mut command).end()
+    };
+    let run = call(Some(&address), &["echo", "msg=x"]);
+    assert_eq!((run.code, &*run.out), (Some(0), &b"b'x'\n"[..]), "{run:?}");
+    // One on the command line is the one.
+    let run = call(Some("tcp://127.0.0.1:1"), &[&address, "echo", "msg=x"]);
+    assert_eq!((run.code, &*run.out), (Some(0), &b"b'x'\n"[..]), "{run:?}");
+    let run = call(Some("nowhere"), &["echo", "msg=x"]);
+    assert_eq!(run.code, Some(2));
+    assert!(
+        run.err.starts_with("hgrpc: HGRPC_ADDRESS: \"nowhere\""),
+        "{run:?}"
+    );
+    // What is meant to be one is not a command.
+    let run = call(Some(&address), &["tcp//x:1", "echo"]);
+    assert!(run.err.contains("no such kind of address"), "{run:?}");
+    let run = call(None, &["echo"]);
+    assert!(
+        run.err.contains("an address begins with its kind"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn quiet_calls_show_their_result_and_errors_only() {
+    let (_server, address) = served();
+    let call = |args: &[&str]| {
+        let mut command = hgrpc();
+        command.args(["call", "--quiet", &address]).args(args);
+        Running::start(&mut command).end()
+    };
+    let run = call(&["count", "to:=3"]);
+    assert_eq!((&*run.out, &*run.err), (&b"3\n"[..], ""));
+    let run = call(&["nosuch"]);
+    assert!(
+        run.err
+            .starts_with("hgrpc: the server has no command nosuch"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn a_server_without_a_link_is_called_so() {
+    let (_server, address) = served();
+    let mut command = hgrpc();
+    command.args(["call", &format!("{address}?link=cobs"), "echo", "msg=x"]);
+    let run = Running::start(&mut command).end();
+    let said =
+        "the peer does not speak the link, and has closed the line: try it without link=cobs";
+    assert!(run.code == Some(3) && run.err.contains(said), "{run:?}");
+}
+
+/// A device that goes on with a call of a client that has left: packets of that connection, whole, and
+/// nothing else; it does not read.
+fn busy_device() -> String {
+    use hgrpc::link::{Link, LinkConfig};
+
+    let mut ends: [Link; 2] = [1, 2].map(|session| Link::new(LinkConfig::new(session)));
+    let mut out = [0; 256];
+    for turn in 0..4 {
+        let [a, b] = &mut ends;
+        let (from, to) = if turn % 2 == 0 { (a, b) } else { (b, a) };
+        while let Some(mut packet) = from.control_packet(&mut out) {
+            while to.handle_bytes(&mut packet).is_some() {}
+        }
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let [_, mut device] = ends;
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            loop {
+                let mut frame: &[u8] = b"\0\0\0\x01\0\x02\0\x70";
+                let packet = device.packet(&mut frame, true, &mut out).unwrap();
+                if stream.write_all(packet).is_err() {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+    });
+    format!("tcp://{address}?link=cobs")
+}
+
+#[test]
+fn a_device_that_is_busy_with_an_earlier_call_is_called_so() {
+    let address = busy_device();
+    let mut command = hgrpc();
+    command.args(["call", &address, "echo", "--timeout", "1s"]);
+    let run = Running::start(&mut command).end();
+    let expected = format!("hgrpc: {address}: still busy with a call of an earlier connection\n");
+    assert_eq!((run.code, run.err), (Some(3), expected));
+}
+
+#[test]
+fn what_one_notation_prints_another_reads() {
+    let (_server, address) = served();
+    let output = |args: &[&str], input: &str| {
+        let mut command = hgrpc();
+        let mut run = command.args(args).stdin(Stdio::piped()).spawn().unwrap();
+        run.stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        let output = run.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    let said = |value: &str| {
+        let argument = format!("msg:={value}");
+        String::from_utf8(output(&["call", &address, "echo", &argument], "")).unwrap()
+    };
+    for value in [
+        "b'\u{e9}'",
+        r"b'a\nb'",
+        "[1, b'x', \"\u{e9}\"]",
+        "{b'k': h'00ff'}",
+        "[true, null]",
+    ] {
+        // As it is printed it is read, by `call` and by `encode`.
+        assert_eq!(said(value), format!("{value}\n"));
+        let line = format!("1 1 stream-begin command-request new cbor:{value}\n");
+        let frame = output(&["encode"], &line);
+        let path = tempfile::NamedTempFile::new().unwrap();
+        fs::write(path.path(), frame).unwrap();
+        let path = path.path().to_str().unwrap();
+        let shown = String::from_utf8(output(&["decode", "--cbor", path], "")).unwrap();
+        assert!(shown.ends_with(&format!(" {value}\n")), "{shown}");
+        // And so is what `decode --human` prints.
+        let human = String::from_utf8(output(&["decode", "--human", path], "")).unwrap();
+        let (_, literal) = human.trim_end().split_once("cbor:").unwrap();
+        assert_eq!(said(literal), format!("{value}\n"), "{literal}");
+    }
 }

@@ -252,9 +252,9 @@ fn capabilities_tell_the_limits() {
     let shown = String::from_utf8(output.stdout).unwrap();
     parse(shown.trim()).unwrap();
     for entry in [
-        "'connections': 8",
-        "'peer-connections': 2",
-        "'time-ms': 3600000",
+        "b'connections': 8",
+        "b'peer-connections': 2",
+        "b'time-ms': 3600000",
     ] {
         assert!(shown.contains(entry), "{entry}: {shown}");
     }

@@ -49,7 +49,7 @@ fn a_program_that_is_called_leaves_nothing() {
         .stdout(Stdio::piped())
         .output()
         .unwrap();
-    assert_eq!(output.stdout, b"'x'\n");
+    assert_eq!(output.stdout, b"b'x'\n");
     for id in ids(&file, 3) {
         // It waits for them: they are gone when it is.
         assert!(!is_running(id), "{id} goes on");

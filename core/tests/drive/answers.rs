@@ -269,9 +269,9 @@ fn commands_that_there_are_not_are_told() {
             assert_eq!(sent, Ok(()));
             let failure = heard.failure.unwrap();
             if revision == Revision::R0003 || output == 64 && revision == Revision::R0005 {
-                assert_eq!(failure, "no such command");
+                assert_eq!(failure, "unknown command");
             } else if output == 200 {
-                assert_eq!(failure, "no such command: led");
+                assert_eq!(failure, "unknown command: led");
             }
         }
     }
@@ -280,7 +280,7 @@ fn commands_that_there_are_not_are_told() {
     let (heard, _) = ask(Revision::R0006, b"\xa0", 200, |command, replies| {
         replies.send(command.reply.unknown(&name))
     });
-    assert_eq!(heard.failure.unwrap().len(), "no such command: ".len() + 48);
+    assert_eq!(heard.failure.unwrap().len(), "unknown command: ".len() + 48);
 }
 
 #[test]

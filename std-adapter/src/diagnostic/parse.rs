@@ -16,7 +16,7 @@ use crate::value::{MAX_NESTING, SET_TAG, Value};
 /// | `12`, `-1`, `0xff`, `1.5`, `1e3`, `NaN`, `-Infinity` | numbers; with a point or an exponent, floats |
 /// | `true`, `false`, `null`, `undefined`, `simple(99)` | simple values |
 /// | `"text"` | a text string, with JSON's escapes |
-/// | `'text'`, `b'text\x00'` | a byte string: the text's UTF-8; `\xHH` is a byte |
+/// | `b'text\x00'`, `'text'` | a byte string: the text's UTF-8; `\xHH` is a byte |
 /// | `h'00 ff'`, `b64'AP8='` | a byte string |
 /// | `[1, 2]`, `{"key": 1, 2: 3}`, `258([1, 2])` | arrays, maps, tags; tag 258 is a set |
 /// | `[_ 1]`, `{_ 1: 2}`, `(_ 'a', 'b')` | the same as without `_`, and joined |
@@ -37,7 +37,21 @@ use crate::value::{MAX_NESTING, SET_TAG, Value};
 /// assert_eq!(error.to_string(), "column 6: expected a colon after the map's key");
 /// ```
 pub fn parse(text: &str) -> Result<Value, ParseError> {
-    let mut parser = Parser { text, rest: text };
+    parse_with(text, true)
+}
+
+/// [`parse`], but for strings in single quotes without a prefix, which are bytes here and text in
+/// Python's notation: `None` for those, as for what is not accepted.
+pub(crate) fn parse_unambiguous(text: &str) -> Option<Value> {
+    parse_with(text, false).ok()
+}
+
+fn parse_with(text: &str, takes_bare_quotes: bool) -> Result<Value, ParseError> {
+    let mut parser = Parser {
+        text,
+        rest: text,
+        takes_bare_quotes,
+    };
     let result = parser.value(0).and_then(|value| {
         parser.skip_spaces()?;
         match parser.peek() {
@@ -66,6 +80,8 @@ type Parsed<T> = Result<T, Fault>;
 struct Parser<'a> {
     text: &'a str,
     rest: &'a str,
+    /// Whether `'…'` is a byte string; `b'…'` is one in any case.
+    takes_bare_quotes: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -240,10 +256,12 @@ impl<'a> Parser<'a> {
             let bytes = self.quoted('"')?;
             // Without `\x` it is text again.
             Value::Text(String::from_utf8_lossy(&bytes).into_owned())
-        } else {
+        } else if self.takes_bare_quotes {
             Value::Bytes(self.quoted('\'')?)
+        } else {
+            return Err(self.fault(ParseErrorKind::Expected("b before the quote")));
         };
-        // The string without chunks of an indefinite length, `''_`.
+        // The string without chunks of an indefinite length, `""_`.
         self.take_underscore();
         Ok(value)
     }
@@ -444,6 +462,8 @@ impl<'a> Parser<'a> {
                 return Err(self.fault_at(start, ParseErrorKind::UnknownPrefix(prefix)));
             }
         };
+        // As for text.
+        self.take_underscore();
         Ok(Value::Bytes(bytes))
     }
 }
@@ -524,6 +544,7 @@ mod tests {
             ("(_ 'a', h'00')", "426100"),
             ("(_ \"a\", \"b\")", "626162"),
             ("''_", "40"),
+            ("b''_", "40"),
             ("\"\"_", "60"),
             ("258([2, 1, 2])", "d90102820102"),
             ("1(2(3))", "c1c203"),

@@ -400,17 +400,19 @@ impl std::error::Error for CallError {
 }
 
 impl CallError {
-    /// Whether the server has said that it has no such command, in the words that this crate's
-    /// [`serve`](crate::blocking::serve) uses. The protocol has no code for it; other servers have other
-    /// words.
+    /// Whether the server has said that it has no such command, in the words that hgrpc's servers and
+    /// devices use. The protocol has no code for it; other servers have other words.
     pub fn is_unknown_command(&self, command: impl AsRef<[u8]>) -> bool {
         let expected = super::Failure::unknown_command(command.as_ref()).message();
-        match self {
-            Self::Command(failure) => failure.message == expected,
+        let message = match self {
+            Self::Command(failure) => &failure.message,
             // 0003 has one kind of error only.
-            Self::Server(failure) => failure.message == expected,
-            _ => false,
-        }
+            Self::Server(failure) => &failure.message,
+            _ => return false,
+        };
+        // A device tells as much of the name as it has room for.
+        let is_cut = expected.starts_with(message.as_str());
+        *message == expected || is_cut && message.starts_with(super::failure::UNKNOWN_COMMAND)
     }
 
     /// Whether the server has said, in this crate's words, that the connection ended before the

@@ -8,6 +8,9 @@ use hgrpc::cbor::ArgsError;
 
 use super::ConnectionError;
 
+/// What a server says, before the name, of a command that it does not have; so do devices.
+pub(super) const UNKNOWN_COMMAND: &str = "unknown command";
+
 /// Why a command failed: what goes to the client.
 ///
 /// `?` makes one of an argument's error (the command's), of an I/O error (the server's), and of
@@ -47,7 +50,7 @@ impl Failure {
 
     /// There is no such command. [`CallError::is_unknown_command`](super::CallError) knows it.
     pub(crate) fn unknown_command(name: &[u8]) -> Self {
-        Self::format("unknown command: %s", [name])
+        Self::format(&format!("{UNKNOWN_COMMAND}: %s"), [name])
     }
 
     fn text(is_command: bool, text: &str) -> Self {

@@ -12,6 +12,21 @@ use crate::value::{SET_TAG, compare_keys, write_head};
 
 /// The encoding of the literal that begins at `start` and goes to the line's end.
 pub(super) fn parse(line: &[u8], start: usize, revision: Revision) -> Result<Vec<u8>, Fault> {
+    parse_with(line, start, revision, true)
+}
+
+/// [`parse`], but for strings in single quotes without a prefix, which are text here and bytes in
+/// CBOR's diagnostic notation: `None` for those, as for what is not accepted.
+pub(super) fn parse_unambiguous(text: &[u8], revision: Revision) -> Option<Vec<u8>> {
+    parse_with(text, 0, revision, false).ok()
+}
+
+fn parse_with(
+    line: &[u8],
+    start: usize,
+    revision: Revision,
+    takes_bare_quotes: bool,
+) -> Result<Vec<u8>, Fault> {
     let mut scanner = Scanner::new(line, start);
     let mut levels: Vec<Level> = Vec::new();
     loop {
@@ -36,7 +51,7 @@ pub(super) fn parse(line: &[u8], start: usize, revision: Revision) -> Result<Vec
                 scanner.next();
                 continue;
             }
-            _ => scalar(&mut scanner)?,
+            _ => scalar(&mut scanner, takes_bare_quotes)?,
         };
         // Here a value has ended: it goes to its container, which may end with it, and so on.
         loop {
@@ -289,7 +304,7 @@ impl Level {
 }
 
 /// Takes a value that is not a container.
-fn scalar(scanner: &mut Scanner<'_>) -> Result<Item, Fault> {
+fn scalar(scanner: &mut Scanner<'_>, takes_bare_quotes: bool) -> Result<Item, Fault> {
     let start = scanner.clone();
     let mut item = Item {
         offset: start.offset,
@@ -306,6 +321,9 @@ fn scalar(scanner: &mut Scanner<'_>) -> Result<Item, Fault> {
         item.is_string = true;
         let contents = match word {
             b"b" => byte_string(scanner, &start, quote)?,
+            b"" if quote == b'\'' && !takes_bare_quotes => {
+                return Err(start.fault(HumanErrorKind::Expected("b or u before the quote")));
+            }
             b"" | b"u" => text_string(scanner, &start, quote)?.into_bytes(),
             other => {
                 let prefix = fields::shown(&String::from_utf8_lossy(other));

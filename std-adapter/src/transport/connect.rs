@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -125,19 +126,27 @@ fn linked(
     };
     raw.peer = address.to_string();
     let arrivals = Arc::new(Arrivals::new()?);
-    let line = line::Plan {
+    let is_busy = Arc::new(AtomicBool::new(false));
+    let plan = line::Plan {
         settings,
         console: options.console.clone(),
         silence: None,
         is_single: true,
+        is_busy: Arc::clone(&is_busy),
     };
-    line::start(raw, line, &arrivals)?;
+    line::start(raw, plan, &arrivals)?;
     let deadline = deadline.unwrap_or_else(|| Instant::now() + LINK_TIMEOUT);
     loop {
         match arrivals.pop() {
             Some(Arrival::Up(connection)) => return Ok(connection),
-            Some(Arrival::Gone(error)) => return Err(error),
+            Some(Arrival::Gone(error)) => return Err(gone(line, error)),
             None if Instant::now() < deadline => arrivals.wait_until(deadline)?,
+            None if is_busy.load(Ordering::SeqCst) => {
+                return Err(io::Error::new(
+                    ErrorKind::ResourceBusy,
+                    "still busy with a call of an earlier connection",
+                ));
+            }
             None if options.timeout.is_some() => return Err(ErrorKind::TimedOut.into()),
             None => {
                 return Err(io::Error::new(
@@ -146,6 +155,21 @@ fn linked(
                 ));
             }
         }
+    }
+}
+
+/// The line has ended before the link was up.
+fn gone(line: &Address, error: io::Error) -> io::Error {
+    let is_closed = matches!(
+        error.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+    );
+    match line {
+        Address::Tcp { .. } | Address::Unix(_) if is_closed => io::Error::new(
+            error.kind(),
+            "the peer does not speak the link, and has closed the line: try it without link=cobs",
+        ),
+        _ => error,
     }
 }
 

@@ -31,6 +31,9 @@ pub(crate) fn named(address: &Address, attempt: Attempt, error: &io::Error) -> i
                 format_args!("{program:?} may not be run: {reason}"),
             );
         }
+        (address, Attempt::Connect, ErrorKind::NotFound) if is_serial(address) => {
+            ": is it plugged in?"
+        }
         (_, Attempt::Connect, ErrorKind::ConnectionRefused | ErrorKind::NotFound) => {
             ": is a server running there?"
         }
@@ -42,6 +45,14 @@ pub(crate) fn named(address: &Address, attempt: Attempt, error: &io::Error) -> i
         _ => "",
     };
     message(address, kind, format_args!("{reason}{hint}"))
+}
+
+/// Whether the line is a serial port, with a link or without.
+fn is_serial(address: &Address) -> bool {
+    match address {
+        Address::Linked { line, .. } => is_serial(line),
+        address => matches!(address, Address::Serial { .. }),
+    }
 }
 
 /// An error about an address.

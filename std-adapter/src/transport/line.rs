@@ -82,6 +82,8 @@ pub(super) struct Plan {
     pub(super) silence: Option<Duration>,
     /// It ends with its first connection.
     pub(super) is_single: bool,
+    /// Set when the peer sends data of another connection while there is none.
+    pub(super) is_busy: Arc<AtomicBool>,
 }
 
 /// What others may ask of a line.
@@ -423,8 +425,13 @@ impl<const N: usize> Line<N> {
                     show(&self.shared, text, false);
                     Event::Other
                 }
-                Some(LinkEvent::Noise(text)) => {
-                    show(&self.shared, text, true);
+                // Row L6: of another connection, and so nothing to do with this end.
+                Some(LinkEvent::Noise(packet)) if self.current.is_none() && is_data(packet) => {
+                    self.shared.plan.is_busy.store(true, Ordering::SeqCst);
+                    Event::Other
+                }
+                Some(LinkEvent::Noise(packet)) => {
+                    show(&self.shared, packet, true);
                     Event::Other
                 }
                 Some(_) => Event::Other,
@@ -509,6 +516,12 @@ impl<const N: usize> Line<N> {
             self.written = 0;
         }
     }
+}
+
+/// Whether a packet that is not taken claims to hold data: its kind comes after its code (link.md,
+/// "Packets").
+fn is_data(packet: &[u8]) -> bool {
+    matches!(packet, [_, 0xf8 | 0xf9, ..])
 }
 
 fn show(shared: &Shared, bytes: &[u8], is_noise: bool) {

@@ -37,6 +37,7 @@ impl Linked {
             settings: self.settings,
             console: self.options.console.clone(),
             silence,
+            is_busy: Arc::default(),
             is_single: false,
         };
         line::start(raw, plan, &self.arrivals)

@@ -177,5 +177,5 @@ pub(crate) fn serve(address: &str, words: &[&str]) -> (Run, String) {
 pub(crate) fn is_answered(address: &str) -> bool {
     let words = ["call", "--timeout", "20s", address, "echo", "msg=hello"];
     let mut run = Run::new(&words);
-    run.wait().success() && run.output() == "'hello'\n"
+    run.wait().success() && run.output() == "b'hello'\n"
 }

@@ -49,7 +49,7 @@ pub(crate) fn next(response: &mut Response) -> Result<String, CallError> {
 /// A number that the board's `stats` has.
 pub(crate) fn stat(client: &Client, key: &str) -> u64 {
     let all = ask(call(client, "stats")).unwrap();
-    let key = format!("'{key}': ");
+    let key = format!("b'{key}': ");
     let (_, rest) = all
         .split_once(&key)
         .unwrap_or_else(|| panic!("no {key} in {all}"));

@@ -19,7 +19,7 @@ fn message(error: CallError) -> String {
 
 fn echo(client: &Client) {
     let request = call(client, "echo").arg("text", "x").value("n", &-7);
-    assert_eq!(ask(request).unwrap(), "{'n': -7, 'text': 'x'}");
+    assert_eq!(ask(request).unwrap(), "{b'n': -7, b'text': b'x'}");
     // Data comes back while more of it goes there.
     let mut sent = Vec::new();
     Pattern::new(9000).read_to_end(&mut sent).unwrap();
@@ -44,7 +44,7 @@ fn led(client: &Client) {
     );
     assert_eq!(
         message(ask(call(client, "fly")).unwrap_err()),
-        "no such command: fly"
+        "unknown command: fly"
     );
 }
 
@@ -98,7 +98,7 @@ fn events(client: &Client) {
             break event;
         }
     };
-    assert_eq!(led, "{'led': 1}");
+    assert_eq!(led, "{b'led': 1}");
     assert_eq!(few.join().unwrap().matches(": ").count(), 3);
     assert_eq!(ask(call(client, "stop")).unwrap(), "true");
     // What was on its way, then the end.

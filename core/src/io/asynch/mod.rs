@@ -61,7 +61,7 @@
 //!                 let body = match command.name.as_slice() {
 //!                     // The answer borrows what the request brought.
 //!                     Some(b"echo") => Body::Cbor(command.args.as_cbor()),
-//!                     _ => Body::Failure(Failure::command(b"no such command")),
+//!                     _ => Body::Failure(Failure::command(b"unknown command")),
 //!                 };
 //!                 replies.respond(command.responder, body).await
 //!             }

@@ -51,7 +51,7 @@
 //!                     (upload, sum) = (Some(command.responder), 0); // Answered when all is there.
 //!                 }
 //!                 _ => {
-//!                     let failure = Failure::command(b"no such command, or busy");
+//!                     let failure = Failure::command(b"unknown command, or busy");
 //!                     replies.respond(command.responder, Body::Failure(failure))?;
 //!                 }
 //!             },

@@ -141,8 +141,8 @@ impl Reply {
     pub const fn unknown(self, name: &[u8]) -> Named<'_> {
         Named {
             reply: self,
-            message: b"no such command: %s",
-            short: b"no such command",
+            message: b"unknown command: %s",
+            short: b"unknown command",
             name,
         }
     }

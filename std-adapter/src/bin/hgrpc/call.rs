@@ -8,6 +8,7 @@
 //!   call/session.rs    the connection, and what ends it early: signals, time
 //!   call/answer.rs     one call over it: request out, response through call/print.rs
 //!   call/side.rs       text output and progress
+//!   call/lines.rs      results on the terminal that shows those
 //!   call/failure.rs    what went wrong, in one line, and the exit code
 //! ```
 
@@ -16,6 +17,7 @@ pub(crate) mod arguments;
 mod batch;
 mod data;
 mod failure;
+mod lines;
 mod output;
 pub(crate) mod print;
 mod session;
@@ -38,13 +40,14 @@ use crate::stray::StrayLines;
 use crate::{io, revision_parser, units};
 use arguments::Arguments;
 use data::Data;
+use lines::Output;
 use output::OutputFile;
 use print::Format;
 use session::Session;
 use side::Side;
 
 /// What a call is, on the command line as in a line of a batch.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 struct Words {
     /// The command to call; `capabilities` lists what an hgrpc server offers.
     name: Option<OsString>,
@@ -71,17 +74,17 @@ struct Words {
 #[command(
     after_help = SHORT_HELP,
     after_long_help = long_help(),
-    override_usage = "hgrpc call [OPTIONS] ADDRESS NAME [ARG]...\n       hgrpc call [OPTIONS] ADDRESS --batch FILE",
+    override_usage = "hgrpc call [OPTIONS] [ADDRESS] NAME [ARG]...\n       hgrpc call [OPTIONS] [ADDRESS] --batch FILE",
 )]
 pub(crate) struct Args {
     /// Where the server is: tcp://HOST:PORT, unix:///PATH, serial:///DEVICE, exec:PROGRAM ARGS or
-    /// stdio:.
+    /// stdio:. May be left out where HGRPC_ADDRESS has it.
     ///
     /// exec: runs a program and connects to its standard input and output; stdio: takes those of
     /// this process, so that results go to the error output, or to --output. serial: is a device on
     /// a serial port; see below.
     #[arg(value_hint = ValueHint::Other)]
-    address: String,
+    address: Option<OsString>,
     #[command(flatten)]
     words: Words,
     /// Make all calls of a file, one in a line, over one connection; `-` is standard input.
@@ -143,6 +146,9 @@ pub(crate) struct Args {
     /// Beyond the first 64 MiB: what is small does no harm.
     #[arg(long, value_name = "N", default_value_t = DecodeLimits::new().ratio)]
     max_decode_ratio: u32,
+    /// Show nothing beside the result: no text of the server's, no progress. Errors are shown.
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
     /// Show each frame on the error output as it goes by: -> to the server, <- from it.
     #[arg(short, long)]
     verbose: bool,
@@ -152,6 +158,7 @@ const SHORT_HELP: &str = "\
 Examples:
   hgrpc call tcp://127.0.0.1:7070 echo msg=hello
   hgrpc call tcp://127.0.0.1:7070 digest --data photo.jpg
+  HGRPC_ADDRESS=tcp://127.0.0.1:7070 hgrpc call echo msg=hello
 See --help for arguments, results, batches, exit codes and more examples.";
 
 const BATCHES: &str = r#"Batches:
@@ -159,7 +166,7 @@ const BATCHES: &str = r#"Batches:
     echo msg='two words'
     digest --data photo.jpg          # paths are those of this end
     fetch path=report.pdf --output report.pdf
-  prints lines such as 1: 'two words', or with --json {"line":1,"value":"two words"} and, for calls
+  prints lines such as 1: b'two words', or with --json {"line":1,"value":"two words"} and, for calls
   that fail, {"line":2,"error":"…","exit":1}. Results that go to files print nothing."#;
 
 const EXAMPLES: &str = r#"Examples:
@@ -237,8 +244,8 @@ pub(crate) fn keepalive(text: &str) -> Result<Duration, String> {
 /// What is shown on the error output, from all threads.
 type SharedSide = Arc<Mutex<Side>>;
 
-fn with_side(side: &SharedSide, show: impl FnOnce(&mut Side)) {
-    show(&mut side.lock().unwrap_or_else(PoisonError::into_inner));
+fn with_side<T>(side: &SharedSide, show: impl FnOnce(&mut Side) -> T) -> T {
+    show(&mut side.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// A call that is ready to be sent: all that can be wrong with it at this end has been looked at.
@@ -285,10 +292,7 @@ impl Call {
 /// Runs the subcommand.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let began = Instant::now();
-    let address: Address = args
-        .address
-        .parse()
-        .map_err(|error| Failure::BadInput(format!("{error}")))?;
+    let (address, words) = address_and_words(args, std::env::var_os(ADDRESS))?;
     let format = match (args.json, args.raw || args.words.output.is_some()) {
         (true, _) => Format::Json,
         (false, true) => Format::Raw,
@@ -298,7 +302,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let message = "--accept-encoding is for revision 0006: there is no compression before";
         return Err(Failure::BadInput(message.to_owned()));
     }
-    let side = Arc::new(Mutex::new(Side::stderr()));
+    let side = Arc::new(Mutex::new(match args.quiet {
+        true => Side::quiet(),
+        false => Side::stderr(),
+    }));
     let config = config(args, &side);
     let stray = stray(&side);
     let mut options = Options::default();
@@ -315,18 +322,22 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let message = "--jobs is for --batch: this is one call";
         return Err(Failure::BadInput(message.to_owned()));
     }
-    let takes_stdin = args.words.data.as_deref().is_some_and(data::is_stdin);
+    let takes_stdin = words.data.as_deref().is_some_and(data::is_stdin);
     if takes_stdin && address == Address::Stdio {
         let message = "--data -: standard input is the connection to stdio:";
         return Err(Failure::BadInput(message.to_owned()));
     }
-    let mut call = Call::parse(&args.words, args.revision.key_order())?;
+    let mut call = Call::parse(&words, args.revision.key_order())?;
     let session = Session::connect(&address, &config, &options)?;
     if let Some(timeout) = args.timeout {
         session.end_at(began + timeout, timeout);
     }
     let result = match call.output.take() {
-        None => answer::run(&session, call, &side, None, None, format, &mut io::output()),
+        None => {
+            let mut out = Output::new(io::output(), &side);
+            answer::run(&session, call, &side, None, None, format, &mut out)
+                .and_then(|()| out.end().map_err(Failure::output))
+        }
         Some(mut file) => {
             session.remove_if_cut(file.temporary());
             answer::run(&session, call, &side, None, None, format, &mut file)
@@ -337,6 +348,43 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     with_side(&side, Side::finish);
     session.close();
     result
+}
+
+/// Holds the address where the command line has none.
+const ADDRESS: &str = "HGRPC_ADDRESS";
+
+/// Where the server is, and the words of the call: the first one is the address unless it cannot be
+/// one and the environment has one.
+fn address_and_words(
+    args: &Args,
+    environment: Option<OsString>,
+) -> Result<(Address, Words), Failure> {
+    let parse = |text: &OsString| match text.to_str() {
+        Some(text) => text.parse::<Address>().map_err(|error| error.to_string()),
+        None => Err(format!("{text:?} is no address: it is not UTF-8")),
+    };
+    let mut words = args.words.clone();
+    let Some(first) = &args.address else {
+        let Some(address) = environment else {
+            let message = format!("the address is missing, and {ADDRESS} is not set; see --help");
+            return Err(Failure::BadInput(message));
+        };
+        let address = parse(&address);
+        let address = address.map_err(|error| Failure::BadInput(format!("{ADDRESS}: {error}")))?;
+        return Ok((address, words));
+    };
+    match (parse(first), environment) {
+        (Ok(address), _) => Ok((address, words)),
+        // What looks like an address is meant to be one.
+        (Err(_), Some(address)) if !first.as_encoded_bytes().contains(&b':') => {
+            let address = parse(&address);
+            let address =
+                address.map_err(|error| Failure::BadInput(format!("{ADDRESS}: {error}")))?;
+            words.args.splice(0..0, words.name.replace(first.clone()));
+            Ok((address, words))
+        }
+        (Err(error), _) => Err(Failure::BadInput(error)),
+    }
 }
 
 /// How long connecting may take.

@@ -11,6 +11,20 @@ use crate::exit::Failure;
 /// Bytes that are read and written at a time.
 pub(crate) const BUFFER: usize = 256 * 1024;
 
+/// Opens a file to be read.
+///
+/// # Errors
+/// It is not there, or is not to be read, in words for people.
+pub(crate) fn open(path: &Path) -> Result<File, String> {
+    let failed = |error: io::Error| format!("cannot open {}: {error}", path.display());
+    let file = File::open(path).map_err(failed)?;
+    // It could be opened, but not read.
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    Ok(file)
+}
+
 /// The input file, or standard input.
 pub(crate) struct Input {
     name: String,
@@ -22,13 +36,9 @@ impl Input {
     pub(crate) fn open(path: Option<&PathBuf>) -> Result<Self, Failure> {
         match path {
             Some(path) if path != Path::new("-") => {
+                let source = Box::new(open(path).map_err(Failure::Io)?);
                 let name = path.display().to_string();
-                let file = File::open(path)
-                    .map_err(|error| Failure::Io(format!("cannot open {name}: {error}")))?;
-                Ok(Self {
-                    name,
-                    source: Box::new(file),
-                })
+                Ok(Self { name, source })
             }
             _ => Ok(Self {
                 name: "standard input".to_owned(),

@@ -114,7 +114,7 @@ fn run<P: Protocol>(
             Err(_) => Err(Failure::command(b"led takes on and level")),
         }
     } else {
-        Err(Failure::command(b"no such command"))
+        Err(Failure::command(b"unknown command"))
     };
     loop {
         let is_done = match &mut body {

@@ -128,7 +128,7 @@ impl<P: Protocol> ServerEnd<P> {
                 }
                 Err(_) => Body::Failure(Failure::command(b"led takes on and level")),
             },
-            _ => Body::Failure(Failure::command(b"no such command")),
+            _ => Body::Failure(Failure::command(b"unknown command")),
         };
         let Ok(mut answer) = self.server.respond(table, command.responder, body) else {
             return None;

@@ -7,12 +7,13 @@ use std::time::Duration;
 use hgrpc_std::tokio::{CallError, Request, Response, SideEvent, SideEvents};
 use tokio::io::AsyncBufReadExt as _;
 
+use super::data::Count;
 use super::failure::{self, About};
 use super::print::{Format, PrintError, Printer};
 use super::session::Session;
 use super::{Call, SharedSide, with_side};
 use crate::exit::Failure;
-use crate::stderr::{self, queue};
+use crate::stderr::queue;
 
 /// Why a response did not arrive where it should.
 pub(super) enum Problem {
@@ -51,14 +52,23 @@ pub(super) fn run(
         sent: call.data.as_ref().map(super::Data::count),
         timeout,
     };
+    let sent = call.data.as_ref().map(|data| (data.count(), data.total()));
     let result = session.block_on(async {
         let (request, events) = request(session, call, timeout).side();
+        let tag = tag.map(str::to_owned);
         // It is shown while the printing of the result waits.
-        let showing = tokio::spawn(show(events, Arc::clone(side), tag.map(str::to_owned)));
+        let showing = tokio::spawn(show(events, Arc::clone(side), tag.clone()));
+        let sending = sent.map(|(count, total)| {
+            tokio::spawn(show_sent(count, total, Arc::clone(side), tag.clone())).abort_handle()
+        });
         let result = match request.send().await {
             Ok(response) => receive(response, format, session, out).await,
             Err(error) => Err(error.into()),
         };
+        if let Some(sending) = sending {
+            sending.abort();
+            with_side(side, |side| side.sent(tag.as_deref(), None, None));
+        }
         let _ = showing.await;
         result
     });
@@ -91,6 +101,18 @@ async fn show(mut events: SideEvents, side: SharedSide, tag: Option<String>) {
     }
 }
 
+/// How often it is shown how much was sent, and how long it takes until that is done.
+const SENDING: Duration = Duration::from_millis(250);
+
+/// Shows how much of the data has been sent, until the call ends.
+async fn show_sent(count: Count, total: Option<u64>, side: SharedSide, tag: Option<String>) {
+    loop {
+        tokio::time::sleep(SENDING).await;
+        let sent = Some(count.bytes()).filter(|sent| Some(*sent) != total);
+        with_side(&side, |side| side.sent(tag.as_deref(), sent, total));
+    }
+}
+
 /// Prints a response as it comes.
 async fn receive(
     mut response: Response,
@@ -104,7 +126,6 @@ async fn receive(
     };
     if format == Format::Raw {
         while let Some(bytes) = response.next_piece().await? {
-            stderr::settle();
             printer.push(&bytes)?;
         }
         printer.finish()?;
@@ -117,7 +138,6 @@ async fn receive(
         if len == 0 {
             break;
         }
-        stderr::settle();
         printer.push(bytes)?;
         body.consume(len);
     }

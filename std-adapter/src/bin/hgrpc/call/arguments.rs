@@ -2,27 +2,28 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use hgrpc::KeyOrder;
 use hgrpc::cbor::{Args, ArgsWriter, Value};
+use hgrpc::{KeyOrder, Revision};
 use hgrpc_std::diagnostic::{self, ParseError};
 use hgrpc_std::tokio::Request;
-use hgrpc_std::value;
+use hgrpc_std::{human, value};
 
 use crate::exit::Failure;
+use crate::io;
 
 /// How arguments are written, for `--help`.
 pub(crate) const HELP: &str = r#"How arguments are written:
   KEY=TEXT      a byte string, as the text is: what nearly every command takes
-  KEY:=LITERAL  any value: numbers, true, false, null, "text", 'bytes', h'00ff', lists and maps;
-                JSON, and CBOR's diagnostic notation, in which results are printed
+  KEY:=LITERAL  any value: numbers, true, false, null, "text", b'bytes', h'00ff', lists and maps;
+                JSON, and CBOR's diagnostic notation, in which results are printed; what decode
+                --human prints too
   KEY@=FILE     the bytes of a file, as a byte string
 "text" sends a text string, which is another type than a byte string: Mercurial's commands take byte
-strings only, in lists and maps too, so write 'bytes' for them."#;
+strings only, in lists and maps too, so write b'bytes' for them."#;
 
 /// The most bytes of one file that becomes an argument: arguments are held in memory by both ends.
 /// More goes as the request's data.
@@ -128,7 +129,11 @@ fn encode(key: &[u8], value: value::Value, order: KeyOrder) -> Result<Vec<u8>, F
 
 fn literal(key: &[u8], text: &[u8]) -> Result<value::Value, Failure> {
     let text = std::str::from_utf8(text).map_err(|_| wrong(key, "the literal is not UTF-8"))?;
-    diagnostic::parse(text).map_err(|error| wrong(key, &described(text, &error)))
+    diagnostic::parse(text).or_else(|error| {
+        // What `decode --human` prints.
+        human::parse_value(text, Revision::R0006)
+            .ok_or_else(|| wrong(key, &described(text, &error)))
+    })
 }
 
 /// An error with its place in the literal.
@@ -148,11 +153,14 @@ fn contents(key: &[u8], path: &[u8]) -> Result<Vec<u8>, Failure> {
         let message = "standard input is for the request's data, --data -; a file - is ./-";
         return Err(wrong(key, message));
     }
-    let failed = |error| wrong(key, &format!("cannot read {}: {error}", path.display()));
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
-        .map_err(failed)?;
+    let file = io::open(path).map_err(|message| Failure::Io(named(key, &message)))?;
+    file.take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| {
+            let message = format!("cannot read {}: {error}", path.display());
+            Failure::Io(named(key, &message))
+        })?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_FILE {
         let message = format!(
             "{} is over {MAX_FILE} bytes long: it can be the request's data, --data FILE",
@@ -163,10 +171,15 @@ fn contents(key: &[u8], path: &[u8]) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// A failure that names its argument.
+/// An argument that is wrong.
 fn wrong(key: &[u8], message: &str) -> Failure {
+    Failure::BadInput(named(key, message))
+}
+
+/// A message that names its argument.
+fn named(key: &[u8], message: &str) -> String {
     let key = OsString::from_vec(key.to_vec());
-    Failure::BadInput(format!("argument {key:?}: {message}"))
+    format!("argument {key:?}: {message}")
 }
 
 #[cfg(test)]
@@ -181,7 +194,7 @@ mod tests {
                 assert_eq!(map.as_cbor(), arguments.0);
                 Ok(diagnostic::Diagnostic::new(map.as_cbor()).to_string())
             }
-            Err(Failure::BadInput(message)) => Err(message),
+            Err(Failure::BadInput(message) | Failure::Io(message)) => Err(message),
             Err(other) => panic!("{other:?}"),
         }
     }
@@ -189,17 +202,20 @@ mod tests {
     #[test]
     fn every_form_is_taken() {
         for (argument, expected) in [
-            ("a=b", "'a': 'b'"),
-            ("a=", "'a': h''"),
-            ("a=b=c:=d@=e", "'a': 'b=c:=d@=e'"),
-            ("a b=é", "'a b': h'c3a9'"),
-            ("a:=1", "'a': 1"),
-            ("a:b=1", "'a:b': '1'"),
-            ("a:= -1.5e3 ", "'a': -1500.0"),
-            ("a:=\"b\"", "'a': \"b\""),
+            ("a=b", "b'a': b'b'"),
+            ("a=", "b'a': b''"),
+            ("a=b=c:=d@=e", "b'a': b'b=c:=d@=e'"),
+            ("a b=é", "b'a b': b'é'"),
+            ("a=x\ny", r"b'a': b'x\ny'"),
+            ("a:=1", "b'a': 1"),
+            // As `decode --human` prints it.
+            ("a:=[True, None, u'é']", "b'a': [true, null, \"é\"]"),
+            ("a:b=1", "b'a:b': b'1'"),
+            ("a:= -1.5e3 ", "b'a': -1500.0"),
+            ("a:=\"b\"", "b'a': \"b\""),
             (
                 "a:=[true, null, 'x', {\"k\": h'00'}]",
-                "'a': [true, null, 'x', {\"k\": h'00'}]",
+                "b'a': [true, null, b'x', {\"k\": h'00'}]",
             ),
         ] {
             let expected = format!("{{{expected}}}");
@@ -220,11 +236,11 @@ mod tests {
         let arguments = ["b:={'aa': 1, 'b': 2}", "aa=", "c="];
         assert_eq!(
             parsed(&arguments, KeyOrder::Bytewise).unwrap(),
-            "{'aa': h'', 'b': {'aa': 1, 'b': 2}, 'c': h''}"
+            "{b'aa': b'', b'b': {b'aa': 1, b'b': 2}, b'c': b''}"
         );
         assert_eq!(
             parsed(&arguments, KeyOrder::ShorterFirst).unwrap(),
-            "{'b': {'b': 2, 'aa': 1}, 'c': h'', 'aa': h''}"
+            "{b'b': {b'b': 2, b'aa': 1}, b'c': b'', b'aa': b''}"
         );
     }
 
@@ -236,9 +252,9 @@ mod tests {
         let argument = |key: &str| format!("{key}@={}", path.display());
         assert_eq!(
             parsed(&[&argument("a")], KeyOrder::Bytewise).unwrap(),
-            "{'a': h'0078'}"
+            "{b'a': h'0078'}"
         );
-        let file = File::create(&path).unwrap();
+        let file = std::fs::File::create(&path).unwrap();
         file.set_len(MAX_FILE + 1).unwrap();
         let error = parsed(&[&argument("a")], KeyOrder::Bytewise).unwrap_err();
         assert!(
@@ -275,8 +291,8 @@ mod tests {
                 "argument \"a\": column 1: expected a value, where the literal ends",
             ),
             (
-                &["a:=[1, True]"],
-                "argument \"a\": column 5: \"True\" is not a value; did you mean true?, at \"True]\"",
+                &["a:=[1, Yes]"],
+                "argument \"a\": column 5: \"Yes\" is not a value; did you mean true?, at \"Yes]\"",
             ),
             (
                 &["a:=\n!"],
@@ -288,12 +304,9 @@ mod tests {
             ),
             (
                 &["a@=/no/such"],
-                "argument \"a\": cannot read /no/such: No such file or directory (os error 2)",
+                "argument \"a\": cannot open /no/such: No such file or directory (os error 2)",
             ),
-            (
-                &["a@=/"],
-                "argument \"a\": cannot read /: Is a directory (os error 21)",
-            ),
+            (&["a@=/"], "argument \"a\": cannot open /: is a directory"),
             (&[&deep], "argument \"a\": nested too deep"),
         ] {
             assert_eq!(parsed(arguments, KeyOrder::Bytewise), Err(expected.into()));

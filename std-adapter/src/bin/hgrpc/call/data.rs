@@ -1,6 +1,6 @@
 //! The data of a request, from a file or from standard input.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,20 +22,14 @@ pub(super) fn is_stdin(path: &Path) -> bool {
 /// # Errors
 /// It is not there, or is not to be read.
 pub(super) fn open(option: &str, path: &Path) -> Result<File, Failure> {
-    let failed = |error: io::Error| {
-        Failure::BadInput(format!("{option}: cannot open {}: {error}", path.display()))
-    };
-    let file = File::open(path).map_err(failed)?;
-    // It could be opened, but not read.
-    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-        return Err(failed(io::ErrorKind::IsADirectory.into()));
-    }
-    Ok(file)
+    crate::io::open(path).map_err(|message| Failure::Io(format!("{option}: {message}")))
 }
 
 /// Data that is to be sent.
 pub(super) struct Data {
     source: Box<dyn Read + Send>,
+    /// Bytes of a file; of a pipe they are not known.
+    total: Option<u64>,
     count: Count,
 }
 
@@ -55,19 +49,27 @@ impl Data {
     /// # Errors
     /// It is not there, or is not to be read.
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
-        let source: Box<dyn Read + Send> = if is_stdin(path) {
-            Box::new(io::stdin())
+        let (source, total): (Box<dyn Read + Send>, _) = if is_stdin(path) {
+            (Box::new(io::stdin()), None)
         } else {
-            Box::new(open("--data", path)?)
+            let file = open("--data", path)?;
+            let metadata = file.metadata().ok().filter(Metadata::is_file);
+            (Box::new(file), metadata.map(|metadata| metadata.len()))
         };
         Ok(Self {
             source,
+            total,
             count: Count::default(),
         })
     }
 
     pub(super) fn count(&self) -> Count {
         self.count.clone()
+    }
+
+    /// Bytes in all, where that is known.
+    pub(super) fn total(&self) -> Option<u64> {
+        self.total
     }
 }
 

@@ -27,7 +27,7 @@ impl OutputFile {
     pub(super) fn create(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
         let failed =
-            |error: io::Error| Failure::BadInput(format!("--output: cannot write {name}: {error}"));
+            |error: io::Error| Failure::Io(format!("--output: cannot write {name}: {error}"));
         if path == Path::new("-") {
             let message = "--output -: results are printed without it; a file - is ./-";
             return Err(Failure::BadInput(message.to_owned()));

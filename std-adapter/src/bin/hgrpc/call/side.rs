@@ -38,6 +38,8 @@ pub(crate) struct Side {
 enum Shown {
     Bars(Bars),
     Lines(Lines),
+    /// Neither progress nor text.
+    Nothing,
 }
 
 impl Side {
@@ -59,8 +61,25 @@ impl Side {
         }
     }
 
+    /// Shows lines of this end's own only.
+    pub(crate) fn quiet() -> Self {
+        Self {
+            out: Arc::clone(queue()),
+            is_colored: false,
+            progress: Shown::Nothing,
+            line: String::new(),
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        matches!(self.progress, Shown::Nothing)
+    }
+
     /// Shows text. With a tag, each line has it in front: several calls speak at once.
     pub(crate) fn text(&mut self, tag: Option<&str>, atoms: &Atoms<'_>) {
+        if self.is_quiet() {
+            return;
+        }
         let mut text = String::new();
         for atom in atoms {
             let shown = atom.escaped().to_string();
@@ -105,6 +124,7 @@ impl Side {
                     self.out.text(&mark(update.tag.as_deref()), &line, true);
                 }
             }
+            Shown::Nothing => {}
         }
         if self.has_no_bars() {
             self.flush_line();
@@ -119,6 +139,9 @@ impl Side {
 
     /// Shows a line that the peer's device printed, above the bars.
     pub(crate) fn device(&mut self, line: &str) {
+        if self.is_quiet() {
+            return;
+        }
         self.end_line();
         self.above(|out| out.text(REMOTE, &format!("{line}\n"), true));
     }
@@ -143,6 +166,7 @@ impl Side {
         match &mut self.progress {
             Shown::Bars(bars) => bars.end(tag.as_deref()),
             Shown::Lines(lines) => lines.end(tag.as_deref()),
+            Shown::Nothing => {}
         }
         if self.has_no_bars() {
             self.flush_line();
@@ -152,7 +176,7 @@ impl Side {
     fn has_no_bars(&self) -> bool {
         match &self.progress {
             Shown::Bars(bars) => bars.is_empty(),
-            Shown::Lines(_) => true,
+            Shown::Lines(_) | Shown::Nothing => true,
         }
     }
 
@@ -184,7 +208,42 @@ impl Side {
     fn above(&self, show: impl FnOnce(&Queue)) {
         match &self.progress {
             Shown::Bars(bars) => bars.above(|| show(&self.out)),
-            Shown::Lines(_) => show(&self.out),
+            Shown::Lines(_) | Shown::Nothing => show(&self.out),
+        }
+    }
+
+    /// Writes to the standard output where that is the terminal with the bars: above them, once what
+    /// was said before is there.
+    pub(crate) fn beside<T>(&self, write: impl FnOnce() -> T) -> T {
+        let write = || {
+            crate::stderr::settle();
+            write()
+        };
+        match &self.progress {
+            Shown::Bars(bars) => bars.above(write),
+            Shown::Lines(_) | Shown::Nothing => write(),
+        }
+    }
+
+    /// Takes all bars away, until the next update.
+    pub(crate) fn end_bars(&mut self) {
+        if let Shown::Bars(bars) = &mut self.progress {
+            bars.end_all();
+            self.flush_line();
+        }
+    }
+
+    /// Shows how much of a call's data has been sent, as a bar of this end's own; lines are for what
+    /// the peer says. `None`: all has.
+    pub(crate) fn sent(&mut self, tag: Option<&str>, sent: Option<u64>, total: Option<u64>) {
+        if let Shown::Bars(bars) = &mut self.progress {
+            if bars.is_empty() && sent.is_some() {
+                self.out.end_line();
+            }
+            bars.update(&Update::sent(tag, sent, total));
+            if self.has_no_bars() {
+                self.flush_line();
+            }
         }
     }
 }
@@ -201,6 +260,8 @@ fn mark(tag: Option<&str>) -> Cow<'static, str> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Update {
     tag: Option<String>,
+    /// It is this end's own.
+    is_own: bool,
     topic: String,
     /// `None`: finished.
     pos: Option<u64>,
@@ -214,6 +275,7 @@ impl Update {
     fn new(tag: Option<&str>, update: &Progress<'_>) -> Self {
         Self {
             tag: tag.map(name),
+            is_own: false,
             topic: name(update.topic),
             pos: (!update.is_finished()).then(|| u64::try_from(update.pos).unwrap_or(0)),
             total: Some(update.total).filter(|&total| total > 0),
@@ -222,18 +284,35 @@ impl Update {
         }
     }
 
-    fn key(&self) -> Key {
-        (self.tag.clone(), self.topic.clone())
+    /// An update of data that this end sends.
+    fn sent(tag: Option<&str>, sent: Option<u64>, total: Option<u64>) -> Self {
+        Self {
+            tag: tag.map(name),
+            is_own: true,
+            topic: "sending".to_owned(),
+            pos: sent,
+            total,
+            unit: "bytes".to_owned(),
+            item: String::new(),
+        }
     }
 
-    /// The topic, marked as the peer's.
+    fn key(&self) -> Key {
+        (self.tag.clone(), self.is_own, self.topic.clone())
+    }
+
+    /// The topic, marked as the peer's if it is.
     fn title(&self) -> String {
-        format!("{}{}", mark(self.tag.as_deref()), self.topic)
+        match (self.is_own, &self.tag) {
+            (false, tag) => format!("{}{}", mark(tag.as_deref()), self.topic),
+            (true, Some(tag)) => format!("{tag}: {}", self.topic),
+            (true, None) => self.topic.clone(),
+        }
     }
 }
 
-/// A call's tag and a topic.
-type Key = (Option<String>, String);
+/// A call's tag, whether it is this end's own, and a topic.
+type Key = (Option<String>, bool, String);
 
 /// A peer's text on one line, not too long.
 fn name(text: impl std::fmt::Display) -> String {

@@ -1,7 +1,7 @@
 //! The server at a URL, and what is wrong with it.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use hgrpc_std::mercurial::{Client, Node};
 
 use crate::escape::one_line;
 use crate::exit::Failure;
+use crate::io;
 
 /// Holds the password if no file does.
 const PASSWORD: &str = "HGRPC_PASSWORD";
@@ -129,8 +130,11 @@ fn split_user(url: &str) -> Result<(String, Option<String>), Failure> {
 
 /// A file that an option names.
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let wrong = |error| Failure::BadInput(format!("cannot read {}: {error}", path.display()));
-    fs::read(path).map_err(wrong)
+    let mut bytes = Vec::new();
+    let mut file = io::open(path).map_err(Failure::Io)?;
+    file.read_to_end(&mut bytes)
+        .map_err(|error| Failure::Io(format!("cannot read {}: {error}", path.display())))?;
+    Ok(bytes)
 }
 
 /// The bytes of a name or a path, which need not be text.

@@ -33,7 +33,7 @@ pub(super) fn unknown<W: Write>(
     // A long name is cut.
     let name = name.get(..48).unwrap_or(name);
     let args = MessageArgs::encode(&[name], &mut memory)?;
-    let failure = Failure::command(b"no such command: %s");
+    let failure = Failure::command(b"unknown command: %s");
     replies.respond(responder, Body::Failure(failure.with_args(args)))
 }
 

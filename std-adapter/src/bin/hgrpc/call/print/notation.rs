@@ -154,7 +154,7 @@ impl<W: Write> Sink for NotationSink<'_, W> {
     fn string_end(&mut self) -> Result<(), PrintError> {
         match (self.is_indefinite(), self.state.chunks, self.is_text()) {
             (false, ..) => Ok(()),
-            (true, 0, false) => self.write("''_"),
+            (true, 0, false) => self.write("b''_"),
             (true, 0, true) => self.write("\"\"_"),
             (true, ..) => self.write(")"),
         }

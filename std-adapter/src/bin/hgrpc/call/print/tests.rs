@@ -38,13 +38,13 @@ fn values_are_printed_a_line_each() {
         "-18446744073709551616",
         "1.5",
         "null",
-        "'text'",
-        "h''",
+        "b'text'",
+        "b''",
         "h'00ff'",
         "\"te\\n\u{e9}xt\"",
         "[]",
         "{}",
-        "[1, [2, {'a': [], 'b': {1: 'c'}}], 258([1, 2]), 1(1(0))]",
+        "[1, [2, {b'a': [], b'b': {1: b'c'}}], 258([1, 2]), 1(1(0))]",
         "simple(99)",
     ] {
         assert_eq!(
@@ -55,7 +55,7 @@ fn values_are_printed_a_line_each() {
     let many = b"\xa1\x41a\x01\x80\x43foo\x9f\x5f\x41a\x40\xff\x7f\xff\x5f\xff\xbf\xff\xff";
     assert_eq!(
         printed(Format::Notation, many),
-        "{'a': 1}\n[]\n'foo'\n[_ (_ 'a', h''), \"\"_, ''_, {_ }]\n"
+        "{b'a': 1}\n[]\nb'foo'\n[_ (_ b'a', b''), \"\"_, b''_, {_ }]\n"
     );
     assert_eq!(printed(Format::Notation, b""), "");
 }
@@ -115,10 +115,10 @@ fn values_come_out_as_soon_as_they_are_complete() {
     let mut printer = Printer::new(Vec::new(), Format::Notation);
     for (piece, expected) in [
         (&b"\xa1\x41"[..], ""),
-        (b"a\x01", "{'a': 1}\n"),
-        (b"\x82\x01", "{'a': 1}\n[1"),
-        (b"\x43fo", "{'a': 1}\n[1, "),
-        (b"o", "{'a': 1}\n[1, 'foo']\n"),
+        (b"a\x01", "{b'a': 1}\n"),
+        (b"\x82\x01", "{b'a': 1}\n[1"),
+        (b"\x43fo", "{b'a': 1}\n[1, "),
+        (b"o", "{b'a': 1}\n[1, b'foo']\n"),
     ] {
         printer.push(piece).unwrap();
         assert_eq!(printer.out, expected.as_bytes());
@@ -154,7 +154,7 @@ fn what_is_not_cbor_is_text_or_a_byte_string() {
     }
     // One value is CBOR, even where it could be text.
     assert_eq!(printed(Format::Notation, b"\n"), "10\n");
-    assert_eq!(printed(Format::Notation, b"Ehello"), "'hello'\n");
+    assert_eq!(printed(Format::Notation, b"Ehello"), "b'hello'\n");
     // Text that turns out not to be.
     let text = [b"yes\n".repeat(2000), b"\xff\xc3".to_vec()].concat();
     let shown = "yes\n".repeat(2000) + "\\xff\\xc3\n";

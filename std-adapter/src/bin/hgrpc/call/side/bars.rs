@@ -54,8 +54,10 @@ impl Bars {
         if self.topics.len() >= MAX_TOPICS && !self.topics.contains_key(&key) {
             return;
         }
+        let is_new = !self.topics.contains_key(&key);
+        // It is drawn only when it says something.
         let topic = self.topics.entry(key).or_insert_with(|| Bar {
-            bar: self.all.add(ProgressBar::no_length()),
+            bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
             look: None,
         });
         let look = (update.total.is_some(), update.unit.clone());
@@ -70,16 +72,27 @@ impl Bars {
         }
         topic.bar.set_message(update.item.clone());
         topic.bar.set_position(pos);
+        if is_new {
+            topic.bar = self.all.add(topic.bar.clone());
+            topic.bar.tick();
+        }
     }
 
     /// Takes away the bars of a call.
     pub(super) fn end(&mut self, tag: Option<&str>) {
         let ended: Vec<Bar> = self
             .topics
-            .extract_if(|(of, _), _| of.as_deref() == tag)
+            .extract_if(|(of, ..), _| of.as_deref() == tag)
             .map(|(_, topic)| topic)
             .collect();
         for topic in ended {
+            self.remove(&topic);
+        }
+    }
+
+    /// Takes all bars away.
+    pub(super) fn end_all(&mut self) {
+        for (_, topic) in std::mem::take(&mut self.topics) {
             self.remove(&topic);
         }
     }

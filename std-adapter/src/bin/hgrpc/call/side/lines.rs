@@ -38,7 +38,7 @@ impl Lines {
 
     /// Forgets the topics of a call.
     pub(super) fn end(&mut self, tag: Option<&str>) {
-        self.0.retain(|(of, _), _| of.as_deref() != tag);
+        self.0.retain(|(of, ..), _| of.as_deref() != tag);
     }
 }
 
