@@ -198,6 +198,7 @@
 //! | `embedded-io-v0_7` | the module `io`: drivers over embedded-io 0.7 |
 //! | `embedded-io-async-v0_7` | the module `io::asynch`: drivers over embedded-io-async 0.7; also the feature above |
 //! | `link` | the module `link`: frames over a raw line, such as a UART |
+//! | `alloc` | `String` and `Vec<u8>` as types of arguments; nothing else allocates |
 //! | `defmt` | `defmt::Format` for every public type |
 //!
 //! No feature is on by default, and none changes what is there without it.
@@ -217,6 +218,9 @@
         reason = "a test fails by panicking"
     )
 )]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
 
 mod bytes;
 pub mod cbor;

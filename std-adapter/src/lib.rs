@@ -65,7 +65,12 @@
 //!
 //! Section names in these pages are those of the specification, the folder `spec` of the core's
 //! package: `framing.md` and `messages.md` for 0003 and 0005, `revision-0006.md` for 0006.
+//!
+//! The core, and the `minicbor` whose traits values implement, are here too: `hgrpc_std::hgrpc`,
+//! `hgrpc_std::minicbor`.
 #![forbid(unsafe_code)]
+
+pub use {hgrpc, minicbor};
 
 pub mod blocking;
 pub mod buffer;

@@ -219,7 +219,8 @@ impl core::iter::FusedIterator for ArgsIter<'_> {}
 /// parentheses. A field's type is any that implements [`FromValue`](crate::cbor::FromValue) or
 /// `minicbor::Decode`. An `Option` is `None` if
 /// the argument is missing or `null`; a field with a value after `=` has that value if the argument
-/// is missing; any other is required. Arguments that no field names are ignored. A struct may have
+/// is missing; any other is required. With the feature `alloc` a field may be a `String` or a `Vec<u8>`,
+/// from text and from byte strings. Arguments that no field names are ignored. A struct may have
 /// one lifetime: that of the bytes which it borrows.
 ///
 /// ```
@@ -397,6 +398,42 @@ mod tests {
         assert_eq!(named.text.as_str(), Some("\u{2603}"));
         assert!(named.any.unwrap().is_array());
         assert!(Empty::from_args(&Args::EMPTY).is_ok());
+    }
+
+    #[cfg(feature = "alloc")]
+    crate::args! {
+        /// Owned strings.
+        #[derive(Debug)]
+        struct Owned {
+            name: String,
+            data: std::vec::Vec<u8>,
+            note: Option<String>,
+        }
+    }
+
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn owned_strings_are_of_either_kind() {
+        // As byte strings, as text strings, and in chunks.
+        for (name, data) in [
+            ("43e29883", "43e29883"),
+            ("63e29883", "63e29883"),
+            ("5f41e24298 83ff", "5f42e29841 83ff"),
+            ("7f63e2988360ff", "7f63e29883ff"),
+        ] {
+            let bytes = hex(&std::format!("a2 446e616d65 {name} 4464617461 {data}"));
+            let owned = Owned::from_args(&Args::from_cbor(&bytes).unwrap()).unwrap();
+            assert_eq!(
+                (&*owned.name, &*owned.data),
+                ("\u{2603}", "\u{2603}".as_bytes())
+            );
+            assert_eq!(owned.note, None);
+        }
+        for (name, why) in [("41ff", ArgError::WrongType), ("01", ArgError::WrongType)] {
+            let bytes = hex(&std::format!("a2 446e616d65 {name} 4464617461 40"));
+            let error = Owned::from_args(&Args::from_cbor(&bytes).unwrap()).unwrap_err();
+            assert_eq!(error, ArgsError { key: "name", why });
+        }
     }
 
     #[test]

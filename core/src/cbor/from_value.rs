@@ -45,6 +45,16 @@ from_value! {
     Value<'a>, value => Some(value);
 }
 
+// Owned strings, from text and byte strings alike: a caller's library may send either.
+#[cfg(feature = "alloc")]
+from_value! {
+    alloc::string::String, value => Some(alloc::string::ToString::to_string(&Text::from_any(value)?));
+    alloc::vec::Vec<u8>, value => {
+        let bytes = value.as_bytes().or_else(|| Some(Text::from_any(value)?.as_bytes()))?;
+        Some(bytes.chunks().flatten().copied().collect())
+    };
+}
+
 impl<'a, T: FromValue<'a>> FromValue<'a> for Option<T> {
     fn from_value(value: Value<'a>) -> Option<Self> {
         if value.is_null() {
