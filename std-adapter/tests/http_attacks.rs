@@ -87,7 +87,7 @@ fn status(stream: &mut TcpStream) -> u16 {
 fn slow_bodies() {
     let _alone = alone();
     let mut config = ServerConfig::default();
-    config.limits.running = 2;
+    config.limits.requests = 2;
     let most = config.limits.peer_connections;
     let served = Served::new(config.clone());
     let whole = echo();
@@ -110,7 +110,7 @@ fn slow_bodies() {
         assert_eq!(read_answer(&mut stream).status, 200);
     }
     // Nobody goes on so for long.
-    config.limits.slow_body = Duration::from_millis(200);
+    config.limits.slow_frame = Some(Duration::from_millis(200));
     let served = Served::new(config);
     let mut attackers = attack(&served);
     for bytes in rest.chunks(1).take(17) {
@@ -157,8 +157,8 @@ fn silent_connections() {
     assert_eq!(stats.most_connections, 20);
 
     // Nobody is silent for long.
-    config.limits.first_request = Duration::from_millis(100);
-    config.limits.idle = Duration::from_millis(100);
+    config.limits.first_frame = Some(Duration::from_millis(100));
+    config.limits.idle = Some(Duration::from_millis(100));
     let served = Served::new(config);
     let mut silent = silent(&served, 2);
     // Part of a head is no more.
@@ -184,8 +184,8 @@ fn silent_connections() {
 fn answers_that_are_not_read() {
     let _alone = alone();
     let mut config = ServerConfig::default();
-    config.limits.running = 4;
-    config.limits.peer_running = 2;
+    config.limits.requests = 4;
+    config.limits.peer_requests = 2;
     let mut payload = b"\xa2\x44args\xa1\x43len\x1a\x10\x00\x00\x00\x44name\x47pattern".to_vec();
     payload = frame(1, 1, 1, 1, 1, &payload);
     let pattern = good_post("/api/exp-http-v2-0003/ro/pattern", &payload);
@@ -210,7 +210,7 @@ fn answers_that_are_not_read() {
     drop(attackers);
     served.wait_for(|stats| stats.running == 0);
 
-    config.limits.stall = Duration::from_millis(200);
+    config.limits.not_reading = Some(Duration::from_millis(200));
     let served = Served::new(config);
     let _attackers = unread(&served);
     let stats = served
@@ -242,10 +242,13 @@ fn bodies_that_fill_memory() {
     let mut config = ServerConfig::default();
     let limits = &mut config.limits;
     (limits.connections, limits.peer_connections) = (16, 8);
-    (limits.running, limits.compressed) = (4, 0);
-    (limits.request, limits.command) = (1 << 20, 1 << 20);
+    (limits.requests, limits.per_connection.compressed_streams) = (4, 0);
+    (
+        limits.per_connection.gathered,
+        limits.per_connection.request_size,
+    ) = (1 << 20, 1 << 20);
     limits.shared_bytes = 8 << 20;
-    let most = limits.most_bytes();
+    let most = limits.most_http_bytes();
     let mut argument = b"\x5a\x00\x0f\x00\x00".to_vec();
     argument.resize(5 + 0xf_0000, 7);
     let whole = large(&argument);
@@ -290,10 +293,10 @@ fn arguments_that_grow() {
     let mut config = ServerConfig::default();
     let limits = &mut config.limits;
     (limits.connections, limits.peer_connections) = (16, 16);
-    (limits.running, limits.peer_running) = (8, 8);
+    (limits.requests, limits.peer_requests) = (8, 8);
     limits.shared_bytes = 32 << 20;
-    limits.compressed = 0;
-    let most = limits.most_bytes();
+    limits.per_connection.compressed_streams = 0;
+    let most = limits.most_http_bytes();
     let mut argument = b"\x9a\x00\x0f\x00\x00".to_vec();
     argument.resize(5 + 0xf_0000, 7);
     let whole = large(&argument);

@@ -2,14 +2,17 @@
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
+use std::sync::Arc;
 
+use bytes::{Buf as _, Bytes};
 use hgrpc::Revision;
 use hgrpc::cbor::{Args, RedirectTargets};
 use hgrpc::wire::RequestId;
 
-use super::pipe::{Receiver, Stop};
+use super::conn::Conn;
 use super::{Failure, Gone};
-use crate::host::DATA_CUT;
+use crate::engine::Key;
+use crate::engine::server::Request;
 use crate::host::arguments;
 
 /// A command that is being run: its name, its arguments and its data.
@@ -17,11 +20,10 @@ use crate::host::arguments;
 /// Reading it reads the request's data, which arrives meanwhile.
 #[derive(Debug)]
 pub struct Call {
-    pub(super) name: Vec<u8>,
-    pub(super) args: Vec<u8>,
-    pub(super) redirect: Option<Vec<u8>>,
+    pub(super) request: Request,
+    /// What stands for the request's arguments.
+    pub(super) args: Option<Vec<u8>>,
     pub(super) data: Option<Data>,
-    pub(super) request_id: RequestId,
     pub(super) revision: Revision,
     pub(super) gone: Gone,
 }
@@ -29,18 +31,21 @@ pub struct Call {
 impl Call {
     /// The command's name.
     pub fn name(&self) -> &[u8] {
-        &self.name
+        self.request.name()
     }
 
     /// All arguments.
     pub fn args(&self) -> Args<'_> {
-        Args::from_cbor(&self.args).unwrap_or_default()
+        match &self.args {
+            Some(args) => Args::from_cbor(args).unwrap_or_default(),
+            None => self.request.args(),
+        }
     }
 
     /// Puts other arguments in their place: one encoded map.
     #[cfg(feature = "http-server")]
     pub(crate) fn set_args(&mut self, args: Vec<u8>) {
-        self.args = args;
+        self.args = Some(args);
     }
 
     /// An argument as any type that minicbor decodes; an `Option` may be missing.
@@ -74,7 +79,7 @@ impl Call {
 
     /// Takes the data, to read it elsewhere; empty if there is none, or if it was taken.
     pub fn take_data(&mut self) -> Data {
-        self.data.take().unwrap_or(Data(None))
+        self.data.take().unwrap_or_default()
     }
 
     /// Reads all the data.
@@ -101,12 +106,12 @@ impl Call {
 
     /// Where the client would let itself be redirected to (0006).
     pub fn redirect_targets(&self) -> Option<RedirectTargets<'_>> {
-        RedirectTargets::from_cbor(self.redirect.as_deref()?).ok()
+        self.request.redirect_targets()
     }
 
     /// The request's ID on its connection.
     pub const fn request_id(&self) -> RequestId {
-        self.request_id
+        self.request.id()
     }
 
     /// The revision that the client speaks.
@@ -143,16 +148,28 @@ impl BufRead for Call {
 /// Its end is the data's; if the connection ends first, or the handler was too slow for
 /// [`Limits::stall`](super::Limits::stall), reading fails. Dropped before its end, the rest is
 /// swallowed.
-#[derive(Debug)]
-pub struct Data(pub(super) Option<Receiver<DataError>>);
+#[derive(Debug, Default)]
+pub struct Data {
+    /// Where it comes from; `None`: the request has none.
+    source: Option<(Arc<Conn>, Key)>,
+    chunk: Bytes,
+}
 
-/// Why data has no end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DataError {
-    /// The connection ended first.
-    Cut,
-    /// The handler was too slow.
-    Stalled,
+impl Data {
+    pub(super) fn new(conn: &Arc<Conn>, key: Key) -> Self {
+        Self {
+            source: Some((Arc::clone(conn), key)),
+            chunk: Bytes::new(),
+        }
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        if let Some((conn, key)) = &self.source {
+            conn.with(|connection| connection.data_dropped(*key));
+        }
+    }
 }
 
 impl Read for Data {
@@ -165,24 +182,16 @@ impl Read for Data {
 
 impl BufRead for Data {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        let Some(receiver) = &mut self.0 else {
-            return Ok(&[]);
-        };
-        match receiver.fill(None) {
-            Ok(bytes) => Ok(bytes.unwrap_or_default()),
-            Err(Stop::Ended(DataError::Stalled)) => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the request's data was not read in time and was given up",
-            )),
-            Err(Stop::Ended(DataError::Cut) | Stop::TimedOut) => {
-                Err(io::Error::new(io::ErrorKind::UnexpectedEof, DATA_CUT))
-            }
+        if self.chunk.is_empty()
+            && let Some((conn, key)) = &self.source
+            && let Some((chunk, _)) = conn.block(|guarded, waker| guarded.poll_data(*key, waker))?
+        {
+            self.chunk = chunk;
         }
+        Ok(&self.chunk)
     }
 
     fn consume(&mut self, len: usize) {
-        if let Some(receiver) = &mut self.0 {
-            receiver.consume(len);
-        }
+        self.chunk.advance(len.min(self.chunk.len()));
     }
 }

@@ -1,332 +1,265 @@
-//! What the threads of one server connection share: the reactor, the replies under way, the line.
+//! One connection: the engine's state machine behind a lock, and those who wait for it.
 
-use std::collections::{HashMap, VecDeque};
+use std::cell::OnceCell;
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread;
+use std::task::{Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
-use hgrpc::cbor::ContentEncoding;
-use hgrpc::server::{
-    Output, OutputStream, Rejection, Responder, ResponseWriter, Server, ServerConfig,
-};
-use hgrpc::{ApiMisuse, Revision};
+use hgrpc::Revision;
 
-use super::outgoing::Outgoing;
-use super::{Config, ConnectionError, Failure, Gone, Reply};
-use crate::encoding::{Encoder, encoder};
+use super::line::Line;
+use super::{ConnectionError, Failure, Gone};
+use crate::engine::server::{Calls, Connection, Guarded, Progress, Shared};
 use crate::host::sync::{lock, wait};
-use crate::store::GrowableTable;
 
+/// One connection.
 pub(super) struct Conn {
-    reactor: Mutex<Reactor>,
-    /// A reply has ended, or a refusal was sent.
-    changed: Condvar,
-    pub(super) out: Outgoing,
+    pub(super) shared: Arc<Shared>,
     pub(super) gone: Gone,
-    pub(super) config: Config,
+    engine: Mutex<Engine>,
+    /// Who reads the connection can go on.
+    reader: Condvar,
+    outlet: Outlet,
+    began: Instant,
 }
 
-/// What changes with frames. Locked for a look-up or one frame's making, never while anything
-/// blocks.
-pub(super) struct Reactor {
-    pub(super) server: Server<Revision>,
-    pub(super) table: GrowableTable,
-    /// The stream of everything that is not compressed.
-    shared: OutputStream,
-    /// The replies under way, by a number that is never used again.
-    replies: HashMap<u64, Slot>,
-    next_reply: u64,
-    /// Compressing streams that no reply uses, and how many there are in all.
-    idle: Vec<Coded>,
-    coded: usize,
-    chores: VecDeque<Chore>,
-    has_servant: bool,
+struct Engine {
+    guarded: Guarded,
+    /// Somebody writes, and looks for more before it stops.
+    is_writing: bool,
+    /// What stopped the reading may be over.
+    can_read: bool,
 }
 
-/// A reply's token: before its first frame, and after.
-enum Slot {
-    Fresh(Responder),
-    Begun(ResponseWriter),
-}
-
-/// A stream with an encoding, for one reply at a time (revision-0006.md, 3.5a).
-#[derive(Debug)]
-pub(super) struct Coded {
-    /// `None`: the shared stream, which then is the only one.
-    pub(super) stream: Option<OutputStream>,
-    pub(super) encoder: Box<dyn Encoder>,
-}
-
-/// What is answered without a handler.
-pub(super) enum Chore {
-    Reject(Rejection),
-    Fail(Box<Reply>, Failure),
-}
-
-/// Chores that may wait; then reading stops until some are done.
-const MAX_CHORES: usize = 1024;
-
-pub(super) type Frames<'a> = Output<'a, GrowableTable, Revision>;
-
-impl Reactor {
-    pub(super) fn new(config: &Config) -> Result<Self, ApiMisuse> {
-        let mut server = Server::new(config.revision, config.server(ServerConfig::STREAMING));
-        Ok(Self {
-            // Everybody decodes `identity`, so this need not wait for the peer's settings.
-            shared: server.open_stream(&[ContentEncoding::Identity])?,
-            server,
-            table: GrowableTable::new(config.limits.budgets()),
-            replies: HashMap::new(),
-            next_reply: 0,
-            idle: Vec::new(),
-            coded: 0,
-            chores: VecDeque::new(),
-            has_servant: false,
-        })
-    }
-
-    /// A reactor that has read all of its input, and writes on one stream only
-    /// (revision-0006.md, 3.2).
+/// Where frames go.
+pub(super) enum Outlet {
+    /// Whoever has something to send writes it.
+    Line(Line),
+    /// They are fetched, by whoever this wakes.
     #[cfg(feature = "http-server")]
-    pub(super) fn half_duplex(
-        mut server: Server<Revision>,
-        table: GrowableTable,
-        config: &Config,
-    ) -> Result<Self, ApiMisuse> {
-        let has_encoder = |e: &&ContentEncoding| encoder(**e).is_some();
-        let encodes: Vec<_> = config.encodes.iter().filter(has_encoder).copied().collect();
-        let shared = server.open_stream(&encodes)?;
-        let idle: Vec<Coded> = match shared.encoding() {
-            ContentEncoding::Identity => None,
-            encoding => encoder(encoding),
-        }
-        .map(|encoder| Coded {
-            stream: None,
-            encoder,
-        })
-        .into_iter()
-        .collect();
-        Ok(Self {
-            shared,
-            server,
-            table,
-            replies: HashMap::new(),
-            next_reply: 0,
-            // No other stream is opened.
-            coded: usize::MAX,
-            idle,
-            chores: VecDeque::new(),
-            has_servant: false,
-        })
-    }
+    Fetched(Mutex<Option<Waker>>),
+}
 
-    /// The encoder of the stream on which a reply is lost bytes: its next frame ends it.
-    pub(super) fn end_stream(&mut self, coded: &mut Coded) {
-        coded
-            .stream
-            .as_mut()
-            .unwrap_or(&mut self.shared)
-            .end_with_next();
-    }
-
-    /// A command was handed out: the number of its reply.
-    pub(super) fn add_reply(&mut self, responder: Responder) -> u64 {
-        let number = self.next_reply;
-        self.next_reply += 1;
-        self.replies.insert(number, Slot::Fresh(responder));
-        number
-    }
-
-    /// The token of a reply that has sent nothing yet; the reply is forgotten.
-    pub(super) fn take_fresh(&mut self, number: u64) -> Option<Responder> {
-        match self.replies.remove(&number)? {
-            Slot::Fresh(responder) => Some(responder),
-            begun @ Slot::Begun(_) => {
-                self.replies.insert(number, begun);
-                None
-            }
-        }
-    }
-
-    /// The token of a reply, for frames beside it.
-    pub(super) fn responder(&self, number: u64) -> Option<&Responder> {
-        match self.replies.get(&number)? {
-            Slot::Fresh(responder) => Some(responder),
-            Slot::Begun(writer) => Some(writer.responder()),
-        }
-    }
-
-    /// Has frames of a reply made, on the compressing stream or on the shared one.
-    pub(super) fn write<R>(
-        &mut self,
-        number: u64,
-        stream: Option<&mut OutputStream>,
-        make: impl FnOnce(&mut ResponseWriter, &mut Frames<'_>) -> Result<R, ApiMisuse>,
-    ) -> Result<R, ApiMisuse> {
-        if matches!(self.replies.get(&number), Some(Slot::Fresh(_)))
-            && let Some(responder) = self.take_fresh(number)
-        {
-            let writer = self.server.begin_response(&self.table, responder)?;
-            self.replies.insert(number, Slot::Begun(writer));
-        }
-        let Some(Slot::Begun(writer)) = self.replies.get_mut(&number) else {
-            return Err(ApiMisuse::RequestNotActive);
-        };
-        let stream = stream.unwrap_or(&mut self.shared);
-        make(writer, &mut self.server.output(&mut self.table, stream))
-    }
-
-    /// Where frames outside of replies are made.
-    pub(super) fn frames(&mut self) -> Frames<'_> {
-        self.server.output(&mut self.table, &mut self.shared)
-    }
-
-    /// A compressing stream for a reply that begins, if the peer decodes one and it is not too
-    /// many.
-    pub(super) fn take_coded(&mut self, config: &Config) -> Option<Coded> {
-        if !config.revision.has_settings() {
-            return None;
-        }
-        let encoding = self.server.peer_encodings().choose(&config.encodes);
-        if encoding == ContentEncoding::Identity {
-            return None;
-        }
-        if let Some(idle) = self.idle.pop() {
-            return Some(idle);
-        }
-        if self.coded >= config.limits.compressed_streams {
-            return None;
-        }
-        let encoder = encoder(encoding)?;
-        let stream = self.server.open_stream(&[encoding]).ok()?;
-        self.coded += 1;
-        Some(Coded {
-            stream: Some(stream),
-            encoder,
-        })
-    }
-
-    /// A reply has ended; its stream can be used again, unless its encoder failed.
-    pub(super) fn end_reply(&mut self, number: u64, coded: Option<(Coded, bool)>) {
-        self.replies.remove(&number);
-        match coded {
-            Some((coded, true)) => self.idle.push(coded),
-            // It was ended with its last frame, or the connection is gone.
-            Some((Coded { stream, .. }, false)) => match stream {
-                Some(stream) => {
-                    self.coded -= 1;
-                    drop(self.server.close_stream(stream));
-                }
-                // What comes after goes uncompressed.
-                None => {
-                    if let Ok(plain) = self.server.open_stream(&[ContentEncoding::Identity]) {
-                        self.shared = plain;
-                    }
-                }
-            },
-            None => {}
-        }
-    }
+/// Who does something with the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    /// A handler, or who has its reply: may wait for the peer.
+    Handler,
+    /// Who reads, which must not wait for writing.
+    Reader,
 }
 
 impl Conn {
-    pub(super) fn new(reactor: Reactor, out: Outgoing, config: Config) -> Self {
-        Self::with_gone(reactor, out, config, Gone::default())
-    }
-
-    pub(super) fn with_gone(reactor: Reactor, out: Outgoing, config: Config, gone: Gone) -> Self {
+    pub(super) fn new(connection: Connection, outlet: Outlet, gone: Gone, began: Instant) -> Self {
         Self {
-            reactor: Mutex::new(reactor),
-            changed: Condvar::new(),
-            out,
+            shared: Arc::clone(connection.shared()),
             gone,
-            config,
+            engine: Mutex::new(Engine {
+                guarded: Guarded::new(connection),
+                is_writing: false,
+                can_read: false,
+            }),
+            reader: Condvar::new(),
+            outlet,
+            began,
         }
     }
 
-    pub(super) fn reactor(&self) -> MutexGuard<'_, Reactor> {
-        lock(&self.reactor)
+    /// The revision that is spoken.
+    pub(super) fn revision(&self) -> Revision {
+        self.shared.config().revision
     }
 
-    /// Something has ended that others may wait for.
-    pub(super) fn notify(&self) {
-        self.changed.notify_all();
+    /// Milliseconds since the connection began, never 0.
+    pub(super) fn now(&self) -> u64 {
+        let began = self.began.elapsed().as_millis();
+        u64::try_from(began).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    /// Writing has failed, so the peer takes no answers any more: nothing it asks for is of use.
-    pub(super) fn fail(&self, error: &ConnectionError) {
-        self.out.close(error.clone());
-        self.gone.signal();
+    /// Does something with the connection, and wakes whom that concerns. What there is to be written
+    /// then is written here.
+    pub(super) fn with<R>(&self, act: impl FnOnce(&mut Connection) -> R) -> R {
+        self.change(Who::Handler, |engine| act(&mut engine.guarded.connection))
     }
 
-    /// Has something answered by a thread that comes and goes, since reading must not wait for
-    /// writing. Waits only if very many such answers wait already.
-    pub(super) fn add_chore(self: &Arc<Self>, chore: Chore) {
-        let mut reactor = self.reactor();
-        while reactor.chores.len() >= MAX_CHORES {
-            match wait(&self.changed, reactor, None) {
-                Some(guard) => reactor = guard,
-                None => return,
-            }
-        }
-        reactor.chores.push_back(chore);
-        if reactor.has_servant {
-            return;
-        }
-        reactor.has_servant = true;
-        drop(reactor);
-        let conn = Arc::clone(self);
-        let started = thread::Builder::new()
-            .name("hgrpc-refuse".into())
-            .spawn(move || conn.do_chores());
-        if started.is_err() {
-            self.do_chores();
-        }
+    /// The same for who reads.
+    pub(super) fn with_reader<R>(&self, act: impl FnOnce(&mut Connection) -> R) -> R {
+        self.change(Who::Reader, |engine| {
+            engine.can_read = false;
+            act(&mut engine.guarded.connection)
+        })
     }
 
-    fn do_chores(&self) {
+    /// Waits until something that has to wait for the connection was done.
+    pub(super) fn block<R>(&self, mut poll: impl FnMut(&mut Guarded, &Waker) -> Poll<R>) -> R {
         loop {
-            let mut reactor = self.reactor();
-            let Some(chore) = reactor.chores.pop_front() else {
-                reactor.has_servant = false;
-                break;
-            };
-            match chore {
-                Chore::Fail(reply, failure) => {
-                    drop(reactor);
-                    drop(reply.fail(failure));
-                }
-                Chore::Reject(rejection) => {
-                    drop(reactor);
-                    self.reject(rejection);
+            let waker = waker();
+            match self.change(Who::Handler, |engine| poll(&mut engine.guarded, &waker)) {
+                Poll::Ready(result) => return result,
+                Poll::Pending => thread::park(),
+            }
+        }
+    }
+
+    fn change<R>(&self, who: Who, act: impl FnOnce(&mut Engine) -> R) -> R {
+        let mut engine = lock(&self.engine);
+        let result = act(&mut engine);
+        let (calls, has_output) = self.settle(&mut engine);
+        let writes = has_output && matches!(self.outlet, Outlet::Line(_)) && !engine.is_writing;
+        engine.is_writing |= writes;
+        drop(engine);
+        self.call(calls);
+        match &self.outlet {
+            Outlet::Line(line) if writes => match who {
+                Who::Handler => line.write(self),
+                Who::Reader => line.have_written(self),
+            },
+            Outlet::Line(_) => {}
+            #[cfg(feature = "http-server")]
+            Outlet::Fetched(_) => {
+                if has_output {
+                    self.wake_fetcher();
                 }
             }
-            self.notify();
         }
-        self.notify();
+        result
     }
 
-    /// Answers a request that is refused.
-    pub(super) fn reject(&self, rejection: Rejection) {
-        let mut turn = self.out.turn();
-        let mut reactor = self.reactor();
-        let mut answer = reactor.server.reject(rejection);
-        let frame = answer.next_frame(&mut reactor.frames());
-        drop(reactor);
-        if let Ok(Some(frame)) = frame
-            && let Err(error) = turn.write(&[frame])
-        {
-            self.fail(&error);
+    /// Looks whom a change concerns, and whether there is something to be written.
+    fn settle(&self, engine: &mut Engine) -> (Calls, bool) {
+        let mut calls = Calls::default();
+        engine.guarded.call(&mut calls);
+        for key in std::mem::take(&mut calls.stopped) {
+            // Its handler runs on, and writes to nobody.
+            let failure = Failure::server("the request was refused");
+            engine.guarded.connection.fail(key, &failure);
+            engine.guarded.call(&mut calls);
+        }
+        engine.can_read |= calls.input;
+        if calls.input || calls.progress {
+            self.reader.notify_one();
+        }
+        let connection = &engine.guarded.connection;
+        (calls, connection.has_output() || connection.can_fill())
+    }
+
+    fn call(&self, mut calls: Calls) {
+        calls.wake();
+        if calls.is_gone {
+            self.gone.signal();
         }
     }
 
-    /// Waits until every reply has ended and every refusal was sent.
+    /// Does something with the connection for who has written so many bytes, or fetches what is to be
+    /// written; it has more frames then, if there are any.
+    pub(super) fn with_writer<R>(
+        &self,
+        written: usize,
+        act: impl FnOnce(&mut Connection) -> R,
+    ) -> R {
+        let now = self.now();
+        let mut engine = lock(&self.engine);
+        let connection = &mut engine.guarded.connection;
+        if written > 0 {
+            connection.sent(written, now);
+        }
+        connection.fill(now);
+        let result = act(connection);
+        // Whoever makes more from here on finds nobody who writes.
+        let has_more = connection.unwritten() > 0;
+        engine.is_writing &= has_more;
+        let (calls, _) = self.settle(&mut engine);
+        // What was written may be what who reads waits for.
+        engine.can_read |= written > 0;
+        self.reader.notify_one();
+        drop(engine);
+        self.call(calls);
+        result
+    }
+
+    /// For who reads, and was stopped: waits until that may be over, or until a deadline.
+    pub(super) fn wait_for_room(&self, deadline: Option<u64>) {
+        let deadline =
+            deadline.and_then(|deadline| self.began.checked_add(Duration::from_millis(deadline)));
+        self.wait(deadline, |engine| engine.can_read);
+    }
+
+    /// For who reads: waits until all was answered and written, or the connection has ended.
     pub(super) fn wait_answered(&self) {
-        let mut reactor = self.reactor();
-        while !reactor.replies.is_empty() || reactor.has_servant {
-            match wait(&self.changed, reactor, None) {
-                Some(guard) => reactor = guard,
+        self.wait(None, |engine| {
+            let progress = engine.guarded.connection.progress();
+            matches!(progress, Progress::Answered | Progress::Ended)
+        });
+    }
+
+    fn wait(&self, deadline: Option<Instant>, is_over: impl Fn(&Engine) -> bool) {
+        let mut engine: MutexGuard<'_, Engine> = lock(&self.engine);
+        while !is_over(&engine) {
+            match wait(&self.reader, engine, deadline) {
+                Some(guard) => engine = guard,
                 None => return,
             }
         }
     }
+
+    /// Does something with the line that frames are written to, if there is one.
+    pub(super) fn line(&self, act: impl FnOnce(&Line)) {
+        match &self.outlet {
+            Outlet::Line(line) => act(line),
+            #[cfg(feature = "http-server")]
+            Outlet::Fetched(_) => {}
+        }
+    }
+
+    /// The connection has ended: nothing is sent.
+    pub(super) fn end(&self, error: ConnectionError) {
+        self.with(|connection| connection.end(error));
+    }
+
+    /// Has this woken when there is more to be fetched; before it is looked for.
+    #[cfg(feature = "http-server")]
+    pub(super) fn fetch_by(&self, waker: &Waker) {
+        if let Outlet::Fetched(fetcher) = &self.outlet {
+            *lock(fetcher) = Some(waker.clone());
+        }
+    }
+
+    /// Wakes who fetches what is to be sent.
+    #[cfg(feature = "http-server")]
+    pub(super) fn wake_fetcher(&self) {
+        if let Outlet::Fetched(fetcher) = &self.outlet {
+            lock(fetcher).take().into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn")
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Wakes a thread that has parked itself.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+thread_local! {
+    static WAKER: OnceCell<Waker> = const { OnceCell::new() };
+}
+
+/// What wakes this thread when it is parked.
+fn waker() -> Waker {
+    let new = || Waker::from(Arc::new(Unpark(thread::current())));
+    let kept = WAKER.try_with(|waker| waker.get_or_init(new).clone());
+    // A thread that is about to end has nothing to keep it in.
+    kept.unwrap_or_else(|_| new())
 }

@@ -1,43 +1,28 @@
 //! The server's end of one half-duplex exchange, as HTTP makes them: all of the request is read,
 //! then its commands run one after another (revision-0006.md, 5.8; http-v2.md, 3).
 
-use std::io::Write;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Instant;
 
-use hgrpc::server::{Rejection, Responder, Server, ServerAction, ServerConfig};
-use hgrpc::wire::FrameReader;
-use hgrpc::{ApiMisuse, ProtocolError, Revision};
+use bytes::Bytes;
+use hgrpc::ProtocolError;
 
-use super::conn::{Conn, Reactor};
-use super::outgoing::Outgoing;
-use super::pipe::filled;
-use super::{Call, Config, ConnectionError, Data, Gone, Reply};
-use crate::host::config::Meter;
-use crate::store::{GrowableArena, GrowableTable};
+use super::conn::{Conn, Outlet};
+use super::server::{Ended, parts};
+use super::{Call, ConnectionError, Gone, Reply};
+use crate::engine::server::{Command, Connection, Outcome, Peer, Shared, Taken, Wake};
 
 /// A request that is being read.
 pub(crate) struct Receiving {
-    server: Server<Revision>,
-    table: GrowableTable,
-    arena: GrowableArena,
-    frames: FrameReader,
-    jobs: Vec<Job>,
-    config: Config,
-}
-
-/// What is to be answered, in this order.
-enum Job {
-    Run(Box<Queued>),
-    Reject(Rejection),
-}
-
-struct Queued {
-    name: Vec<u8>,
-    args: Vec<u8>,
-    redirect: Option<Vec<u8>>,
-    data: Option<Vec<u8>>,
-    responder: Responder,
+    connection: Connection,
+    /// Commands whose data is still to come.
+    incomplete: Vec<Command<()>>,
+    /// Commands that are to be run, in this order.
+    complete: Vec<Command<()>>,
 }
 
 /// Why reading a request stops.
@@ -50,42 +35,60 @@ pub(crate) enum Stop<E> {
 }
 
 impl Receiving {
-    pub(crate) fn new(config: Config) -> Self {
-        let budgets = config.limits.budgets();
+    pub(crate) fn new(shared: &Arc<Shared>, peer: &Arc<Peer>) -> Self {
         Self {
-            server: Server::new(config.revision, config.server(ServerConfig::DEFAULT)),
-            table: GrowableTable::new(budgets),
-            arena: GrowableArena::new(budgets),
-            frames: FrameReader::new(config.limits.frame_size),
-            jobs: Vec::new(),
-            config,
+            connection: Connection::half_duplex(Arc::clone(shared), Arc::clone(peer), 1),
+            incomplete: Vec::new(),
+            complete: Vec::new(),
         }
     }
 
-    /// Handles the next bytes; `check` is asked for each command, with how many came before it.
+    /// Handles the next bytes; `check` is asked for each command that is complete, with how many
+    /// came before it.
     pub(crate) fn feed<E>(
         &mut self,
         mut input: &[u8],
         mut check: impl FnMut(&[u8], usize) -> Result<(), E>,
     ) -> Result<(), Stop<E>> {
-        while let Some(part) = self.frames.next(&mut input).map_err(Stop::Protocol)? {
-            let action = self.server.handle(part, &mut self.table, &mut self.arena);
-            match action.map_err(Stop::Protocol)? {
-                ServerAction::RunCommand(command) => {
-                    let name: Vec<u8> = command.name.chunks().flatten().copied().collect();
-                    check(&name, self.jobs.len()).map_err(Stop::Refused)?;
-                    self.jobs.push(Job::Run(Box::new(Queued {
-                        name,
-                        args: command.args.as_cbor().to_vec(),
-                        redirect: command.redirect.map(|targets| targets.as_cbor().to_vec()),
-                        data: command.data.map(<[u8]>::to_vec),
-                        responder: command.responder,
-                    })));
+        loop {
+            let next = self.connection.next(&mut input, 1, |_| Some(()));
+            while let Some(wake) = self.connection.pop_wake() {
+                let Wake::Data(key) = wake else {
+                    continue;
+                };
+                let place = self.incomplete.iter().position(|other| other.key == key);
+                if let Some(place) = place {
+                    let command = self.incomplete.remove(place);
+                    self.add(command, &mut check)?;
                 }
-                ServerAction::RejectRequest(rejection) => self.jobs.push(Job::Reject(rejection)),
-                _ => {}
+            }
+            match next {
+                Ok(None) => return Ok(()),
+                Ok(Some(command)) if command.has_data => self.incomplete.push(command),
+                Ok(Some(command)) => self.add(command, &mut check)?,
+                Err(ConnectionError::Protocol(error)) => return Err(Stop::Protocol(error)),
+                // As text, it would be a frame of a size that none may have.
+                Err(_) => return Err(Stop::Protocol(ProtocolError::FrameTooLarge)),
             }
         }
+    }
+
+    /// A command is complete, or was refused meanwhile.
+    fn add<E>(
+        &mut self,
+        command: Command<()>,
+        check: &mut impl FnMut(&[u8], usize) -> Result<(), E>,
+    ) -> Result<(), Stop<E>> {
+        let connection = &mut self.connection;
+        if connection.is_stopped(command.key) {
+            connection.data_dropped(command.key);
+            connection.reply_dropped(command.key, false);
+            connection.handler_ended(command.key, Outcome::Dropped);
+            return Ok(());
+        }
+        let before = self.complete.len() + usize::from(connection.has_answers());
+        check(command.request.name(), before).map_err(Stop::Refused)?;
+        self.complete.push(command);
         Ok(())
     }
 
@@ -94,76 +97,150 @@ impl Receiving {
     /// # Errors
     /// It ended inside a frame.
     pub(crate) fn finish(self) -> Result<Option<Answering>, ProtocolError> {
-        self.frames.finish()?;
-        Ok((!self.jobs.is_empty()).then_some(Answering {
-            server: self.server,
-            table: self.table,
-            jobs: self.jobs,
-            config: self.config,
+        self.connection.finish_input()?;
+        let has_some = !self.complete.is_empty() || self.connection.has_answers();
+        Ok(has_some.then_some(Answering {
+            connection: self.connection,
+            commands: self.complete,
         }))
     }
 }
 
 /// A request that was read and is to be answered.
 pub(crate) struct Answering {
-    server: Server<Revision>,
-    table: GrowableTable,
-    jobs: Vec<Job>,
-    config: Config,
+    connection: Connection,
+    commands: Vec<Command<()>>,
 }
 
+/// Commands are run.
+const RUNNING: u8 = 0;
+/// All were, and all is answered.
+const DONE: u8 = 1;
+/// Nobody runs them any more.
+const BROKEN_OFF: u8 = 2;
+
+struct Exchange {
+    conn: Arc<Conn>,
+    state: AtomicU8,
+}
+
+/// The commands of a request. Dropped, their answers are broken off.
+pub(crate) struct Commands {
+    exchange: Arc<Exchange>,
+    commands: Vec<Command<()>>,
+}
+
+/// The frames of a request's answers. Dropped, its client has gone.
+pub(crate) struct Answers {
+    exchange: Arc<Exchange>,
+    taken: Taken,
+}
+
+/// The commands have ended without the end of their answers.
+#[derive(Debug)]
+pub(crate) struct BrokenOff;
+
 impl Answering {
-    /// Answers without compression, whatever the peer decodes.
-    pub(crate) fn uncompressed(&mut self) {
-        self.config.encodes.clear();
+    /// Begins to answer on one stream; compressed, if that may be and the client decodes it.
+    pub(crate) fn begin(mut self, may_compress: bool) -> (Commands, Answers) {
+        self.connection.begin_answers(may_compress);
+        let outlet = Outlet::Fetched(Mutex::default());
+        let conn = Conn::new(self.connection, outlet, Gone::default(), Instant::now());
+        let exchange = Arc::new(Exchange {
+            conn: Arc::new(conn),
+            state: AtomicU8::new(RUNNING),
+        });
+        let commands = Commands {
+            exchange: Arc::clone(&exchange),
+            commands: self.commands,
+        };
+        let answers = Answers {
+            exchange,
+            taken: Taken::default(),
+        };
+        (commands, answers)
+    }
+}
+
+impl Commands {
+    /// Runs each command by `handle`, one after another; what is not answered when the client goes is
+    /// not run any more.
+    pub(crate) fn run(&mut self, mut handle: impl FnMut(Call, Reply)) {
+        let conn = &self.exchange.conn;
+        for command in self.commands.drain(..) {
+            let key = command.key;
+            let ended = Ended {
+                conn: Arc::clone(conn),
+                key,
+            };
+            let handle = &mut handle;
+            // The reply has answered when it unwinds; the next command runs all the same.
+            let _ = catch_unwind(AssertUnwindSafe(move || {
+                let (call, reply) = parts(&ended.conn, command);
+                let _ended = ended;
+                handle(call, reply);
+            }));
+            // One that was kept is answered later.
+            let answered = conn.block(|guarded, waker| guarded.poll_answered(key, waker));
+            if answered.is_err() {
+                return;
+            }
+        }
     }
 
-    /// Answers everything, each command by `handle`, one after another on one stream.
-    ///
-    /// # Errors
-    /// Writing failed; what was not answered then is not run any more.
-    pub(crate) fn run(
-        self,
-        write: impl Write + Send + 'static,
-        gone: Gone,
-        mut handle: impl FnMut(Call, Reply),
-    ) -> Result<(), ConnectionError> {
-        let Self {
-            server,
-            table,
-            jobs,
-            config,
-        } = self;
-        let meter = Arc::new(Meter::new(config.observer.clone()));
-        let out = Outgoing::new(Box::new(write), None, meter);
-        let revision = config.revision;
-        let reactor = Reactor::half_duplex(server, table, &config)
-            .map_err(|_: ApiMisuse| ConnectionError::Shutdown)?;
-        let conn = Arc::new(Conn::with_gone(reactor, out, config, gone));
-        for job in jobs {
-            match job {
-                Job::Reject(rejection) => conn.reject(rejection),
-                Job::Run(queued) => {
-                    let request_id = queued.responder.request_id();
-                    let number = conn.reactor().add_reply(queued.responder);
-                    let reply = Reply::new(Arc::clone(&conn), number);
-                    let call = Call {
-                        name: queued.name,
-                        args: queued.args,
-                        redirect: queued.redirect,
-                        data: queued.data.map(|bytes| Data(Some(filled(bytes)))),
-                        request_id,
-                        revision,
-                        gone: conn.gone.clone(),
-                    };
-                    // The reply has answered when it unwinds; the next command runs all the same.
-                    let _ = catch_unwind(AssertUnwindSafe(|| handle(call, reply)));
-                    // One that was kept is answered later.
-                    conn.wait_answered();
-                }
-            }
-            conn.out.failed()?;
+    /// All was answered.
+    pub(crate) fn finish(self) {
+        self.end(DONE);
+    }
+
+    fn end(&self, state: u8) {
+        let (held, order) = (&self.exchange.state, Ordering::SeqCst);
+        // The first end counts.
+        if held.compare_exchange(RUNNING, state, order, order).is_ok() {
+            self.exchange.conn.wake_fetcher();
         }
-        Ok(())
+    }
+}
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        self.end(BROKEN_OFF);
+    }
+}
+
+impl Answers {
+    /// The next frames, as they are written; `None` at the end.
+    pub(crate) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        let Self { exchange, taken } = self;
+        let conn = &exchange.conn;
+        conn.fetch_by(cx.waker());
+        // Before it looks for frames: when this was set, all were made.
+        let state = exchange.state.load(Ordering::SeqCst);
+        let now = conn.now();
+        let bytes = conn.with_writer(0, |connection| {
+            connection.take_output(taken).then(|| {
+                let bytes = taken.take_bytes();
+                connection.sent(bytes.len(), now);
+                bytes
+            })
+        });
+        match (bytes, state) {
+            (Some(bytes), _) => Poll::Ready(Some(Ok(bytes))),
+            (None, RUNNING) => Poll::Pending,
+            (None, DONE) => Poll::Ready(None),
+            (None, _) => Poll::Ready(Some(Err(BrokenOff))),
+        }
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.exchange.conn.end(ConnectionError::Shutdown);
+    }
+}
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answers").finish_non_exhaustive()
     }
 }

@@ -55,9 +55,8 @@
 //!   server   1 that reads (the caller of `serve`) + 1 for each running command
 //!   client   1 that reads + 1 for each upload under way
 //! ```
-//! There is no writing thread: who has a frame writes it, in turns, frame by frame. So responses
-//! share the line evenly, large payloads are written from the memory they are in, and reading never
-//! waits for writing.
+//! There is no writing thread: who has a frame writes it, and on a server what others have made
+//! meanwhile. Responses share the line evenly, in bytes, and reading never waits for writing.
 //!
 //! # Back-pressure
 //! The protocol has no window per request. Bytes wait in bounded buffers: a request's data for its
@@ -80,6 +79,7 @@ mod exchange;
 mod gone;
 #[cfg(feature = "http-server")]
 mod half;
+mod line;
 mod outgoing;
 mod pipe;
 mod receive;
@@ -103,7 +103,7 @@ pub use call::{Call, Data};
 pub use client::Client;
 pub use gone::{Gone, OnGone};
 #[cfg(feature = "http-server")]
-pub(crate) use half::{Answering, Receiving, Stop};
+pub(crate) use half::{Answering, Answers, BrokenOff, Receiving, Stop};
 pub use hgrpc::cbor::{Atom, Atoms, Progress};
 pub use reply::Reply;
 pub use request::{Request, Upload};

@@ -101,24 +101,6 @@ impl Outgoing {
         Turn { outgoing: self }
     }
 
-    /// What writing has failed with.
-    #[cfg(feature = "http-server")]
-    pub(super) fn failed(&self) -> Result<(), ConnectionError> {
-        lock(&self.sink).failed.clone().map_or(Ok(()), Err)
-    }
-
-    /// No more is sent: the peer is told, as far as the transport can, and may go on sending.
-    pub(super) fn finish(&self) {
-        let mut sink = lock(&self.sink);
-        sink.failed.get_or_insert(ConnectionError::Shutdown);
-        sink.write = None;
-    }
-
-    /// Whether [`close`](Self::close) ends a read that waits.
-    pub(super) const fn ends_reading(&self) -> bool {
-        self.close.is_some()
-    }
-
     /// Closes the connection for both directions, as far as the transport can. Whoever writes
     /// gets this error, unless there was one before.
     pub(super) fn close(&self, error: ConnectionError) {

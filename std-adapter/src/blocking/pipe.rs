@@ -1,5 +1,4 @@
-//! A bounded pipe of bytes between two threads: a request's data on its way to the handler, a
-//! response on its way to the caller.
+//! A bounded pipe of bytes between two threads: a response on its way to the caller.
 //!
 //! ```text
 //!   push(bytes) ─▶ [chunk][chunk][chunk] ─▶ fill() · consume(n)
@@ -94,15 +93,6 @@ pub(super) fn pipe<E: Clone>(capacity: usize) -> (Sender<E>, Receiver<E>) {
         start: 0,
     };
     (Sender(shared), receiver)
-}
-
-/// A pipe that has ended, with these bytes in it.
-#[cfg(feature = "http-server")]
-pub(super) fn filled<E: Clone>(bytes: Vec<u8>) -> Receiver<E> {
-    let (sender, mut receiver) = pipe(0);
-    sender.end(Ok(()));
-    receiver.chunk = bytes;
-    receiver
 }
 
 impl<E: Clone> Sender<E> {

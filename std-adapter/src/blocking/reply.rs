@@ -1,17 +1,17 @@
-//! A response that is being written; how it becomes frames is in `compose.rs`.
-
-mod compose;
+//! A response that is being written.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
 
-use hgrpc::cbor::{CborReader, Head, Location, MAJOR_BYTES, Pieces, Value};
-use hgrpc::{ApiMisuse, Revision};
+use hgrpc::ApiMisuse;
+use hgrpc::cbor::Location;
 
-use super::conn::{Coded, Conn};
+use super::conn::Conn;
 use super::{ByteStringWriter, ConnectionError, Failure, Side};
+use crate::engine::Key;
+use crate::engine::server::{Connection, Written};
 use crate::host::values::{self, invalid};
 
 /// The response to one call.
@@ -22,61 +22,59 @@ use crate::host::values::{self, invalid};
 /// - [`value`](Self::value) and [`cbor`](Self::cbor) add CBOR values.
 /// - [`side`](Self::side) sends text output and progress, also from other threads.
 ///
-/// Small writes are gathered to frames; [`flush`](Write::flush) sends what there is. Large ones are
-/// sent from the caller's memory. Writing waits for a slow peer. It takes turns, frame by frame,
-/// with the connection's other responses.
+/// Small writes are gathered to frames; [`flush`](Write::flush) sends what there is. Writing waits for
+/// a slow peer. The connection's responses share the line evenly, in bytes.
 ///
 /// A reply that is dropped without [`finish`](Self::finish) or [`fail`](Self::fail) is answered
 /// with a server's error.
 #[must_use = "a reply that is dropped is an error to the client"]
 pub struct Reply {
     side: Side,
-    /// 0006: content of the byte string that is being written, not yet sent.
-    content: Vec<u8>,
-    /// 0006: the byte string's start has been sent.
-    is_in_string: bool,
-    /// Pieces that wait for others (revision-0006.md, 7.2).
-    joined: Vec<u8>,
-    /// What the encoder made of the last piece.
-    encoded: Vec<u8>,
-    coded: Option<Coded>,
-    /// The encoder lost bytes.
-    is_encoder_broken: bool,
-    has_begun: bool,
     has_ended: bool,
-    /// 0003: all that was written are CBOR values.
-    is_cbor: bool,
     /// Bytes of a byte string of known length that are still to be written.
     missing: u64,
 }
 
 impl Reply {
-    pub(super) fn new(conn: Arc<Conn>, number: u64) -> Self {
+    pub(super) const fn new(conn: Arc<Conn>, key: Key) -> Self {
         Self {
-            side: Side { conn, number },
-            content: Vec::new(),
-            is_in_string: false,
-            joined: Vec::new(),
-            encoded: Vec::new(),
-            coded: None,
-            is_encoder_broken: false,
-            has_begun: false,
+            side: Side { conn, key },
             has_ended: false,
-            is_cbor: false,
             missing: 0,
         }
     }
 
-    fn conn(&self) -> &Conn {
-        &self.side.conn
+    /// Waits until something of the reply was written.
+    fn write_with(&self, write: impl Fn(&mut Connection, Key) -> Written) -> io::Result<usize> {
+        let Side { conn, key } = &self.side;
+        conn.block(|guarded, waker| {
+            guarded.poll_written(*key, waker, |connection| write(connection, *key))
+        })
     }
 
-    fn revision(&self) -> Revision {
-        self.conn().config.revision
-    }
-
-    fn frame_size(&self) -> usize {
-        usize::try_from(self.conn().config.limits.send_frame_size.max(1)).unwrap_or(usize::MAX)
+    /// Writes all bytes, as many at once as there is room for.
+    fn write_all_with(
+        &self,
+        mut bytes: &[u8],
+        write: impl Fn(&mut Connection, Key, &[u8]) -> Written,
+    ) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = self.write_with(|connection, key| {
+                let mut taken = 0;
+                while let Some(rest) = bytes.get(taken..)
+                    && !rest.is_empty()
+                {
+                    match write(connection, key, rest) {
+                        Written::Taken(len) => taken += len,
+                        other if taken == 0 => return other,
+                        _ => break,
+                    }
+                }
+                Written::Taken(taken)
+            })?;
+            bytes = bytes.get(written..).unwrap_or_default();
+        }
+        Ok(())
     }
 
     /// Sends text output and progress beside the response; can be cloned and given to other
@@ -108,13 +106,8 @@ impl Reply {
     pub fn cbor(&mut self, values: &[u8]) -> io::Result<()> {
         values::check(values)?;
         self.check_complete()?;
-        self.is_cbor |= !self.has_begun && self.joined.is_empty();
-        self.end_string()?;
-        let mut reader = CborReader::new(values);
-        while let Ok(value) = reader.next_value() {
-            self.add_value(value)?;
-        }
-        Ok(())
+        self.write_with(|connection, key| connection.write_values(key, values))
+            .map(drop)
     }
 
     /// Adds a byte string of `len` bytes, which are then written to what is returned: for content
@@ -125,9 +118,7 @@ impl Reply {
     /// The connection has ended.
     pub fn byte_string(&mut self, len: u64) -> io::Result<ByteStringWriter<'_>> {
         self.check_complete()?;
-        self.is_cbor |= !self.has_begun && self.joined.is_empty();
-        self.end_string()?;
-        self.piece(Head::new(MAJOR_BYTES, len).as_slice())?;
+        self.write_with(|connection, key| connection.begin_bytes(key, len))?;
         self.missing = len;
         Ok(ByteStringWriter::new(self))
     }
@@ -142,7 +133,7 @@ impl Reply {
         let Some(missing) = self.missing.checked_sub(len) else {
             return Err(invalid(ApiMisuse::TooLarge));
         };
-        self.piece(bytes)?;
+        self.write_all_with(bytes, Connection::write_content)?;
         self.missing = missing;
         Ok(())
     }
@@ -158,27 +149,18 @@ impl Reply {
         }
     }
 
-    fn add_value(&mut self, value: Value<'_>) -> io::Result<()> {
-        if !self.revision().has_settings() {
-            return self.piece(value.as_cbor());
-        }
-        // As the reference sends them, so that captures can be compared.
-        Pieces::new(value).try_for_each(|piece| self.piece(piece))
-    }
-
     /// Ends the response.
     ///
     /// # Errors
     /// The connection has ended.
     pub fn finish(mut self) -> io::Result<()> {
-        let result = self.check_complete().and_then(|()| self.finish_all());
-        let is_incomplete = self.is_encoder_broken || self.missing > 0;
-        if let (Err(error), true) = (&result, is_incomplete) {
-            self.fail_with(&Failure::server(error))?;
-        } else {
-            self.end(result.is_ok());
+        if let Err(error) = self.check_complete() {
+            self.fail_with(&Failure::server(&error))?;
+            return Err(error);
         }
-        result
+        self.has_ended = true;
+        let Side { conn, key } = &self.side;
+        conn.with(|connection| connection.finish(*key)).into_end()
     }
 
     /// Ends the response by saying where it is instead (0006; revision-0006.md, 7.5). Only clients
@@ -188,11 +170,11 @@ impl Reply {
     /// # Errors
     /// Something was written before, or the location is not well-formed; the connection has ended.
     pub fn redirect(mut self, location: &Location<'_>) -> io::Result<()> {
-        let result = self
-            .send_redirect(location)
-            .and_then(|()| self.finish_all());
-        self.end(result.is_ok());
-        result
+        let Side { conn, key } = &self.side;
+        let redirected = conn.with(|connection| connection.redirect(*key, location));
+        let written = redirected.map_err(invalid)?;
+        self.has_ended = true;
+        written.into_end()
     }
 
     /// Ends the response because the command failed. What was written but not yet sent is left
@@ -205,64 +187,42 @@ impl Reply {
     }
 
     fn fail_with(&mut self, failure: &Failure) -> io::Result<()> {
-        let result = self.send_failure(failure);
-        self.end(result.is_ok());
-        result
-    }
-
-    fn end(&mut self, is_ok: bool) {
         self.has_ended = true;
-        let coded = self
-            .coded
-            .take()
-            .map(|coded| (coded, is_ok && !self.is_encoder_broken));
-        let conn = &self.side.conn;
-        conn.reactor().end_reply(self.side.number, coded);
-        conn.notify();
+        let Side { conn, key } = &self.side;
+        conn.with(|connection| {
+            connection.fail(*key, failure);
+            connection.ended().cloned().map_or(Ok(()), Err)
+        })?;
+        Ok(())
     }
 }
 
 impl Write for Reply {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.add_bytes(bytes)?;
+        self.check_complete()?;
+        self.write_all_with(bytes, Connection::write)?;
         Ok(bytes.len())
     }
 
     /// Sends what was written so far, so that the peer can read it.
     fn flush(&mut self) -> io::Result<()> {
-        if !self.content.is_empty() {
-            self.begin_string()?;
-            self.chunk(&[])?;
-        }
-        if self.coded.is_some() {
-            let mut flushed = Vec::new();
-            self.encode(|encoder, out| encoder.flush(out), &mut flushed)?;
-            self.join(&flushed)?;
-        }
-        self.send_joined()
+        self.write_with(Connection::flush).map(drop)
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        if self.has_ended {
-            return;
+        if !self.has_ended {
+            let Side { conn, key } = &self.side;
+            let is_panicking = thread::panicking();
+            conn.with(|connection| connection.reply_dropped(*key, is_panicking));
         }
-        let failure = Failure::server(if thread::panicking() {
-            "the command panicked"
-        } else {
-            "the command gave no answer"
-        });
-        // Nobody is left to be told if that fails.
-        let _ = self.fail_with(&failure);
     }
 }
 
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reply")
-            .field("number", &self.side.number)
-            .field("has_begun", &self.has_begun)
             .field("has_ended", &self.has_ended)
             .finish_non_exhaustive()
     }

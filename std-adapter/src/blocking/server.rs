@@ -1,24 +1,21 @@
-//! The server's end of one connection.
+//! The server's end of one connection: the thread that reads it.
 
-use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::{Arc, mpsc};
+use std::task::Waker;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use hgrpc::server::{Command, ServerAction};
-use hgrpc::wire::{FrameReader, RequestId};
-
-use super::call::DataError;
-use super::conn::{Chore, Conn, Reactor};
-use super::outgoing::Outgoing;
-use super::pipe::{Pushed, Sender, pipe};
+use super::conn::{Conn, Outlet};
+use super::line::Line;
+use super::router::Handler;
 use super::workers::Workers;
-use super::{Call, Config, ConnectionError, Data, Failure, Reply, Router, Traffic, Transport};
+use super::{Call, Config, ConnectionError, Data, Gone, Reply, Router, Traffic, Transport};
 use crate::buffer::{Filled, ReceiveBuffer};
-use crate::host::config::Meter;
-use crate::host::mistaken;
-use crate::store::GrowableArena;
+use crate::engine::Key;
+use crate::engine::server::{
+    Command, Connection, Hooks, Outcome, Peer, Refusal, ServerLimits, Shared,
+};
 
 /// How long a peer that broke the protocol may take to read its answers and to close the connection.
 const LINGER: Duration = Duration::from_secs(1);
@@ -43,52 +40,64 @@ pub fn serve(
         write,
         close,
     } = transport;
-    let meter = Arc::new(Meter::new(config.observer.clone()));
-    let config = &Config {
-        limits: config.limits.checked(),
-        ..config.clone()
-    };
-    let out = Outgoing::new(write, close, Arc::clone(&meter));
+    let workers = Arc::new(Workers::new());
+    let began = Instant::now();
+    let shared = shared(config);
+    let peer = Arc::new(Peer::UNKNOWN);
     // One stream can always be opened on a fresh server.
-    let reactor = Reactor::new(config).map_err(|_| ConnectionError::Shutdown)?;
-    let mut incoming = Incoming {
-        conn: Arc::new(Conn::new(reactor, out, config.clone())),
-        frames: FrameReader::new(config.limits.frame_size),
-        uploads: HashMap::new(),
-        workers: Workers::new(config.limits.calls),
+    let connection = Connection::new(Arc::clone(&shared), peer, Waker::noop().clone(), 1)
+        .map_err(|_| ConnectionError::Shutdown)?;
+    let conn = Arc::new_cyclic(|conn| {
+        let line = Line::new(write, close, Arc::clone(&workers), conn.clone());
+        Conn::new(connection, Outlet::Line(line), Gone::default(), began)
+    });
+    let reading = Reading {
+        conn: &conn,
         router,
+        workers: &workers,
     };
-    let result = incoming.read(&mut *read, &meter);
-    let conn = Arc::clone(&incoming.conn);
-    for (_, upload) in incoming.uploads.drain() {
-        upload.end(Err(DataError::Cut));
-    }
-    conn.gone.signal();
+    let mut result = reading.run(&mut *read);
+    let ended = conn.with_reader(Connection::end_input);
     if let Err(error @ (ConnectionError::Read(_) | ConnectionError::Link(_))) = &result {
         // Nobody is there to read answers either.
-        conn.out.close(error.clone());
+        conn.end(error.clone());
+        conn.line(Line::close);
     }
-    incoming.workers.wait();
+    result = result.and(ended);
+    workers.wait();
     conn.wait_answered();
     if let Err(ConnectionError::Protocol(_)) = &result {
-        linger(&mut *read, &conn.out);
+        conn.line(|line| linger(&mut *read, line));
     }
-    conn.out.close(ConnectionError::Shutdown);
-    result.map(|()| meter.traffic())
+    conn.line(Line::close);
+    conn.end(ConnectionError::Shutdown);
+    result.map(|()| Traffic::of(&shared.stats()))
+}
+
+/// The server of one connection: only the connection's own limits count.
+fn shared(config: &Config) -> Arc<Shared> {
+    let limits = ServerLimits::only(config.limits.checked());
+    let mut hooks = Hooks::default();
+    if let Some(told) = config.observer.clone() {
+        hooks.frame = Some(Box::new(move |_, direction, header| {
+            told(direction, header)
+        }));
+    }
+    Shared::new(config.clone(), limits, hooks)
 }
 
 /// Reads on, for nothing, until the peer has read its answers and closes too. A socket that is closed
 /// with bytes unread takes answers with it that the peer has not read.
-fn linger(read: &mut dyn Read, out: &Outgoing) {
-    if !out.ends_reading() {
+fn linger(read: &mut dyn Read, line: &Line) {
+    if !line.ends_reading() {
         return;
     }
-    out.finish();
+    line.finish();
     let (done, is_done) = mpsc::channel::<()>();
     thread::scope(|scope| {
         let limit = thread::Builder::new().spawn_scoped(scope, move || {
             if is_done.recv_timeout(LINGER) == Err(mpsc::RecvTimeoutError::Timeout) {
-                out.close(ConnectionError::Shutdown);
+                line.close();
             }
         });
         if limit.is_ok() {
@@ -100,143 +109,92 @@ fn linger(read: &mut dyn Read, out: &Outgoing) {
 }
 
 /// The reading side; owned by the thread that serves.
-struct Incoming<'a> {
-    conn: Arc<Conn>,
-    frames: FrameReader,
-    /// Where the data of running commands goes.
-    uploads: HashMap<RequestId, Sender<DataError>>,
-    workers: Workers,
+struct Reading<'a> {
+    conn: &'a Arc<Conn>,
     router: &'a Router,
+    workers: &'a Workers,
 }
 
-impl Incoming<'_> {
-    fn read(&mut self, read: &mut dyn Read, meter: &Meter) -> Result<(), ConnectionError> {
+impl Reading<'_> {
+    fn run(&self, read: &mut dyn Read) -> Result<(), ConnectionError> {
         let mut buffer = ReceiveBuffer::default();
-        let mut arena = GrowableArena::new(self.conn.config.limits.budgets());
-        let mut is_first = true;
         loop {
             match buffer.fill_from(read) {
-                Ok(Filled::Bytes(len)) => meter.bytes_in(len),
-                Ok(_) => break,
+                Ok(Filled::Bytes(_)) => self.handle(&mut buffer)?,
+                Ok(_) => return Ok(()),
                 Err(error) => return Err(ConnectionError::reading(error)),
             }
+        }
+    }
+
+    /// Handles what was read, all of it.
+    fn handle(&self, buffer: &mut ReceiveBuffer) -> Result<(), ConnectionError> {
+        let conn = self.conn;
+        loop {
             let mut input = buffer.bytes();
-            if std::mem::take(&mut is_first)
-                && let Some(protocol) = mistaken::asking(input)
-            {
-                return Err(ConnectionError::NotHgrpc(protocol));
+            let before = input.len();
+            let now = conn.now();
+            let (next, stuck) = conn.with_reader(|connection| {
+                let next = connection.next(&mut input, now, |name| self.router.find(name));
+                let stuck = connection.is_stuck().then(|| connection.deadline());
+                (next, stuck)
+            });
+            let taken = before - input.len();
+            buffer.consume(taken);
+            match (next?, stuck) {
+                (Some(command), _) => self.start(command),
+                (None, Some(deadline)) => conn.wait_for_room(deadline),
+                (None, None) => return Ok(()),
             }
-            let len = input.len();
-            while let Some(part) = self
-                .frames
-                .next(&mut input)
-                .map_err(ConnectionError::Protocol)?
-            {
-                if part.is_first {
-                    meter.frame_in(&part.header);
-                }
-                let action = {
-                    let reactor = &mut *self.conn.reactor();
-                    reactor.server.handle(part, &mut reactor.table, &mut arena)
-                };
-                match action.map_err(ConnectionError::Protocol)? {
-                    ServerAction::RunCommand(command) => {
-                        let upload = run(&self.conn, self.router, &self.workers, command);
-                        if let Some((id, sender)) = upload {
-                            self.add_upload(id, sender);
-                        }
-                    }
-                    ServerAction::CommandData {
-                        request_id,
-                        bytes,
-                        is_last,
-                    } => self.data(request_id, bytes, is_last),
-                    ServerAction::RejectRequest(rejection) => {
-                        self.conn.add_chore(Chore::Reject(rejection));
-                    }
-                    _ => {}
-                }
-            }
-            buffer.consume(len);
         }
-        self.frames.finish().map_err(|_| ConnectionError::Cut {
-            missing: self.frames.missing(),
-        })
     }
 
-    fn add_upload(&mut self, id: RequestId, sender: Sender<DataError>) {
-        if self.uploads.len() >= 64 {
-            // Of requests that were answered before their data ended.
-            self.uploads.retain(|_, upload| !upload.is_closed());
-        }
-        self.uploads.insert(id, sender);
-    }
-
-    /// Data for a handler. A full pipe stops the reading here; nothing is locked meanwhile.
-    fn data(&mut self, id: RequestId, bytes: &[u8], is_last: bool) {
-        let Some(upload) = self.uploads.get(&id) else {
-            return;
+    /// Runs a command in a thread of its own.
+    fn start(&self, command: Command<Arc<dyn Handler>>) {
+        let (conn, key) = (Arc::clone(self.conn), command.key);
+        let job = move || {
+            let ended = Ended { conn, key };
+            let handler = Arc::clone(&command.route);
+            let (call, reply) = parts(&ended.conn, command);
+            handler.handle(call, reply);
         };
-        let pushed = upload.push(bytes, self.conn.config.limits.stall);
-        match pushed {
-            Pushed::Taken if !is_last => return,
-            Pushed::Taken => upload.end(Ok(())),
-            Pushed::Stalled => upload.end(Err(DataError::Stalled)),
-            // Nobody wants it.
-            Pushed::Closed => {}
+        if self.workers.run(Box::new(job)).is_err() {
+            self.conn.with_reader(|connection| {
+                let failure = connection.refuse(key, Refusal::TooManyRequests);
+                connection.data_dropped(key);
+                connection.reply_dropped(key, false);
+                connection.handler_ended(key, Outcome::Failed(failure));
+            });
         }
-        self.uploads.remove(&id);
     }
 }
 
-/// Starts a command; where its data goes, if there is any to come.
-fn run(
-    conn: &Arc<Conn>,
-    router: &Router,
-    workers: &Workers,
-    command: Command<'_>,
-) -> Option<(RequestId, Sender<DataError>)> {
-    let request_id = command.request_id();
-    let name: Vec<u8> = command.name.chunks().flatten().copied().collect();
-    let mut call = Call {
-        args: command.args.as_cbor().to_vec(),
-        redirect: command.redirect.map(|targets| targets.as_cbor().to_vec()),
-        data: None,
-        request_id,
-        revision: conn.config.revision,
+/// What a command's handler gets.
+pub(super) fn parts<R>(conn: &Arc<Conn>, command: Command<R>) -> (Call, Reply) {
+    let data = command.has_data.then(|| Data::new(conn, command.key));
+    let call = Call {
+        request: command.request,
+        args: None,
+        data,
+        revision: conn.revision(),
         gone: conn.gone.clone(),
-        name,
     };
-    let number = conn.reactor().add_reply(command.responder);
-    let reply = Reply::new(Arc::clone(conn), number);
-    let Some(handler) = router.find(&call.name) else {
-        let failure = Failure::unknown_command(&call.name);
-        conn.add_chore(Chore::Fail(Box::new(reply), failure));
-        return None;
-    };
-    let mut upload = None;
-    if command.data_follows {
-        let (sender, receiver) = pipe(conn.config.limits.buffer);
-        call.data = Some(Data(Some(receiver)));
-        upload = Some((request_id, sender));
+    (call, Reply::new(Arc::clone(conn), command.key))
+}
+
+/// Notices the end of a handler, however it comes.
+pub(super) struct Ended {
+    pub(super) conn: Arc<Conn>,
+    pub(super) key: Key,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let outcome = match thread::panicking() {
+            true => Outcome::Panicked,
+            false => Outcome::Done,
+        };
+        self.conn
+            .with(|connection| connection.handler_ended(self.key, outcome));
     }
-    // Out of the box again if no thread can take it.
-    let reply = Arc::new(std::sync::Mutex::new(Some(reply)));
-    let taken = Arc::clone(&reply);
-    let job = Box::new(move || {
-        if let Some(reply) = crate::host::sync::lock(&taken).take() {
-            handler.handle(call, reply);
-        }
-    });
-    if workers.run(job).is_err()
-        && let Some(reply) = crate::host::sync::lock(&reply).take()
-    {
-        let failure = Failure::server(format_args!(
-            "too-many-requests, limit {}",
-            conn.config.limits.calls
-        ));
-        conn.add_chore(Chore::Fail(Box::new(reply), failure));
-        return None;
-    }
-    upload
 }

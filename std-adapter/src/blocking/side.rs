@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use hgrpc::ApiMisuse;
 use hgrpc::cbor::{Atom, Progress};
-use hgrpc::server::{Responder, Server, SideFrame};
 
 use super::ConnectionError;
 use super::conn::Conn;
+use crate::engine::Key;
+use crate::engine::server::{Connection, Written};
 use crate::host::text;
 
 /// Sends text output and progress beside one response, from any thread.
@@ -18,14 +18,14 @@ use crate::host::text;
 #[derive(Clone)]
 pub struct Side {
     pub(super) conn: Arc<Conn>,
-    pub(super) number: u64,
+    pub(super) key: Key,
 }
 
 impl Side {
     /// Whether the peer takes text output and progress: any in 0003 and 0005; in 0006 one that has
     /// said that it is an hgrpc client. To others they are not sent.
     pub fn is_taken(&self) -> bool {
-        self.conn.reactor().server.peer_takes_side_frames()
+        self.conn.with(|connection| connection.takes_notes())
     }
 
     /// Text for people. It reaches them escaped.
@@ -42,7 +42,8 @@ impl Side {
     /// The connection has ended.
     pub fn labelled(&self, text: impl AsRef<str>, labels: &[&str]) -> Result<(), ConnectionError> {
         let labels: Vec<&[u8]> = labels.iter().map(|label| label.as_bytes()).collect();
-        for piece in text::pieces(text.as_ref(), self.conn.config.limits.send_frame_size) {
+        let frame_size = self.conn.shared.config().limits.send_frame_size;
+        for piece in text::pieces(text.as_ref(), frame_size) {
             self.atoms(&[Atom {
                 msg: b"%s",
                 args: &[piece.as_bytes()],
@@ -58,7 +59,7 @@ impl Side {
     /// # Errors
     /// The connection has ended.
     pub fn atoms(&self, atoms: &[Atom<'_>]) -> Result<(), ConnectionError> {
-        self.send(|server, responder, buffer| server.text_output(responder, atoms, buffer))
+        self.send(|connection, key| connection.text(key, atoms))
     }
 
     /// How far an operation is.
@@ -66,40 +67,12 @@ impl Side {
     /// # Errors
     /// The connection has ended.
     pub fn progress(&self, progress: &Progress<'_>) -> Result<(), ConnectionError> {
-        self.send(|server, responder, buffer| server.progress(responder, progress, buffer))
+        self.send(|connection, key| connection.progress_note(key, progress))
     }
 
-    fn send(
-        &self,
-        make: impl for<'b> Fn(&Server, &Responder, &'b mut [u8]) -> Result<SideFrame<'b>, ApiMisuse>,
-    ) -> Result<(), ConnectionError> {
-        let size = usize::try_from(self.conn.config.limits.send_frame_size).unwrap_or(usize::MAX);
-        let mut len = size.min(1024);
-        let mut buffer = vec![0; len];
-        let mut turn = self.conn.out.turn();
-        loop {
-            let mut reactor = self.conn.reactor();
-            let Some(responder) = reactor.responder(self.number) else {
-                return Ok(());
-            };
-            let made = make(&reactor.server, responder, &mut buffer);
-            let mut side = match made {
-                Ok(side) => side,
-                Err(ApiMisuse::TooLarge) if len < size => {
-                    len = size.min(len * 8);
-                    buffer = vec![0; len];
-                    continue;
-                }
-                Err(_) => return Ok(()),
-            };
-            let Ok(Some(frame)) = side.next_frame(&mut reactor.frames()) else {
-                return Ok(());
-            };
-            drop(reactor);
-            return turn
-                .write(&[frame])
-                .inspect_err(|error| self.conn.fail(error));
-        }
+    fn send(&self, send: impl Fn(&mut Connection, Key) -> Written) -> Result<(), ConnectionError> {
+        self.conn
+            .block(|guarded, waker| guarded.poll_noted(self.key, waker, &send))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The threads that run a connection's commands.
 
 use std::collections::VecDeque;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -13,10 +14,9 @@ const LINGER: Duration = Duration::from_secs(2);
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// At most so many threads, started as they are needed.
+/// Threads that are started as they are needed.
 pub(super) struct Workers {
     shared: Arc<Shared>,
-    most: usize,
 }
 
 struct Shared {
@@ -36,26 +36,22 @@ struct State {
 }
 
 impl Workers {
-    pub(super) fn new(most: usize) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             shared: Arc::new(Shared {
                 state: Mutex::default(),
                 job: Condvar::new(),
                 done: Condvar::new(),
             }),
-            most,
         }
     }
 
     /// Runs this in a thread of its own.
     ///
     /// # Errors
-    /// It is given back: all threads are busy, or the system has none left.
-    pub(super) fn run(&self, job: Job) -> Result<(), Job> {
+    /// The system has no thread left; the job is dropped.
+    pub(super) fn run(&self, job: Job) -> io::Result<()> {
         let mut state = lock(&self.shared.state);
-        if state.busy >= self.most {
-            return Err(job);
-        }
         state.busy += 1;
         state.jobs.push_back(job);
         if state.jobs.len() <= state.idle {
@@ -67,11 +63,12 @@ impl Workers {
         let started = thread::Builder::new()
             .name("hgrpc-command".into())
             .spawn(move || shared.work());
-        if started.is_err() {
+        if let Err(error) = started {
             state.busy -= 1;
-            if let Some(job) = state.jobs.pop_back() {
-                return Err(job);
-            }
+            let job = state.jobs.pop_back();
+            drop(state);
+            drop(job);
+            return Err(error);
         }
         Ok(())
     }

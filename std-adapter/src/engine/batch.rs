@@ -28,6 +28,53 @@ pub(super) struct Batch {
     len: usize,
 }
 
+/// Bytes that a driver has taken to write them.
+#[derive(Debug, Default)]
+pub struct Taken(Batch);
+
+impl Taken {
+    /// Whether all was written.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Bytes that are not written.
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Sets slices to the bytes that are next; how many were set.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.0.slices(slices)
+    }
+
+    /// So many bytes were written, off the front.
+    pub fn advance(&mut self, len: usize) {
+        self.0.advance(len);
+    }
+
+    /// Takes all bytes out, in one.
+    #[cfg(feature = "http-server")]
+    pub(crate) fn take_bytes(&mut self) -> Bytes {
+        let batch = std::mem::take(&mut self.0);
+        if batch.parts.is_empty() {
+            return Bytes::from(batch.bytes).slice(batch.start..batch.end);
+        }
+        let mut all = Vec::with_capacity(batch.len);
+        let mut slices = vec![IoSlice::new(&[]); batch.parts.len()];
+        let count = batch.slices(&mut slices);
+        for slice in slices.iter().take(count) {
+            all.extend_from_slice(slice);
+        }
+        all.into()
+    }
+
+    /// Takes a batch's bytes; it goes on with the memory of those that were written.
+    pub(super) fn swap(&mut self, batch: &mut Batch) {
+        std::mem::swap(&mut self.0, batch);
+    }
+}
+
 #[derive(Debug)]
 enum Part {
     Copied(usize),

@@ -59,7 +59,7 @@ impl Pool {
 
 /// Bytes that one connection may hold. The connection takes, one call at a time; anybody gives back.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     pool: Arc<Pool>,
     number: u64,
     /// Free bytes of all that it may hold.
@@ -74,7 +74,7 @@ pub(super) struct Budget {
 impl Budget {
     /// At most `most` bytes, of which `own` are not taken from the pool. `waker` is woken when bytes
     /// may be free that were not before.
-    pub(super) fn new(pool: Arc<Pool>, most: usize, own: usize, waker: Waker) -> Arc<Self> {
+    pub(crate) fn new(pool: Arc<Pool>, most: usize, own: usize, waker: Waker) -> Arc<Self> {
         let number = {
             let mut shared = lock(&pool.shared);
             shared.next += 1;
@@ -93,7 +93,7 @@ impl Budget {
 
     /// Takes so many bytes; more than the whole budget counts as the whole. `None`: they are not
     /// free, and the waker is woken when they may be.
-    pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
+    pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
         let bytes = bytes.min(self.limit);
         if let Some(charge) = self.try_take(bytes) {
             return Some(charge);
@@ -149,7 +149,7 @@ impl Budget {
     }
 
     /// Stops waiting: those behind may have their turn.
-    pub(super) fn stop_waiting(&self) {
+    pub(crate) fn stop_waiting(&self) {
         if !self.is_waiting.swap(false, Ordering::SeqCst) {
             return;
         }
@@ -218,7 +218,7 @@ impl Charge {
     }
 
     /// Gives back all but so many bytes; shared ones first.
-    pub(super) fn keep(&mut self, bytes: usize) {
+    pub(crate) fn keep(&mut self, bytes: usize) {
         let surplus = self.bytes().saturating_sub(bytes);
         let shared = surplus.min(self.shared);
         let own = surplus - shared;

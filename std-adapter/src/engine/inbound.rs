@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -40,6 +41,15 @@ impl fmt::Display for DataError {
 }
 
 impl std::error::Error for DataError {}
+
+impl From<DataError> for io::Error {
+    fn from(error: DataError) -> Self {
+        match error {
+            DataError::Cut => Self::new(io::ErrorKind::UnexpectedEof, error),
+            DataError::Refused => Self::new(io::ErrorKind::TimedOut, error),
+        }
+    }
+}
 
 /// What became of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,5 +18,7 @@ pub mod server;
 mod slab;
 mod turns;
 
+#[cfg(feature = "http-server")]
+pub(crate) use budget::Budget;
 pub use budget::{Charge, Pool};
 pub use slab::Key;

@@ -16,6 +16,9 @@ pub(crate) const REFUSED_BY_NAME: usize = 5 << 10;
 /// Bytes of a connection that does nothing.
 pub(crate) const CONNECTION: usize = 4 << 10;
 
+/// What a byte of an HTTP request's body takes: gathered in memory that doubles, and handed out.
+pub(crate) const COPIES: usize = 3;
+
 /// Bytes of a request that runs, and of its handler's task.
 pub(crate) const REQUEST: usize = 4 << 10;
 
@@ -104,6 +107,9 @@ pub struct ServerLimits {
     /// Most requests that run at once, of all connections: their handlers have not ended, or their
     /// answers wait to be sent. Default 8,192. One more is refused.
     pub requests: usize,
+    /// Most requests that run at once of one address, or user of a Unix socket. Only HTTP's server
+    /// counts them: a connection of its own has [`Limits::calls`]. Default: no limit of its own.
+    pub peer_requests: usize,
     /// Bytes that each connection may hold without counting as shared. Default 64 KiB: two frames,
     /// so that a modest peer never waits for a greedy one. Over it they are taken of
     /// [`shared_bytes`](Self::shared_bytes).
@@ -162,6 +168,7 @@ impl ServerLimits {
         peer_accepts: 2048,
         accept_window: Duration::from_secs(60),
         requests: 8192,
+        peer_requests: usize::MAX,
         own_bytes: 64 << 10,
         connection_bytes: 8 << 20,
         shared_bytes: 256 << 20,
@@ -176,6 +183,127 @@ impl ServerLimits {
         not_reading: Some(Duration::from_secs(60)),
         idle: Some(Duration::from_secs(900)),
     };
+
+    /// The default limits of HTTP's server. There
+    ///
+    /// | limit | is of |
+    /// | --- | --- |
+    /// | [`gathered`](Limits::gathered) | a request's body: 4 MiB, four of the largest commands |
+    /// | [`request_size`](Limits::request_size) | a command's name and arguments: 1 MiB, the names of 49,000 revisions |
+    /// | [`calls`](Limits::calls) | commands of one request: 128 |
+    /// | [`compressed_streams`](Limits::compressed_streams) | answers of the whole server that are compressed at once: 16 |
+    /// | [`connections`](Self::connections), of one peer | 256, four for each request that is answered; 64 |
+    /// | [`requests`](Self::requests), of one peer | requests that are answered: 64, each has a thread; 32, so that one that does not read its answers leaves half to the others. One that is still being read is none of them |
+    /// | [`own_bytes`](Self::own_bytes) | a request's body, each byte three times, before it counts as shared: 64 KiB |
+    /// | [`shared_bytes`](Self::shared_bytes) | what the bodies of all requests take beyond that: 64 MiB, at least what the largest takes |
+    /// | [`first_frame`](Self::first_frame) | the time to the head of a connection's first request: 10 s |
+    /// | [`idle`](Self::idle) | the time from one request to the head of the next: 60 s |
+    /// | [`slow_frame`](Self::slow_frame), [`min_rate`](Self::min_rate) | the time that a body may take whatever its rate is: 10 s; then at least 1,024 bytes per second |
+    /// | [`request_time`](Self::request_time) | the time that a body may take at all: 5 min |
+    /// | [`not_reading`](Self::not_reading) | the time that a client may take no byte of its answer: 5 min |
+    ///
+    /// The others have no meaning over HTTP. See [`most_http_bytes`](Self::most_http_bytes) for what
+    /// they come to.
+    pub const HTTP: Self = Self {
+        per_connection: Limits {
+            gathered: 4 << 20,
+            compressed_streams: 16,
+            ..Limits::DEFAULT
+        },
+        connections: 256,
+        peer_connections: 64,
+        peer_accepts: u32::MAX,
+        accept_window: Duration::ZERO,
+        requests: 64,
+        peer_requests: 32,
+        shared_bytes: 64 << 20,
+        min_rate: 1024,
+        request_time: Some(Duration::from_secs(300)),
+        not_reading: Some(Duration::from_secs(300)),
+        idle: Some(Duration::from_secs(60)),
+        ..Self::DEFAULT
+    };
+
+    /// What clients can make HTTP's server hold at most, in bytes, compression included:
+    ///
+    /// ```text
+    ///   connections × ( 192 Ki           a head, pieces of a body and of an answer, the tables of
+    ///                                      a request's commands
+    ///                 + own_bytes )      what each request's body may take before it counts
+    /// + requests × ( own_bytes           the same, once its connection is free again
+    ///              + 1 Mi )              an answer on its way, small arguments while they are checked
+    /// + shared_bytes                     all that bodies take beyond that, each byte three times:
+    ///                                      gathered, handed out, checked
+    /// + 40 × request_size                large arguments while they are checked, one at a time
+    /// + compressed_streams × about 5 Mi  answers that are compressed
+    /// ```
+    /// and what commands hold themselves. By default that is about 320 MiB.
+    pub fn most_http_bytes(&self) -> usize {
+        let limits = self.checked_http();
+        let request = usize::try_from(self.per_connection.request_size).unwrap_or(usize::MAX);
+        [
+            (limits.connections, (192 << 10) + limits.own_bytes),
+            (limits.requests, (1 << 20) + limits.own_bytes),
+            (limits.shared_bytes, 1),
+            (request, 40),
+            (limits.per_connection.compressed_streams, 5 << 20),
+        ]
+        .into_iter()
+        .fold(0, |sum, (count, each)| {
+            sum.saturating_add(count.saturating_mul(each))
+        })
+    }
+
+    /// The same with every number in the range of HTTP's server.
+    pub(crate) fn checked_http(&self) -> Self {
+        Self {
+            shared_bytes: self.shared_bytes.max(self.body_bytes()),
+            ..*self
+        }
+    }
+
+    /// What the largest body of an HTTP request takes.
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.per_connection.gathered.saturating_mul(COPIES)
+    }
+
+    /// How long a body may take of which so many bytes have come, from its beginning on; `None`: as
+    /// long as it likes.
+    #[cfg(feature = "http-server")]
+    pub(crate) fn body_time(&self, received: usize) -> Option<Duration> {
+        let received = u64::try_from(received).unwrap_or(u64::MAX);
+        let at_rate = match (self.slow_frame, self.min_rate) {
+            (None, _) | (_, 0) => None,
+            (Some(slow), rate) => {
+                let at_rate = received.saturating_mul(1000) / u64::from(rate);
+                Some(slow.max(Duration::from_millis(at_rate)))
+            }
+        };
+        match (at_rate, self.request_time) {
+            (Some(at_rate), Some(most)) => Some(at_rate.min(most)),
+            (at_rate, most) => at_rate.or(most),
+        }
+    }
+
+    /// No limits but those of one connection, and none of time but for stalls.
+    pub(crate) const fn only(per_connection: Limits) -> Self {
+        // Half of what there is, so that sums do not overflow.
+        let unlimited = usize::MAX >> 1;
+        Self {
+            per_connection,
+            requests: unlimited,
+            own_bytes: unlimited,
+            connection_bytes: unlimited,
+            empty_frames: u32::MAX >> 1,
+            first_frame: None,
+            slow_frame: None,
+            request_time: None,
+            data_silence: None,
+            not_reading: None,
+            idle: None,
+            ..Self::DEFAULT
+        }
+    }
 
     /// What the formula [above](Self#memory) comes to, in bytes, compression left out. It does not
     /// overflow.
@@ -229,5 +357,30 @@ impl ServerLimits {
 impl Default for ServerLimits {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+#[cfg(all(test, feature = "http-server"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_of_http_are_modest() {
+        let most = ServerLimits::HTTP.most_http_bytes();
+        assert!(most < 330 << 20, "{most}");
+    }
+
+    #[test]
+    fn a_body_must_come_at_some_rate_and_at_some_time() {
+        let limits = ServerLimits::HTTP;
+        let seconds = |received| limits.body_time(received).unwrap().as_secs();
+        assert_eq!([0, 1, 10_240].map(seconds), [10, 10, 10]);
+        assert_eq!(seconds(20 * 1024), 20);
+        assert_eq!(seconds(4 << 20), 300);
+        let mut any = limits;
+        any.min_rate = 0;
+        assert_eq!(any.body_time(0), any.request_time);
+        any.request_time = None;
+        assert_eq!(any.body_time(0), None);
     }
 }

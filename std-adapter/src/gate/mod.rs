@@ -3,6 +3,8 @@
 
 pub(crate) mod limits;
 pub(crate) mod stats;
+#[cfg(any(feature = "http-server", feature = "tokio"))]
+pub(crate) mod visitors;
 
 pub use limits::ServerLimits;
 pub use stats::{Refusal, Stats};

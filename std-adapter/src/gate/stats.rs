@@ -8,7 +8,8 @@ use hgrpc::{ProtocolError, RefusalReason};
 use crate::host::ConnectionLimit;
 use crate::host::counting::{Tally, count, wide};
 
-/// Why one request was refused, while its neighbours went on.
+/// Why one request was refused, while its neighbours went on. (Over HTTP as a whole: what fails in
+/// its frames, as a command does, is no refusal.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -32,11 +33,29 @@ pub enum Refusal {
     UnknownCommand,
     /// The server is shutting down.
     ShuttingDown,
+    /// HTTP: there is nothing at its address.
+    NotFound,
+    /// HTTP: its method is not the address's.
+    Method,
+    /// HTTP: its headers are not those of a request in frames.
+    Headers,
+    /// HTTP: its body came too slowly.
+    Slow,
+    /// HTTP: its body ended before its length.
+    CutShort,
+    /// HTTP: it holds no complete command.
+    Nothing,
+    /// HTTP: it breaks the framing's rules.
+    Protocol,
+    /// HTTP: it holds commands that its address does not run.
+    WrongCommand,
+    /// HTTP: it is of version 1 of the protocol.
+    Version1,
 }
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 19] = [
         Self::TooManyRequests,
         Self::RequestTooLarge,
         Self::DataTooLarge,
@@ -47,21 +66,21 @@ impl Refusal {
         Self::Forbidden,
         Self::UnknownCommand,
         Self::ShuttingDown,
+        Self::NotFound,
+        Self::Method,
+        Self::Headers,
+        Self::Slow,
+        Self::CutShort,
+        Self::Nothing,
+        Self::Protocol,
+        Self::WrongCommand,
+        Self::Version1,
     ];
 
-    const fn index(self) -> usize {
-        match self {
-            Self::TooManyRequests => 0,
-            Self::RequestTooLarge => 1,
-            Self::DataTooLarge => 2,
-            Self::NestedTooDeep => 3,
-            Self::TooManyFrames => 4,
-            Self::Stalled => 5,
-            Self::ServerBytes => 6,
-            Self::Forbidden => 7,
-            Self::UnknownCommand => 8,
-            Self::ShuttingDown => 9,
-        }
+    /// Its place in [`ALL`](Self::ALL).
+    fn index(self) -> usize {
+        let mut all = Self::ALL.iter();
+        all.position(|other| *other == self).unwrap_or(usize::MAX)
     }
 
     /// Its name in messages, logs and statistics; where the specification names it, that name.
@@ -77,6 +96,15 @@ impl Refusal {
             Self::Forbidden => "forbidden",
             Self::UnknownCommand => "unknown-command",
             Self::ShuttingDown => "shutting-down",
+            Self::NotFound => "not-found",
+            Self::Method => "method",
+            Self::Headers => "headers",
+            Self::Slow => "slow",
+            Self::CutShort => "cut-short",
+            Self::Nothing => "nothing",
+            Self::Protocol => "protocol",
+            Self::WrongCommand => "wrong-command",
+            Self::Version1 => "version-1",
         }
     }
 
@@ -98,6 +126,9 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// The statuses that HTTP's server answers with.
+const STATUSES: [u16; 12] = [200, 400, 401, 403, 404, 405, 406, 408, 411, 413, 415, 503];
+
 /// What a server has done and refused so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -110,7 +141,7 @@ pub struct Stats {
     pub accepted: u64,
     /// Times that a connection could not be accepted, as for want of file descriptors.
     pub accept_errors: u64,
-    /// Connections that ended since the peer broke the protocol;
+    /// Connections that ended since the peer broke the protocol, or what came was not HTTP;
     /// [`protocol_errors_for`](Self::protocol_errors_for) says how.
     pub protocol_errors: u64,
     /// Connections that ended since the peer speaks another protocol, as a browser does.
@@ -129,8 +160,10 @@ pub struct Stats {
     pub running: u64,
     /// The most that ran at once.
     pub most_running: u64,
-    /// Requests that were run, in all.
+    /// Requests that were run, in all; over HTTP those whose heads came.
     pub requests: u64,
+    /// HTTP: commands that were run, in all.
+    pub commands: u64,
     /// Handlers that failed with the command's own failure.
     pub failed: u64,
     /// Handlers that failed with another failure.
@@ -147,6 +180,7 @@ pub struct Stats {
     pub most_waiting: u64,
     limits: [u64; ConnectionLimit::ALL.len()],
     refusals: [u64; Refusal::ALL.len()],
+    statuses: [u64; STATUSES.len()],
     broken_rules: PerRule<u64>,
 }
 
@@ -178,6 +212,13 @@ impl Stats {
         self.broken_rules.get(error).copied().unwrap_or_default()
     }
 
+    /// HTTP: requests that were answered with this status.
+    pub fn answered_with(&self, status: u16) -> u64 {
+        let mut all = STATUSES.iter().zip(self.statuses);
+        all.find_map(|(known, number)| (*known == status).then_some(number))
+            .unwrap_or_default()
+    }
+
     /// Requests that were refused for this reason.
     pub fn refused_for(&self, refusal: Refusal) -> u64 {
         self.refusals
@@ -194,7 +235,7 @@ pub(crate) struct Counters {
     pub(crate) most_connections: AtomicU64,
     pub(crate) accepted: AtomicU64,
     pub(crate) accept_errors: AtomicU64,
-    protocol_errors: AtomicU64,
+    pub(crate) protocol_errors: AtomicU64,
     pub(crate) not_hgrpc: AtomicU64,
     pub(crate) broken: AtomicU64,
     pub(crate) frames_in: AtomicU64,
@@ -204,6 +245,8 @@ pub(crate) struct Counters {
     pub(crate) running: AtomicUsize,
     pub(crate) most_running: AtomicUsize,
     pub(crate) requests: AtomicU64,
+    #[cfg(feature = "http-server")]
+    pub(crate) commands: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) failed_server: AtomicU64,
     pub(crate) panicked: AtomicU64,
@@ -211,6 +254,7 @@ pub(crate) struct Counters {
     pub(crate) most_waiting: AtomicUsize,
     limits: Tally<{ ConnectionLimit::ALL.len() }>,
     refusals: Tally<{ Refusal::ALL.len() }>,
+    statuses: Tally<{ STATUSES.len() }>,
     broken_rules: PerRule<AtomicU64>,
 }
 
@@ -228,6 +272,35 @@ impl Counters {
         if let Some(counter) = self.broken_rules.get(error) {
             count(counter);
         }
+    }
+
+    /// A connection was let in.
+    #[cfg(any(feature = "http-server", feature = "tokio"))]
+    pub(crate) fn entered(&self) {
+        count(&self.accepted);
+        let open = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most_connections.fetch_max(open, Ordering::Relaxed);
+    }
+
+    /// A connection that was let in has ended.
+    #[cfg(any(feature = "http-server", feature = "tokio"))]
+    pub(crate) fn left(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A request was answered with this status.
+    #[cfg(feature = "http-server")]
+    pub(crate) fn answered(&self, status: u16) {
+        if let Some(kind) = STATUSES.iter().position(|known| *known == status) {
+            self.statuses.count(kind);
+        }
+    }
+
+    /// A request of HTTP is answered from now on.
+    #[cfg(feature = "http-server")]
+    pub(crate) fn begin_answer(&self) {
+        let running = self.running.fetch_add(1, Ordering::AcqRel) + 1;
+        self.most_running.fetch_max(running, Ordering::Relaxed);
     }
 
     /// Counts one more that runs; `false`, and no change, if that were more than `most`.
@@ -267,6 +340,10 @@ impl Counters {
             running: wide(self.running.load(Ordering::Relaxed)),
             most_running: wide(self.most_running.load(Ordering::Relaxed)),
             requests: get(&self.requests),
+            #[cfg(feature = "http-server")]
+            commands: get(&self.commands),
+            #[cfg(not(feature = "http-server"))]
+            commands: 0,
             failed: get(&self.failed),
             failed_server: get(&self.failed_server),
             panicked: get(&self.panicked),
@@ -276,6 +353,7 @@ impl Counters {
             most_waiting: wide(self.most_waiting.load(Ordering::Relaxed)),
             limits: self.limits.read(),
             refusals: self.refusals.read(),
+            statuses: self.statuses.read(),
             broken_rules: PerRule(self.broken_rules.0.each_ref().map(get)),
         }
     }
@@ -298,7 +376,7 @@ mod tests {
             counters.broke(*error);
         }
         let stats = counters.read(0, 0);
-        assert_eq!(stats.refusals, [1; 10]);
+        assert_eq!(stats.refusals, [1; 19]);
         assert_eq!(stats.limits, [1; 13]);
         assert!(Refusal::ALL.iter().all(|r| stats.refused_for(*r) == 1));
         let mut rules = ProtocolError::ALL.iter();

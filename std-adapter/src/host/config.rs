@@ -102,6 +102,18 @@ pub struct Traffic {
     pub bytes_out: u64,
 }
 
+impl Traffic {
+    /// The traffic of a server that has served one connection.
+    pub(crate) const fn of(stats: &crate::gate::Stats) -> Self {
+        Self {
+            frames_in: stats.frames_in,
+            frames_out: stats.frames_out,
+            bytes_in: stats.bytes_in,
+            bytes_out: stats.bytes_out,
+        }
+    }
+}
+
 /// Counts traffic, and shows it to the observer.
 pub(crate) struct Meter {
     frames: [AtomicU64; 2],

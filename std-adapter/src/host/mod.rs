@@ -4,8 +4,6 @@
 //! The public types are named in [`blocking`](crate::blocking) and in `tokio`.
 
 pub(crate) mod arguments;
-#[cfg(feature = "http-server")]
-pub(crate) mod budget;
 mod call_head;
 pub(crate) mod calls;
 pub(crate) mod config;

@@ -69,23 +69,13 @@ impl Composed {
         }
     }
 
-    /// The same for the reworked server.
+    /// The same as the core takes it.
     pub(crate) fn as_next(&self) -> hgrpc::next::server::Failure<'_> {
         use hgrpc::next::server::Failure;
         let message = self.message.as_slice();
         let failure = match self.is_command {
             true => Failure::command(message),
             false => Failure::server(message),
-        };
-        failure.with_args(MessageArgs::from_cbor(&self.args).unwrap_or_default())
-    }
-
-    pub(crate) fn as_core(&self) -> hgrpc::server::Failure<'_> {
-        let message = self.message.as_slice();
-        let failure = if self.is_command {
-            hgrpc::server::Failure::command(message)
-        } else {
-            hgrpc::server::Failure::server(message)
         };
         failure.with_args(MessageArgs::from_cbor(&self.args).unwrap_or_default())
     }

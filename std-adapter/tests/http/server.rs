@@ -189,7 +189,7 @@ fn a_connection_that_breaks_inside_a_body() {
 #[test]
 fn a_body_that_never_comes() {
     let mut config = ServerConfig::default();
-    config.limits.slow_body = Duration::from_millis(200);
+    config.limits.slow_frame = Some(Duration::from_millis(200));
     let served = Served::new(config);
     let whole = good_post(&format!("{API}/ro/echo"), &request(1, true, "echo"));
     let mut stream = connect(served.address);
@@ -230,7 +230,7 @@ fn expectations_are_met_before_the_body() {
 #[test]
 fn limits_have_statuses() {
     let mut config = ServerConfig::default();
-    config.limits.request = 100;
+    config.limits.per_connection.gathered = 100;
     let served = Served::new(config);
     let answer = exchange(
         served.address,
@@ -239,7 +239,7 @@ fn limits_have_statuses() {
     assert_eq!(answer.status, 413);
     assert_eq!(served.stats().refused_for(Refusal::RequestTooLarge), 1);
     let mut config = ServerConfig::default();
-    config.limits.running = 0;
+    config.limits.requests = 0;
     let served = Served::new(config);
     let body = request(1, true, "echo");
     let answer = exchange(served.address, &good_post(&format!("{API}/ro/echo"), &body));
@@ -248,7 +248,7 @@ fn limits_have_statuses() {
     assert_eq!(served.stats().refused_for(Refusal::TooManyRequests), 1);
     // One request over its limits is refused in its frames, and its neighbour goes on.
     let mut config = ServerConfig::default();
-    config.limits.commands = 1;
+    config.limits.per_connection.calls = 1;
     let served = Served::new(config);
     let two = [request(1, true, "echo"), request(3, false, "echo")].concat();
     let answer = exchange(
@@ -397,7 +397,7 @@ fn a_command_is_told_that_its_client_has_gone() {
 #[test]
 fn stopping_waits_for_commands_only_so_long() {
     let mut config = ServerConfig::default();
-    config.limits.shutdown = std::time::Duration::from_millis(100);
+    config.shutdown = std::time::Duration::from_millis(100);
     let (running, enters, says) = waiting(config);
     let mut stream = connect(running.address());
     let wait = good_post(&format!("{API}/ro/wait"), &request(1, true, "wait"));

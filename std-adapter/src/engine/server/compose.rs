@@ -34,6 +34,8 @@ pub(super) enum Job {
     Finish(Bytes),
     /// A response's end with a failure.
     Fail(Box<Composed>),
+    /// A redirect's status map, encoded as its stream is; a finish follows.
+    Redirect(Bytes),
     /// What goes beside it.
     Note(Note),
 }
@@ -178,6 +180,29 @@ impl Composer {
         Ok(())
     }
 
+    /// Begins a byte string of so many bytes, which are [content](Self::add_content).
+    pub(super) fn begin_bytes(
+        &mut self,
+        len: u64,
+        context: &mut Context<'_>,
+    ) -> Result<(), EncodeError> {
+        self.is_values |= self.is_new();
+        self.end_string(context)?;
+        let head = Head::new(MAJOR_BYTES, len);
+        self.piece(head.as_slice().to_vec(), 0, context)
+    }
+
+    /// Takes content of a byte string that was begun, as many bytes as fit a frame; how many.
+    pub(super) fn add_content(
+        &mut self,
+        bytes: &[u8],
+        context: &mut Context<'_>,
+    ) -> Result<usize, EncodeError> {
+        let (now, _) = bytes.split_at(bytes.len().min(context.frame_size()));
+        self.piece(now.to_vec(), 0, context)?;
+        Ok(now.len())
+    }
+
     // --- pieces, encoded and joined (revision-0006.md, 7.1 and 7.2) ---
 
     /// Adds a piece, which begins at `start`.
@@ -293,6 +318,26 @@ impl Composer {
         }
         self.send_joined();
         let flushed = self.flushed()?;
+        self.jobs.push_back(Job::Finish(flushed.into()));
+        Ok(())
+    }
+
+    /// Ends the response by saying where it is instead; nothing was written before.
+    pub(super) fn redirect(
+        &mut self,
+        status: &[u8],
+        context: &mut Context<'_>,
+    ) -> Result<(), EncodeError> {
+        self.has_chosen = true;
+        self.coded = context.streams.take(context.core, context.config);
+        let mut encoded = status.to_vec();
+        if self.coded.is_some() {
+            encoded.clear();
+            self.encode(|encoder, out| encoder.encode(status, out), &mut encoded)?;
+        }
+        self.has_begun = true;
+        let flushed = self.flushed()?;
+        self.jobs.push_back(Job::Redirect(encoded.into()));
         self.jobs.push_back(Job::Finish(flushed.into()));
         Ok(())
     }

@@ -107,7 +107,7 @@ impl Connection {
             end => data.end(end),
         }
         let is_wanted = std::mem::take(&mut data.is_wanted);
-        if is_wanted {
+        if is_wanted || self.holds_answers {
             self.wake(Wake::Data(key));
         }
         if self.incoming.waits_for(key) {

@@ -10,7 +10,7 @@ use hgrpc::{ApiMisuse, Revision};
 
 use super::compose::Job;
 use super::handle::{Running, has};
-use super::{Connection, Core, Shared, Wake};
+use super::{Connection, Core, Shared, Taken, Wake};
 use crate::engine::Key;
 use crate::engine::batch::Batch;
 use crate::engine::turns::Waiting;
@@ -155,6 +155,12 @@ impl Line<'_> {
                     core.fail(&running.token, &failure, out)
                 })? {}
             }
+            Job::Redirect(status) => {
+                let room = status.len();
+                while !self.make(stream, room, |core, out| {
+                    core.redirect(&running.token, status, out)
+                })? {}
+            }
             Job::Note(note) => {
                 let token = &running.token;
                 self.make(stream, self.frame_size, |core, out| {
@@ -228,8 +234,8 @@ impl Connection {
     pub fn fill(&mut self, now: u64) {
         self.take_turns();
         self.wants_output = self.batch.is_empty();
-        if !self.wants_output && !self.clock.is_writing() {
-            self.clock.written(now, self.batch.len());
+        if self.unwritten() > 0 && !self.clock.is_writing() {
+            self.clock.written(now, self.unwritten());
         }
     }
 
@@ -243,21 +249,50 @@ impl Connection {
         !self.batch.is_empty()
     }
 
+    /// Whether [`fill`](Self::fill) would make frames.
+    pub fn can_fill(&self) -> bool {
+        !self.turns.is_empty() && self.has_room()
+    }
+
     /// So many bytes of [`output`](Self::output) were written.
     pub fn sent(&mut self, bytes: usize, now: u64) {
-        self.batch.advance(bytes);
+        match self.lent {
+            0 => self.batch.advance(bytes),
+            lent => self.lent = lent.saturating_sub(bytes),
+        }
         add(&self.shared.counters.bytes_out, bytes);
-        self.clock.written(now, self.batch.len());
+        self.clock.written(now, self.unwritten());
+    }
+
+    /// Takes all bytes that are to be written next out of the connection, for a driver that writes
+    /// without its lock; `false` if there are none. All that was taken before was
+    /// [sent](Self::sent).
+    pub fn take_output(&mut self, taken: &mut Taken) -> bool {
+        if self.batch.is_empty() || self.lent > 0 {
+            return false;
+        }
+        self.lent = self.batch.len();
+        taken.swap(&mut self.batch);
+        true
+    }
+
+    /// Bytes of frames that are not written.
+    pub const fn unwritten(&self) -> usize {
+        self.batch.len() + self.lent
     }
 
     /// Has a reply wait for its turn if it has something to send. If nobody else waits, it has it
     /// now.
     pub(super) fn queue(&mut self, key: Key) {
-        while let Some(running) = self.commands.get_mut(key)
-            && running.has & has::QUEUED == 0
-            && !running.composer.jobs.is_empty()
-        {
-            if !self.turns.is_empty() || self.batch.len() >= BATCH {
+        loop {
+            let is_free = self.is_line_free();
+            let Some(running) = self.commands.get_mut(key) else {
+                break;
+            };
+            if running.has & has::QUEUED != 0 || running.composer.jobs.is_empty() {
+                break;
+            }
+            if !is_free {
                 running.has |= has::QUEUED;
                 running.sent = self.turns.push(running.sent, Waiting::Reply(key));
                 let most = &self.shared.counters.most_waiting;
@@ -280,7 +315,12 @@ impl Connection {
 
     /// Whether a response that is ready can go at once.
     pub(super) fn is_line_free(&self) -> bool {
-        self.turns.is_empty() && self.batch.len() < BATCH
+        self.turns.is_empty() && self.has_room()
+    }
+
+    /// Whether frames may be made.
+    fn has_room(&self) -> bool {
+        self.unwritten() < BATCH && !self.holds_answers
     }
 
     /// Makes the frames of a response that is all there, at once.
@@ -311,11 +351,12 @@ impl Connection {
         };
         let made = match coded {
             Some(mut coded) => {
+                let stream = coded.stream.as_mut().unwrap_or(stream);
                 if is_broken && matches!(job, Job::Fail(_)) {
                     // What the peer's decoder has is of no more use.
-                    coded.stream.end_with_next();
+                    stream.end_with_next();
                 }
-                let made = line.job(&mut coded.stream, running, &mut job, true);
+                let made = line.job(stream, running, &mut job, true);
                 running.composer.coded = Some(coded);
                 made
             }
@@ -352,7 +393,7 @@ impl Connection {
 
     /// Makes frames, in turns, as long as there is room.
     pub(super) fn take_turns(&mut self) {
-        while self.batch.len() < BATCH
+        while self.has_room()
             && let Some(waiting) = self.turns.pop()
         {
             match waiting {

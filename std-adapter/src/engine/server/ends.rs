@@ -28,7 +28,7 @@ impl Connection {
             return Progress::Ended;
         }
         let is_answered = self.handlers == 0 && self.replies == 0;
-        let is_written = self.batch.is_empty() && self.turns.is_empty();
+        let is_written = self.unwritten() == 0 && self.turns.is_empty();
         match (self.is_input_over, is_answered && is_written) {
             // A server that stops ends a connection when nothing runs on it.
             (false, true) if self.shared.is_stopping() => Progress::Answered,
@@ -90,6 +90,7 @@ impl Connection {
         self.turns.clear();
         self.refusals.clear();
         self.batch.clear();
+        self.lent = 0;
         for key in self.commands.keys() {
             let Some(running) = self.commands.get_mut(key) else {
                 continue;

@@ -1,5 +1,6 @@
 //! A command's life: from its request to the end of its handler and of its reply.
 
+use hgrpc::cbor::ContentEncoding;
 use hgrpc::next::server::Reply;
 use hgrpc::wire::RequestId;
 
@@ -254,8 +255,16 @@ impl Connection {
         self.replies -= 1;
         running.composer.jobs.clear();
         let is_broken = running.composer.is_broken || self.ended.is_some();
-        if let Some(coded) = running.composer.coded.take() {
-            self.streams.give_back(&mut self.core, coded, is_broken);
+        let is_awaited = std::mem::take(&mut running.is_awaited);
+        if let Some(coded) = running.composer.coded.take()
+            && self.streams.give_back(&mut self.core, coded, is_broken)
+            && let Ok(plain) = self.core.open_stream(&[ContentEncoding::Identity])
+        {
+            // What comes later goes uncompressed.
+            self.stream = plain;
+        }
+        if is_awaited {
+            self.wake(Wake::Reply(key));
         }
         // What of its data has not come yet is swallowed.
         self.end_upload(key, Err(DataError::Cut));

@@ -7,6 +7,8 @@
 //!   compose.rs   what a reply says ─▶ pieces (streams.rs: encoded)
 //!   emit.rs      pieces, in turns ─▶ frames ─▶ the batch to be written
 //!   ends.rs      limits of time, shutdown, the end
+//!   half.rs      all is received before anything is sent, as over HTTP
+//!   guarded.rs   what a driver keeps behind its lock
 //! ```
 
 mod admit;
@@ -14,6 +16,8 @@ mod compose;
 mod data;
 mod emit;
 mod ends;
+mod guarded;
+mod half;
 mod handle;
 mod note;
 mod receive;
@@ -26,6 +30,7 @@ pub use crate::gate::{Refusal, ServerLimits, Stats};
 pub use crate::host::peer::{Credentials, Peer};
 pub use admit::{Command, Request};
 pub use ends::Progress;
+pub(crate) use guarded::{Calls, Guarded};
 pub use handle::Outcome;
 pub use note::{OwnedAtom, OwnedProgress};
 pub use reply::Written;
@@ -44,6 +49,7 @@ use hgrpc::{ApiMisuse, Revision, Streaming};
 
 use super::Key;
 use super::batch::Batch;
+pub use super::batch::Taken;
 use super::budget::Budget;
 use super::clock::Clock;
 use super::slab::Slab;
@@ -96,6 +102,8 @@ pub struct Connection {
     refusals: VecDeque<CoreRefusal>,
     refusals_sent: u64,
     batch: Batch,
+    /// Bytes that the driver has taken to write them, and that are not written.
+    lent: usize,
     /// The driver has nothing to write and waits for more.
     wants_output: bool,
     clock: Clock,
@@ -104,6 +112,8 @@ pub struct Connection {
     ended: Option<ConnectionError>,
     /// Nothing more is received.
     is_input_over: bool,
+    /// It is half-duplex, and all is to be received before anything is sent.
+    holds_answers: bool,
 }
 
 /// The terms of [`ServerLimits`](crate::gate::ServerLimits)' formula hold. While it grows, a vector or
@@ -150,9 +160,17 @@ impl Connection {
         waker: Waker,
         now: u64,
     ) -> Result<Self, ApiMisuse> {
+        let mut connection = Self::unopened(shared, peer, waker, now);
+        // Everybody decodes `identity`, so this need not wait for the peer's settings.
+        connection.stream = connection.core.open_stream(&[ContentEncoding::Identity])?;
+        Ok(connection)
+    }
+
+    /// A connection whose stream is not open.
+    fn unopened(shared: Arc<Shared>, peer: Arc<Peer>, waker: Waker, now: u64) -> Self {
         let config = &shared.config;
         let budgets = config.limits.budgets();
-        let mut core = Core::new(
+        let core = Core::new(
             Streaming(config.revision),
             config.server(ServerConfig::STREAMING),
             GrowableRequests::new(budgets),
@@ -164,9 +182,8 @@ impl Connection {
             limits.own_bytes,
             waker,
         );
-        Ok(Self {
-            // Everybody decodes `identity`, so this need not wait for the peer's settings.
-            stream: core.open_stream(&[ContentEncoding::Identity])?,
+        Self {
+            stream: Stream::ONLY,
             core,
             memory: GatheredBytes::new(budgets.bytes),
             budget,
@@ -180,14 +197,16 @@ impl Connection {
             refusals: VecDeque::new(),
             refusals_sent: 0,
             batch: Batch::default(),
+            lent: 0,
             wants_output: false,
             clock: Clock::new(now),
             wakes: VecDeque::new(),
             ended: None,
             is_input_over: false,
+            holds_answers: false,
             peer,
             shared,
-        })
+        }
     }
 
     /// What all connections of the server share.

@@ -81,6 +81,11 @@ impl Incoming {
         matches!(&self.stuck, Some(Stuck::Data { key, .. }) if *key == command)
     }
 
+    /// Whether a header has come, and not all of its payload.
+    pub(super) const fn is_in_payload(&self) -> bool {
+        self.frame.is_some()
+    }
+
     fn forget_begun(&mut self, id: RequestId) {
         self.begun.retain(|(begun, _)| *begun != id);
     }

@@ -1,6 +1,10 @@
 //! What whoever has a reply does with it.
 
-use hgrpc::cbor::{Atom, ContentEncoding, Progress};
+use std::io;
+use std::task::Poll;
+
+use hgrpc::ApiMisuse;
+use hgrpc::cbor::{Atom, ContentEncoding, Location, Progress};
 
 use super::Connection;
 use super::compose::{AROUND, head};
@@ -23,6 +27,28 @@ pub enum Written {
     Encoder(EncodeError),
     /// The connection has ended.
     Ended(ConnectionError),
+}
+
+impl Written {
+    /// The same as I/O says it; pending where there is no room.
+    pub(crate) fn into_poll(self) -> Poll<io::Result<usize>> {
+        Poll::Ready(match self {
+            Self::Full => return Poll::Pending,
+            Self::Taken(len) => Ok(len),
+            Self::Closed => Err(io::ErrorKind::BrokenPipe.into()),
+            Self::Encoder(error) => Err(io::Error::other(error)),
+            Self::Ended(error) => Err(error.into()),
+        })
+    }
+
+    /// What ending a reply came to: that it had ended is no error.
+    pub(crate) fn into_end(self) -> io::Result<()> {
+        match self {
+            Self::Ended(error) => Err(error.into()),
+            Self::Encoder(error) => Err(io::Error::other(error)),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Small answers are put together here.
@@ -51,6 +77,59 @@ impl Connection {
         };
         let result = running.composer.add_values(values, &mut context);
         self.written(key, result.map(|()| values.len()))
+    }
+
+    /// Adds a byte string of `len` bytes to a reply, which are [content](Self::write_content).
+    pub fn begin_bytes(&mut self, key: Key, len: u64) -> Written {
+        if let Err(refused) = self.may_write(key) {
+            return refused;
+        }
+        let Some((running, mut context)) = self.composing(key) else {
+            return Written::Closed;
+        };
+        let result = running.composer.begin_bytes(len, &mut context);
+        self.written(key, result.map(|()| 0))
+    }
+
+    /// Adds content of a byte string that was begun, as many bytes as there is room for, at most a
+    /// frame. Whoever has the reply adds exactly as many as were announced.
+    pub fn write_content(&mut self, key: Key, bytes: &[u8]) -> Written {
+        if let Err(refused) = self.may_write(key) {
+            return refused;
+        }
+        let Some((running, mut context)) = self.composing(key) else {
+            return Written::Closed;
+        };
+        let result = running.composer.add_content(bytes, &mut context);
+        self.written(key, result)
+    }
+
+    /// Ends a reply by saying where it is instead (0006; revision-0006.md, 7.5).
+    ///
+    /// # Errors
+    /// [`ApiMisuse::OutOfOrder`]: something was written before.
+    /// [`ApiMisuse::NotInThisRevision`]: before 0006. [`ApiMisuse::TooLarge`]: the location does not
+    /// fit a frame. The reply has not ended then.
+    pub fn redirect(&mut self, key: Key, location: &Location<'_>) -> Result<Written, ApiMisuse> {
+        if let Some(error) = &self.ended {
+            return Ok(Written::Ended(error.clone()));
+        }
+        if !self.shared.config.revision.has_settings() {
+            return Err(ApiMisuse::NotInThisRevision);
+        }
+        // An encoder makes what cannot be compressed a few bytes longer.
+        let mut status = vec![0; self.frame_size().saturating_sub(AROUND)];
+        let len = location.encode_status(&mut status)?;
+        status.truncate(len);
+        let Some((running, mut context)) = self.composing(key) else {
+            return Ok(Written::Closed);
+        };
+        if running.has & has::ENDED != 0 || !running.composer.is_new() {
+            return Err(ApiMisuse::OutOfOrder);
+        }
+        running.has = running.has & !has::REPLY | has::ENDED;
+        let result = running.composer.redirect(&status, &mut context);
+        Ok(self.ended_with(key, result))
     }
 
     /// Sends what was written so far. [`Written::Full`]: until it was made into frames, when this is
@@ -149,13 +228,21 @@ impl Connection {
             return error.map_or(Written::Closed, Written::Ended);
         }
         running.has |= has::ENDED;
-        match running.composer.finish(&mut context) {
+        let result = running.composer.finish(&mut context);
+        self.ended_with(key, result)
+    }
+
+    /// Sends the end of a reply, or why it could not be composed.
+    fn ended_with(&mut self, key: Key, result: Result<(), EncodeError>) -> Written {
+        match result {
             Ok(()) => {
                 self.queue(key);
                 Written::Taken(0)
             }
             Err(failed) => {
-                running.has &= !has::ENDED;
+                if let Some(running) = self.commands.get_mut(key) {
+                    running.has &= !has::ENDED;
+                }
                 self.end_with(key, &Failure::server(failed));
                 Written::Encoder(failed)
             }

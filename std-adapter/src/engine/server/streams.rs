@@ -9,7 +9,8 @@ use crate::host::Config;
 
 /// A compressing stream and its encoder.
 pub(super) struct Coded {
-    pub(super) stream: Stream,
+    /// `None`: the connection's only stream.
+    pub(super) stream: Option<Stream>,
     pub(super) encoder: Box<dyn Encoder>,
 }
 
@@ -18,6 +19,8 @@ pub(super) struct Coded {
 pub(super) struct Streams {
     idle: Vec<Coded>,
     count: usize,
+    /// No stream is opened but the connection's own.
+    is_single: bool,
 }
 
 impl Streams {
@@ -33,22 +36,44 @@ impl Streams {
         if let Some(idle) = self.idle.pop() {
             return Some(idle);
         }
-        if self.count >= config.limits.compressed_streams {
+        if self.is_single || self.count >= config.limits.compressed_streams {
             return None;
         }
         let encoder = encoder(encoding)?;
         let stream = core.open_stream(&[encoding]).ok()?;
         self.count += 1;
-        Some(Coded { stream, encoder })
+        Some(Coded {
+            stream: Some(stream),
+            encoder,
+        })
     }
 
-    /// A reply has ended: its stream can be used again, if its encoder is whole.
-    pub(super) fn give_back(&mut self, core: &mut Core, coded: Coded, is_broken: bool) {
+    /// A reply has ended: its stream can be used again, if its encoder is whole. `true`: it was the
+    /// connection's only one, and has ended.
+    pub(super) fn give_back(&mut self, core: &mut Core, coded: Coded, is_broken: bool) -> bool {
         if !is_broken {
-            return self.idle.push(coded);
+            self.idle.push(coded);
+            return false;
         }
+        let Some(stream) = coded.stream else {
+            return true;
+        };
         self.count -= 1;
         // It was ended with its last frame, or the connection is gone.
-        drop(core.close_stream(coded.stream));
+        drop(core.close_stream(stream));
+        false
+    }
+
+    /// Has all responses go on the connection's only stream, which has this encoding.
+    pub(super) fn be_single(&mut self, encoding: ContentEncoding) {
+        self.is_single = true;
+        let coded = match encoding {
+            ContentEncoding::Identity => None,
+            encoding => encoder(encoding),
+        };
+        self.idle.extend(coded.map(|encoder| Coded {
+            stream: None,
+            encoder,
+        }));
     }
 }

@@ -1,12 +1,10 @@
 //! Bodies of responses: whole, or as commands write them.
 
 use std::convert::Infallible;
-use std::io::{self, IoSlice, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use hgrpc::KeyOrder;
@@ -14,21 +12,16 @@ use http_body_util::Full;
 use hyper::Response;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use tokio::runtime::Handle;
-use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 use tracing::Span;
 
-use super::visitors::{Slot, UnderWay};
+use super::gate::{Slot, UnderWay};
 use super::{CAPABILITIES, Server};
-use crate::blocking::{Answering, Call, Failure, Gone, Reply};
-use crate::host::budget::Charge;
+use crate::blocking::{Answering, Answers, BrokenOff, Call, Failure, Reply};
+use crate::engine::Charge;
 use crate::host::counting::count;
 use crate::host::sync::lock;
 use crate::http::args;
 use crate::http::{CommandInfo, FRAMING_MEDIA_TYPE};
-
-/// Pieces that wait for the connection to take them; each is a few frames.
-const QUEUED: usize = 2;
 
 /// Most bytes of arguments that are made values of whoever else does.
 const EXPANDED: usize = 4 << 10;
@@ -44,7 +37,10 @@ pub(super) struct Body {
 #[derive(Debug)]
 enum Content {
     Whole(Full<Bytes>),
-    Streamed(Streamed),
+    /// What commands write; complete only if they say so.
+    Streamed(Answers),
+    /// The same when it has ended.
+    Ended,
 }
 
 impl Body {
@@ -62,35 +58,6 @@ impl Body {
         Self { content, _of: None }
     }
 }
-
-/// What commands write; complete only if they say so.
-#[derive(Debug)]
-pub(super) struct Streamed {
-    pieces: Receiver<Piece>,
-    has_ended: bool,
-    /// Tells the commands when the client has gone.
-    _gone: GoneGuard,
-}
-
-#[derive(Debug)]
-enum Piece {
-    Bytes(Bytes),
-    End,
-}
-
-/// Signals when the body is dropped, however that comes.
-#[derive(Debug)]
-struct GoneGuard(Gone);
-
-impl Drop for GoneGuard {
-    fn drop(&mut self) {
-        self.0.signal();
-    }
-}
-
-/// The commands ended without the end of their answers.
-#[derive(Debug)]
-pub(super) struct BrokenOff;
 
 impl std::fmt::Display for BrokenOff {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -118,121 +85,52 @@ impl HttpBody for Body {
             Content::Whole(body) => Pin::new(body)
                 .poll_frame(context)
                 .map(|frame| frame.map(|result| result.map_err(BrokenOff::from))),
-            Content::Streamed(body) if body.has_ended => Poll::Ready(None),
-            Content::Streamed(body) => body.pieces.poll_recv(context).map(|piece| match piece {
-                Some(Piece::Bytes(bytes)) => Some(Ok(Frame::data(bytes))),
-                Some(Piece::End) => {
-                    body.has_ended = true;
-                    None
+            content => {
+                let Content::Streamed(answers) = content else {
+                    return Poll::Ready(None);
+                };
+                let next = std::task::ready!(answers.poll_next(context));
+                if !matches!(next, Some(Ok(_))) {
+                    *content = Content::Ended;
                 }
-                None => {
-                    body.has_ended = true;
-                    Some(Err(BrokenOff))
-                }
-            }),
+                Poll::Ready(next.map(|bytes| bytes.map(Frame::data)))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Whole(body) => body.is_end_stream(),
-            Content::Streamed(body) => body.has_ended,
+            Content::Streamed(_) => false,
+            Content::Ended => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Whole(body) => body.size_hint(),
-            Content::Streamed(_) => SizeHint::default(),
+            Content::Streamed(_) | Content::Ended => SizeHint::default(),
         }
-    }
-}
-
-/// Where frames are written: to the connection's task, which may make the writer wait.
-struct BodyWriter {
-    pieces: Sender<Piece>,
-    runtime: Handle,
-    stall: Duration,
-}
-
-impl BodyWriter {
-    fn send(&self, piece: Piece) -> io::Result<()> {
-        let piece = match self.pieces.try_send(piece) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Closed(_)) => return Err(io::ErrorKind::BrokenPipe.into()),
-            Err(TrySendError::Full(piece)) => piece,
-        };
-        // Command threads are none of the runtime's, so they may block.
-        let sent = self
-            .runtime
-            .block_on(async { tokio::time::timeout(self.stall, self.pieces.send(piece)).await });
-        match sent {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        }
-    }
-}
-
-impl Write for BodyWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.send(Piece::Bytes(Bytes::copy_from_slice(bytes)))?;
-        Ok(bytes.len())
-    }
-
-    /// A few frames at a time come so, and go as one chunk.
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut joined = Vec::with_capacity(slices.iter().map(|slice| slice.len()).sum());
-        for slice in slices {
-            joined.extend_from_slice(slice);
-        }
-        let len = joined.len();
-        self.send(Piece::Bytes(joined.into()))?;
-        Ok(len)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
 /// Runs a request's commands in a thread of their own; what they write is the body.
 pub(super) fn start(
     server: Server,
-    mut answering: Answering,
+    answering: Answering,
     held: (Option<Charge>, Slot),
     span: Span,
 ) -> Response<Body> {
-    let (sender, pieces) = channel(QUEUED);
-    let gone = Gone::default();
-    let body = Streamed {
-        pieces,
-        has_ended: false,
-        _gone: GoneGuard(gone.clone()),
-    };
-    let writer = |pieces| BodyWriter {
-        pieces,
-        runtime: Handle::current(),
-        stall: server.0.config.limits.stall,
-    };
-    let (frames, end) = (writer(sender.clone()), writer(sender));
     let compressed = Arc::clone(&server.0.compressed).try_acquire_owned();
-    if compressed.is_err() {
-        answering.uncompressed();
-    }
+    let (mut commands, answers) = answering.begin(compressed.is_ok());
     tokio::task::spawn_blocking(move || {
         let held = (held, compressed);
-        let result = answering.run(frames, gone, |call, reply| {
-            span.in_scope(|| server.run_command(call, reply));
-        });
+        commands.run(|call, reply| span.in_scope(|| server.run_command(call, reply)));
         // Before the client can know, so that its next request finds the place free.
         drop(held);
-        if result.is_ok() {
-            // Nobody is left to be told if that fails.
-            let _ = end.send(Piece::End);
-        }
+        commands.finish();
     });
-    let mut response = Response::new(Body::new(Content::Streamed(body)));
+    let mut response = Response::new(Body::new(Content::Streamed(answers)));
     let media_type = HeaderValue::from_static(FRAMING_MEDIA_TYPE);
     response.headers_mut().insert(CONTENT_TYPE, media_type);
     response
@@ -241,7 +139,7 @@ pub(super) fn start(
 impl Server {
     /// Runs one command, which may panic: its reply says so then.
     fn run_command(&self, call: Call, reply: Reply) {
-        let counters = &self.0.visitors.counters;
+        let counters = &self.0.gate.counters;
         count(&counters.commands);
         let name = call.name().escape_ascii().to_string();
         if catch_unwind(AssertUnwindSafe(|| self.execute(call, reply))).is_err() {

@@ -26,7 +26,7 @@
 //! # }
 //! ```
 //!
-//! A request is read as a whole, within [`ServerLimits::request`]; then its commands run one after
+//! A request is read as a whole, within [`Limits::gathered`](crate::blocking::Limits::gathered); then its commands run one after
 //! another in a thread of their own, and what they write leaves as they write it.
 //!
 //! # With tokio
@@ -78,7 +78,7 @@
 //! # What clients may do to it
 //! | for | see |
 //! | --- | --- |
-//! | what they may make it hold and wait for, and how much memory that is | [`ServerLimits`] |
+//! | what they may make it hold and wait for, and how much memory that is | [`ServerLimits::HTTP`] |
 //! | who may do what | [`Authorize`], [`Permissions`] |
 //! | what it has done and refused | [`Server::stats`] |
 //!
@@ -88,15 +88,13 @@
 
 mod answer;
 mod config;
+mod gate;
 mod handshake;
-mod limits;
 mod permission;
 mod request;
 mod serve;
-mod stats;
 mod stream;
 mod target;
-mod visitors;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -112,21 +110,21 @@ use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 pub use crate::blocking::ConnectionLimit;
+pub use crate::gate::{Refusal, ServerLimits, Stats};
 pub use crate::host::origin::Origin;
 pub use crate::host::peer::{Credentials, Peer};
 pub use config::ServerConfig;
-pub use limits::ServerLimits;
 pub use permission::{Access, Authorize, Denial, Permission, Permissions};
 pub use serve::{Cut, Running, Shutdown};
-pub use stats::{Refusal, Stats};
 
 use super::{Capabilities, CommandInfo, FRAMING_MEDIA_TYPE};
 use crate::blocking::Router;
-use crate::host::budget::Pool;
+use crate::engine::Pool;
+use crate::engine::server::Shared as Exchanges;
 use crate::host::counting::wide;
 use answer::Body;
+use gate::{Conn, Gate};
 use target::Target;
-use visitors::{Conn, Visitors};
 
 /// A server of one repository, or of whatever its commands are about. Cheap to clone.
 #[derive(Clone)]
@@ -138,7 +136,9 @@ struct Inner {
     /// The descriptor, encoded.
     descriptor: Vec<u8>,
     config: ServerConfig,
-    visitors: Arc<Visitors>,
+    /// What the exchanges of frames share.
+    exchange: Arc<Exchanges>,
+    gate: Arc<Gate>,
     /// What requests' bodies take.
     pool: Arc<Pool>,
     /// One for each answer that may be compressed.
@@ -160,16 +160,17 @@ impl Server {
         let descriptor = descriptor
             .encode(hgrpc::KeyOrder::Bytewise)
             .unwrap_or_else(|_| vec![0xa0]);
-        config.limits = config.limits.checked();
+        config.limits = config.limits.checked_http();
         let limits = config.limits;
         Self(Arc::new(Inner {
             router,
             capabilities,
             descriptor,
+            exchange: config.exchange(),
             config,
-            visitors: Visitors::new(limits),
+            gate: Gate::new(limits),
             pool: Pool::new(limits.shared_bytes),
-            compressed: Arc::new(Semaphore::new(limits.compressed)),
+            compressed: Arc::new(Semaphore::new(limits.per_connection.compressed_streams)),
             expanding: Mutex::default(),
         }))
     }
@@ -181,10 +182,8 @@ impl Server {
 
     /// What it has done and refused so far.
     pub fn stats(&self) -> Stats {
-        let Inner { visitors, pool, .. } = &*self.0;
-        visitors
-            .counters
-            .read(wide(pool.held()), wide(pool.most_held()))
+        let Inner { gate, pool, .. } = &*self.0;
+        gate.counters.read(pool.held(), pool.most_held())
     }
 
     /// Answers one HTTP request.
@@ -193,7 +192,7 @@ impl Server {
         let under_way = conn.begin(&head);
         let path = head.uri.path();
         let span = tracing::info_span!("request", method = %head.method, path);
-        let counters = &self.0.visitors.counters;
+        let counters = &self.0.gate.counters;
         async {
             let result = match self.judge(&head, &conn.peer) {
                 Ok(Plan::Done(response)) => Ok((response, Some(body))),
@@ -292,8 +291,8 @@ impl Server {
             let status = StatusCode::LENGTH_REQUIRED;
             return Err(Refused::text(Refusal::Headers, status, text));
         };
-        if length > inner.config.limits.request {
-            let most = inner.config.limits.request;
+        let most = inner.config.limits.per_connection.gathered;
+        if length > wide(most) {
             let text = format!("the request is larger than {most} bytes");
             let status = StatusCode::PAYLOAD_TOO_LARGE;
             return Err(Refused::text(Refusal::RequestTooLarge, status, text));

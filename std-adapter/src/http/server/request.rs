@@ -1,5 +1,6 @@
 //! A request's body: read frame by frame, then answered (http-v2.md, 3).
 
+use std::task::Waker;
 use std::time::Duration;
 
 use hgrpc::ProtocolError;
@@ -12,11 +13,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Span;
 
 use super::answer::Body;
-use super::limits::COPIES;
-use super::visitors::Conn;
+use super::gate::Conn;
 use super::{Access, Asked, Permission, Refusal, Refused, Server, answer, insufficient};
 use crate::blocking::{Answering, Receiving, Stop};
-use crate::host::budget::{Budget, Charge};
+use crate::engine::{Budget, Charge};
+use crate::gate::limits::COPIES;
 use crate::http::MULTIREQUEST;
 
 /// Most bytes of a refused request that are read all the same, so that its sender gets to reading
@@ -43,6 +44,14 @@ pub(super) fn drain(head: &Parts, mut body: Incoming) {
         }
     };
     tokio::spawn(timeout(PATIENCE, little));
+}
+
+/// Waits for something, at most until then; `None` once that has passed.
+async fn within<T>(due: Option<Instant>, what: impl Future<Output = T>) -> Option<T> {
+    match due {
+        Some(due) => timeout_at(due, what).await.ok(),
+        None => Some(what.await),
+    }
 }
 
 impl Server {
@@ -75,20 +84,21 @@ impl Server {
         let limits = &config.limits;
         let bad = |reason, text| Refused::text(reason, StatusCode::BAD_REQUEST, text);
         let pool = self.0.pool.clone();
-        let budget = Budget::new(pool, limits.body_bytes(), limits.own_bytes);
+        let nobody = Waker::noop().clone();
+        let budget = Budget::new(pool, limits.body_bytes(), limits.own_bytes, nobody);
         let mut charge: Option<Charge> = None;
-        let mut receiving = Receiving::new(config.exchange());
+        let mut receiving = Receiving::new(&self.0.exchange, &conn.peer);
         let began = Instant::now();
         let mut received = 0;
         loop {
-            let due = began + limits.body_time(received);
-            let frame = match timeout_at(due, body.frame()).await {
-                Ok(Some(Ok(frame))) => frame,
-                Ok(None) => break,
-                Ok(Some(Err(_))) => {
+            let due = limits.body_time(received).map(|time| began + time);
+            let frame = match within(due, body.frame()).await {
+                Some(Some(Ok(frame))) => frame,
+                Some(None) => break,
+                Some(Some(Err(_))) => {
                     return Err(bad(Refusal::CutShort, "the request was cut short"));
                 }
-                Err(_) => {
+                None => {
                     let status = StatusCode::REQUEST_TIMEOUT;
                     let text = "the request took too long";
                     return Err(Refused::text(Refusal::Slow, status, text));
@@ -99,8 +109,8 @@ impl Server {
             };
             received += bytes.len();
             // What is not free at once is not waited for: who holds it may be this client.
-            let take = budget.take(bytes.len().saturating_mul(COPIES));
-            let Ok(taken) = timeout(Duration::ZERO, take).await else {
+            let Some(taken) = budget.take(bytes.len().saturating_mul(COPIES)) else {
+                budget.stop_waiting();
                 let text = "the server holds as many bytes as it may; try again later";
                 return Err(Refused::later(Refusal::ServerBytes, text));
             };

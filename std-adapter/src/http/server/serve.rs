@@ -24,8 +24,8 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
+use super::gate::Conn;
 use super::stream::Metered;
-use super::visitors::Conn;
 use super::{Peer, Server};
 use crate::blocking::ConnectionLimit;
 use crate::host::counting::count;
@@ -56,7 +56,7 @@ pub struct Cut {
 
 impl Server {
     /// Serves the connections of a listener until `stop` is ready, then lets what runs end within
-    /// [`ServerLimits::shutdown`](super::ServerLimits::shutdown), and cuts the rest. Says what was
+    /// [`ServerConfig::shutdown`](super::ServerConfig::shutdown), and cuts the rest. Says what was
     /// cut.
     ///
     /// A connection over a limit is closed at once, and counted. What cannot be accepted, as for
@@ -64,7 +64,7 @@ impl Server {
     ///
     /// Commands run in tokio's blocking threads; the runtime needs I/O and time enabled.
     pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) -> Shutdown {
-        let visitors = &self.0.visitors;
+        let gate = &self.0.gate;
         let graceful = GracefulShutdown::new();
         let mut stop = pin!(stop);
         let mut tasks = JoinSet::new();
@@ -82,14 +82,14 @@ impl Server {
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    count(&visitors.counters.accept_errors);
+                    count(&gate.counters.accept_errors);
                     tracing::warn!(%error, "no connection could be accepted");
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
             };
             // Refused here, it costs no task.
-            let Ok(conn) = visitors.admit(Peer::tcp(peer)) else {
+            let Ok(conn) = gate.admit(Peer::tcp(peer)) else {
                 continue;
             };
             // Not worth an error: it is slower without.
@@ -101,12 +101,12 @@ impl Server {
         }
         drop(listener);
         let mut shutdown = Shutdown::default();
-        let deadline = self.0.config.limits.shutdown;
+        let deadline = self.0.config.shutdown;
         if timeout(deadline, graceful.shutdown()).await.is_err() {
             for conn in conns.values().filter_map(Weak::upgrade) {
                 // Others have nothing to lose, and only wait for their clients.
                 if let Some(request) = conn.request() {
-                    visitors.counters.closed(ConnectionLimit::Deadline);
+                    gate.counters.closed(ConnectionLimit::Deadline);
                     tracing::warn!(peer = %conn.peer, request, "a connection was cut");
                     let peer = Arc::clone(&conn.peer);
                     shutdown.cut.push(Cut { peer, request });
@@ -127,7 +127,7 @@ impl Server {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: Peer,
     ) {
-        if let Ok(conn) = self.0.visitors.admit(peer) {
+        if let Ok(conn) = self.0.gate.admit(peer) {
             self.clone().run_connection(stream, conn, None).await;
         }
     }
@@ -163,18 +163,17 @@ impl Server {
             let answer = self.clone().answer(request, Arc::clone(conn));
             async move { Ok::<_, Infallible>(answer.await) }
         });
-        let stream = Metered::new(stream, Arc::clone(&self.0.visitors), limits.stall);
+        let stream = Metered::new(stream, Arc::clone(&self.0.gate), limits.not_reading);
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
             .max_buf_size(BUFFER)
             .header_read_timeout(limits.idle)
             .serve_connection(TokioIo::new(stream), service);
         let asked = async {
-            if timeout(limits.first_request, conn.asked.notified())
-                .await
-                .is_ok()
-            {
-                pending().await
+            let asked = conn.asked.notified();
+            match limits.first_frame {
+                Some(limit) if timeout(limit, asked).await.is_err() => {}
+                _ => pending().await,
             }
         };
         let served = async {
@@ -190,7 +189,7 @@ impl Server {
     }
 
     fn ended(&self, end: &End) {
-        let counters = &self.0.visitors.counters;
+        let counters = &self.0.gate.counters;
         match end {
             End::Limit(limit) => counters.closed(*limit),
             End::NotHttp(_) => count(&counters.protocol_errors),
@@ -287,7 +286,7 @@ impl Running {
     }
 
     /// Stops it: no connection is accepted any more, what runs may end. Returns when it has, within
-    /// [`ServerLimits::shutdown`](super::ServerLimits::shutdown), and says what was cut then.
+    /// [`ServerConfig::shutdown`](super::ServerConfig::shutdown), and says what was cut then.
     pub fn stop(mut self) -> Shutdown {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());

@@ -10,22 +10,23 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::visitors::Visitors;
+use super::gate::Gate;
 use crate::host::counting::add;
 
 pub(super) struct Metered<S> {
     inner: S,
-    visitors: Arc<Visitors>,
-    stall: Duration,
+    gate: Arc<Gate>,
+    /// How long the client may take nothing.
+    stall: Option<Duration>,
     /// The client has taken nothing since this began.
     blocked: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Metered<S> {
-    pub(super) fn new(inner: S, visitors: Arc<Visitors>, stall: Duration) -> Self {
+    pub(super) fn new(inner: S, gate: Arc<Gate>, stall: Option<Duration>) -> Self {
         Self {
             inner,
-            visitors,
+            gate,
             stall,
             blocked: None,
         }
@@ -40,11 +41,13 @@ impl<S> Metered<S> {
         if let Poll::Ready(result) = result {
             self.blocked = None;
             if let Ok(len) = &result {
-                add(&self.visitors.counters.bytes_out, *len);
+                add(&self.gate.counters.bytes_out, *len);
             }
             return Poll::Ready(result);
         }
-        let stall = self.stall;
+        let Some(stall) = self.stall else {
+            return Poll::Pending;
+        };
         let blocked = self.blocked.get_or_insert_with(|| Box::pin(sleep(stall)));
         ready!(blocked.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -60,7 +63,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(context, buffer);
         let len = buffer.filled().len().saturating_sub(before);
-        add(&self.visitors.counters.bytes_in, len);
+        add(&self.gate.counters.bytes_in, len);
         result
     }
 }

@@ -16,7 +16,7 @@ use tracing::{Instrument as _, Span};
 use super::Gone;
 use super::handler::Running;
 use super::shared::{Shared, shown};
-use crate::engine::server::{Connection, DataError, Outcome, Wake, Written};
+use crate::engine::server::{Calls, Connection, DataError, Guarded, Outcome, Written};
 use crate::engine::{Charge, Key};
 use crate::host::peer::Peer;
 use crate::host::sync::lock;
@@ -35,17 +35,9 @@ pub(super) struct Conn {
 }
 
 struct Engine {
-    connection: Connection,
-    /// Who waits for room in a reply, or for data.
-    waiting: Vec<(Waiting, Waker)>,
+    guarded: Guarded,
     /// The handlers that have tasks; `None` for one that is being spawned.
     handlers: HashMap<Key, Option<AbortHandle>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    Reply(Key),
-    Data(Key),
 }
 
 /// Wakes the connection's own task, unless that is at work and looks again by itself.
@@ -87,46 +79,6 @@ impl Waking for DriverBell {
     }
 }
 
-/// Whom a change wakes, once nothing is locked.
-#[derive(Default)]
-struct Calls {
-    wakers: Vec<Waker>,
-    aborts: Vec<AbortHandle>,
-    driver: bool,
-    gone: bool,
-}
-
-impl Engine {
-    fn calls(&mut self) -> Calls {
-        let mut calls = Calls::default();
-        while let Some(wake) = self.connection.pop_wake() {
-            match wake {
-                Wake::Reply(key) => self.call(Waiting::Reply(key), &mut calls),
-                Wake::Data(key) => self.call(Waiting::Data(key), &mut calls),
-                Wake::Stop(key) => {
-                    let handler = self.handlers.get(&key).cloned();
-                    calls.aborts.extend(handler.flatten());
-                }
-                Wake::Gone => calls.gone = true,
-                _ => calls.driver = true,
-            }
-        }
-        calls
-    }
-
-    fn call(&mut self, waiting: Waiting, calls: &mut Calls) {
-        let called = self.waiting.extract_if(.., |(who, _)| *who == waiting);
-        calls.wakers.extend(called.map(|(_, waker)| waker));
-    }
-
-    fn wait(&mut self, waiting: Waiting, waker: &Waker) {
-        let is_there = |(who, other): &(Waiting, Waker)| *who == waiting && other.will_wake(waker);
-        if !self.waiting.iter().any(is_there) {
-            self.waiting.push((waiting, waker.clone()));
-        }
-    }
-}
-
 impl Conn {
     pub(super) fn new(shared: Arc<Shared>, peer: Arc<Peer>) -> Result<Arc<Self>, ApiMisuse> {
         let driver = Arc::new(DriverBell::default());
@@ -135,8 +87,7 @@ impl Conn {
         let connection = Connection::new(engine, Arc::clone(&peer), waker, shared.now())?;
         Ok(Arc::new(Self {
             engine: Mutex::new(Engine {
-                connection,
-                waiting: Vec::new(),
+                guarded: Guarded::new(connection),
                 handlers: HashMap::new(),
             }),
             gone: Gone(CancellationToken::new()),
@@ -150,22 +101,27 @@ impl Conn {
 
     /// Does something with the connection, and wakes whom that concerns.
     pub(super) fn with<R>(&self, act: impl FnOnce(&mut Connection) -> R) -> R {
-        self.change(|engine| act(&mut engine.connection))
+        self.change(|engine| act(&mut engine.guarded.connection))
     }
 
     fn change<R>(&self, act: impl FnOnce(&mut Engine) -> R) -> R {
         let mut engine = lock(&self.engine);
         let result = act(&mut engine);
-        let calls = engine.calls();
+        let mut calls = Calls::default();
+        engine.guarded.call(&mut calls);
+        let stopped = calls.stopped.iter();
+        let aborts: Vec<AbortHandle> = stopped
+            .filter_map(|key| engine.handlers.get(key).cloned().flatten())
+            .collect();
         drop(engine);
-        calls.wakers.into_iter().for_each(Waker::wake);
-        for handler in calls.aborts {
+        calls.wake();
+        for handler in aborts {
             handler.abort();
         }
-        if calls.gone {
+        if calls.is_gone {
             self.gone.0.cancel();
         }
-        if calls.driver {
+        if calls.input || calls.output || calls.progress {
             self.driver.ring();
         }
         result
@@ -178,18 +134,17 @@ impl Conn {
         cx: &Context<'_>,
         write: impl FnOnce(&mut Connection) -> Written,
     ) -> Poll<std::io::Result<usize>> {
-        self.change(|engine| {
-            Poll::Ready(match write(&mut engine.connection) {
-                Written::Taken(len) => Ok(len),
-                Written::Full => {
-                    engine.wait(Waiting::Reply(key), cx.waker());
-                    return Poll::Pending;
-                }
-                Written::Closed => Err(std::io::ErrorKind::BrokenPipe.into()),
-                Written::Encoder(error) => Err(std::io::Error::other(error)),
-                Written::Ended(error) => Err(error.into()),
-            })
-        })
+        self.change(|engine| engine.guarded.poll_written(key, cx.waker(), write))
+    }
+
+    /// Writes something beside a reply; waits where there is no room.
+    pub(super) fn poll_noted(
+        &self,
+        key: Key,
+        cx: &Context<'_>,
+        write: impl FnOnce(&mut Connection, Key) -> Written,
+    ) -> Poll<Result<(), ConnectionError>> {
+        self.change(|engine| engine.guarded.poll_noted(key, cx.waker(), write))
     }
 
     /// The next bytes of a command's data.
@@ -198,13 +153,7 @@ impl Conn {
         key: Key,
         cx: &Context<'_>,
     ) -> Poll<Result<Option<(Bytes, Charge)>, DataError>> {
-        self.change(|engine| match engine.connection.collect(key) {
-            Some(read) => Poll::Ready(read),
-            None => {
-                engine.wait(Waiting::Data(key), cx.waker());
-                Poll::Pending
-            }
-        })
+        self.change(|engine| engine.guarded.poll_data(key, cx.waker()))
     }
 
     /// Runs a handler in a task of its own, whatever it has done already.
@@ -226,7 +175,8 @@ impl Conn {
             Some(handler) => {
                 *handler = Some(handle.clone());
                 // It may have been refused since it was polled first.
-                engine.connection.ended().is_some() || engine.connection.is_stopped(key)
+                let connection = &engine.guarded.connection;
+                connection.ended().is_some() || connection.is_stopped(key)
             }
             None => false,
         });
@@ -296,12 +246,12 @@ impl Conn {
     /// Its time limits; what it holds for nothing is given back.
     pub(super) fn check(&self, now: u64) -> Option<ConnectionLimit> {
         self.change(|engine| {
-            if engine.connection.is_idle() && !engine.connection.is_writing() {
-                engine.connection.shrink();
-                engine.waiting.shrink_to_fit();
+            let connection = &engine.guarded.connection;
+            if connection.is_idle() && !connection.is_writing() {
+                engine.guarded.shrink();
                 engine.handlers.shrink_to_fit();
             }
-            engine.connection.check(now)
+            engine.guarded.connection.check(now)
         })
     }
 
@@ -342,7 +292,8 @@ impl Drop for HandlerGuard {
         self.conn.log(self.key, &outcome);
         self.conn.change(|engine| {
             engine.handlers.remove(&self.key);
-            engine.connection.handler_ended(self.key, outcome);
+            let connection = &mut engine.guarded.connection;
+            connection.handler_ended(self.key, outcome);
         });
     }
 }

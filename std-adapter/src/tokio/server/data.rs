@@ -12,7 +12,6 @@ use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 use super::super::read::poll_read;
 use super::conn::Conn;
-use crate::engine::server::DataError;
 use crate::engine::{Charge, Key};
 
 /// A request's data, as it arrives while the handler runs: a reader
@@ -26,15 +25,6 @@ pub struct Data {
     /// Where it comes from; `None`: the request has none.
     source: Option<(Arc<Conn>, Key)>,
     chunk: Bytes,
-}
-
-impl From<DataError> for io::Error {
-    fn from(error: DataError) -> Self {
-        match error {
-            DataError::Cut => Self::new(io::ErrorKind::UnexpectedEof, error),
-            DataError::Refused => Self::new(io::ErrorKind::TimedOut, error),
-        }
-    }
 }
 
 impl Data {

@@ -114,11 +114,7 @@ impl Reply {
     pub fn finish(mut self) -> io::Result<()> {
         self.has_ended = true;
         let Side { conn, key } = &self.side;
-        match conn.with(|connection| connection.finish(*key)) {
-            Written::Ended(error) => Err(error.into()),
-            Written::Encoder(error) => Err(io::Error::other(error)),
-            _ => Ok(()),
-        }
+        conn.with(|connection| connection.finish(*key)).into_end()
     }
 
     /// Ends the response because the command failed. What was written but not yet sent is left

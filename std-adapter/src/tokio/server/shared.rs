@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use hgrpc::wire::{FrameHeader, RequestId};
 use tokio::sync::Notify;
@@ -17,10 +15,9 @@ use super::conn::Conn;
 use super::router::Routes;
 use super::{Call, Peer, Refusal, ServerLimits};
 use crate::engine::server::{Hooks, Shared as Connections};
-use crate::host::counting::count;
-use crate::host::origin::Origin;
+use crate::gate::visitors::{Visitors, millis};
 use crate::host::sync::lock;
-use crate::host::{Config, ConnectionError, ConnectionLimit, Direction, Failure};
+use crate::host::{Config, ConnectionError, Direction, Failure};
 
 /// A peer's bytes in logs.
 pub(super) fn shown(name: &[u8]) -> String {
@@ -51,11 +48,6 @@ fn report(id: RequestId, command: Option<&[u8]>, refusal: Refusal) {
     );
 }
 
-/// Milliseconds of a duration.
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 type Allowed = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
 /// Says whether a command may be run.
@@ -83,17 +75,7 @@ struct Registry {
     next: u64,
     /// A task looks at time limits.
     is_swept: bool,
-    peers: HashMap<Origin, Visits>,
-    /// When `peers` was tidied up last.
-    tidied: u64,
-}
-
-/// What one address, or user, does.
-struct Visits {
-    open: usize,
-    accepts: u32,
-    /// When the accepts were counted from.
-    since: u64,
+    visitors: Visitors,
 }
 
 /// A connection that was let in. Dropped, it has ended.
@@ -132,37 +114,18 @@ impl Shared {
 
     /// Lets a connection in, or says over which limit it is.
     pub(super) fn admit(self: &Arc<Self>, peer: Arc<Peer>) -> Result<Entry, ConnectionError> {
-        let full = |limit| Err(ConnectionError::Limit(limit));
         if self.stopping.is_cancelled() {
             return Err(ConnectionError::Shutdown);
         }
-        let key = peer.origin();
-        let now = self.now();
-        let limits = self.engine.limits();
+        let (origin, limits) = (peer.origin(), self.engine.limits());
         let mut registry = lock(&self.registry);
-        if registry.connections.len() >= limits.connections {
-            return full(ConnectionLimit::ServerFull);
-        }
-        registry.tidy(now, limits.accept_window);
-        let visits = registry.peers.entry(key).or_insert(Visits {
-            open: 0,
-            accepts: 0,
-            since: now,
-        });
-        if now.saturating_sub(visits.since) >= millis(limits.accept_window) {
-            visits.since = now;
-            visits.accepts = 0;
-        }
-        if visits.accepts >= limits.peer_accepts {
-            return full(ConnectionLimit::PeerRate);
-        }
-        visits.accepts += 1;
-        if visits.open >= limits.peer_connections {
-            return full(ConnectionLimit::PeerFull);
-        }
-        // One stream can always be opened on a fresh server.
-        let conn = Conn::new(Arc::clone(self), peer).map_err(|_| ConnectionError::Shutdown)?;
-        visits.open += 1;
+        let entered = registry.visitors.enter(origin, self.now(), limits);
+        entered.map_err(ConnectionError::Limit)?;
+        let Ok(conn) = Conn::new(Arc::clone(self), peer) else {
+            // One stream can always be opened on a fresh server.
+            registry.visitors.leave(origin, self.now(), limits);
+            return Err(ConnectionError::Shutdown);
+        };
         let number = registry.next;
         registry.next += 1;
         registry.connections.insert(number, Arc::clone(&conn));
@@ -170,10 +133,7 @@ impl Shared {
             tokio::spawn(sweep(Arc::clone(self)));
         }
         drop(registry);
-        let counters = &self.engine.counters;
-        count(&counters.accepted);
-        let open = counters.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        counters.most_connections.fetch_max(open, Ordering::Relaxed);
+        self.engine.counters.entered();
         Ok(Entry { conn, number })
     }
 
@@ -203,19 +163,6 @@ impl Shared {
     }
 }
 
-impl Registry {
-    /// Forgets who has not come for a while.
-    fn tidy(&mut self, now: u64, window: Duration) {
-        if self.peers.len() < 1024 || now.saturating_sub(self.tidied) < 1000 {
-            return;
-        }
-        self.tidied = now;
-        self.peers.retain(|_, visits| {
-            visits.open > 0 || now.saturating_sub(visits.since) < millis(window)
-        });
-    }
-}
-
 /// Looks at the time limits of all connections, as long as there are any.
 async fn sweep(shared: Arc<Shared>) {
     let tick = shared.engine.limits().tick();
@@ -241,15 +188,11 @@ impl Drop for Entry {
         self.conn.end(ConnectionError::Shutdown);
         let mut registry = lock(&shared.registry);
         registry.connections.remove(&self.number);
-        if let Some(visits) = registry.peers.get_mut(&self.conn.peer.origin()) {
-            visits.open = visits.open.saturating_sub(1);
-        }
+        let origin = self.conn.peer.origin();
+        let limits = shared.engine.limits();
+        registry.visitors.leave(origin, shared.now(), limits);
         drop(registry);
-        shared
-            .engine
-            .counters
-            .connections
-            .fetch_sub(1, Ordering::Relaxed);
+        shared.engine.counters.left();
         shared.left.notify_waiters();
     }
 }

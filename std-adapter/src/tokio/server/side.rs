@@ -84,19 +84,7 @@ impl Side {
         &self,
         send: impl Fn(&mut Connection, Key) -> Written,
     ) -> Result<(), ConnectionError> {
-        poll_fn(|cx| {
-            let mut ended = None;
-            let sent = self.conn.poll_written(self.key, cx, |connection| {
-                let written = send(connection, self.key);
-                if let Written::Ended(error) = &written {
-                    ended = Some(error.clone());
-                }
-                written
-            });
-            // Whatever else is wrong is not: these are hints.
-            sent.map(|_| ended.map_or(Ok(()), Err))
-        })
-        .await
+        poll_fn(|cx| self.conn.poll_noted(self.key, cx, &send)).await
     }
 }
 
