@@ -265,6 +265,41 @@ fn text_and_progress_come_beside_the_response() {
 }
 
 #[test]
+fn what_is_written_goes_out_when_the_handler_waits() {
+    let router = Router::new()
+        .command("bytes", |mut reply: Reply, gone: Gone| async move {
+            reply.write_all(b"first").await?;
+            gone.wait().await;
+            Ok::<_, Failure>(())
+        })
+        .command("value", |mut reply: Reply, gone: Gone| async move {
+            tokio::task::yield_now().await;
+            reply.value(&7).await?;
+            gone.wait().await;
+            Ok::<_, Failure>(())
+        });
+    for revision in REVISIONS {
+        for encodings in [&[][..], &SUPPORTED] {
+            let mut config = Config::new(revision);
+            config.decodes = encodings.to_vec();
+            let served = Served::new(Server::builder(router.clone()).revision(revision));
+            let stream = TcpStream::connect(served.address).unwrap();
+            // Far less than it would take otherwise.
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let client = Client::new(Transport::tcp(stream).unwrap(), &config).unwrap();
+            let mut first = [0; 5];
+            let mut response = client.call("bytes").send().unwrap();
+            response.read_exact(&mut first).unwrap();
+            assert_eq!(&first, b"first");
+            let mut response = client.call("value").send().unwrap();
+            let mut body = response.raw_body();
+            body.read_exact(&mut first[..1]).unwrap();
+            assert_eq!(first[0], 7);
+        }
+    }
+}
+
+#[test]
 fn who_may_not_is_told_so_and_nothing_runs() {
     let builder = Server::builder(router()).authorize(|call: Call| async move {
         assert!(call.peer().address.is_some());

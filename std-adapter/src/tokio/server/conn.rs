@@ -1,6 +1,7 @@
 //! One connection: the engine's state machine behind a lock, and those who wait for it.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Wake as Waking, Waker};
@@ -157,7 +158,9 @@ impl Conn {
     }
 
     /// Runs a handler in a task of its own, whatever it has done already.
-    pub(super) fn spawn(self: &Arc<Self>, key: Key, handler: Running, span: Span) {
+    ///
+    /// What it has written goes out whenever it waits: nobody else knows that there is no more for now.
+    pub(super) fn spawn(self: &Arc<Self>, key: Key, mut handler: Running, span: Span) {
         self.change(|engine| engine.handlers.insert(key, None));
         let mut guard = HandlerGuard {
             conn: Arc::clone(self),
@@ -166,7 +169,15 @@ impl Conn {
         };
         // Not under the lock: a runtime that shuts down drops the task here and now.
         let task = async move {
-            let result = handler.await;
+            let result = poll_fn(|cx| {
+                let polled = handler.as_mut().poll(cx);
+                if polled.is_pending() {
+                    // A reply that has ended has nothing to send.
+                    guard.conn.with(|connection| connection.flush(key));
+                }
+                polled
+            });
+            let result = result.await;
             guard.end(outcome(result));
         };
         let task = tokio::spawn(task.instrument(span));

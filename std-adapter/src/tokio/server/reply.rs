@@ -25,7 +25,8 @@ use crate::host::{ConnectionError, Failure, values};
 /// - [`value`](Self::value) and [`cbor`](Self::cbor) add CBOR values.
 /// - [`side`](Self::side) sends text output and progress, also from other tasks.
 ///
-/// Small writes are gathered to frames; flushing sends what there is. Writing waits for a slow
+/// Small writes are gathered to frames; flushing sends what there is, and so does a handler that
+/// waits for something. Writing waits for a slow
 /// peer. The connection's responses share the line evenly, in bytes. Dropping a write, a flush or
 /// a value that waits has either given all of its bytes or none.
 ///
