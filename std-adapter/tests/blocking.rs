@@ -474,6 +474,41 @@ fn answers_are_not_lost_with_what_comes_after_a_fault() {
 }
 
 #[test]
+fn refusals_that_nobody_reads_for_a_while_end_no_connection() {
+    const REQUESTS: usize = 5000;
+    in_time(|| {
+        let mut config = Config::new(Revision::R0003);
+        config.limits.request_size = 8;
+        let (server_read, mut client_write) = pipe(5000);
+        let (mut client_read, server_write) = pipe(500);
+        let served = thread::spawn(move || {
+            let transport = Transport::new(server_read, server_write);
+            hgrpc_std::blocking::serve(transport, &router(), &config)
+        });
+        let sent = thread::spawn(move || {
+            for id in (1..).step_by(2).take(REQUESTS) {
+                let [low, high] = u16::to_le_bytes(id);
+                let head = [0x0b, 0, 0, low, high, 1, u8::from(id == 1), 0x11];
+                let request = [&head[..], b"\xa1DnameDecho"].concat();
+                client_write.write_all(&request).unwrap();
+            }
+        });
+        thread::sleep(Duration::from_millis(300));
+        let mut ids = std::collections::HashSet::new();
+        let mut head = [0; 8];
+        while ids.len() < REQUESTS {
+            client_read.read_exact(&mut head).unwrap();
+            let mut payload = vec![0; usize::from(head[0]) + usize::from(head[1]) * 256];
+            client_read.read_exact(&mut payload).unwrap();
+            assert!(String::from_utf8_lossy(&payload).contains("request-too-large"));
+            ids.insert([head[3], head[4]]);
+        }
+        sent.join().unwrap();
+        served.join().unwrap().unwrap();
+    });
+}
+
+#[test]
 fn peers_that_speak_something_else_are_named() {
     in_time(|| {
         let (client_read, mut server_write) = pipe(5000);

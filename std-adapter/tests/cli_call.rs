@@ -239,7 +239,7 @@ fn encodings_can_be_chosen() {
         let run = call(&args);
         assert_eq!((run.code, run.out.len()), (Some(0), 100_000));
         assert_eq!(
-            !run.err.contains("size=24576"),
+            !run.err.contains("size=32755"),
             is_compressed,
             "{}",
             run.err

@@ -12,7 +12,7 @@ use hgrpc::wire::RequestId;
 use super::conn::Conn;
 use super::{Failure, Gone};
 use crate::engine::Key;
-use crate::engine::server::Request;
+use crate::engine::server::{Locked as _, Request};
 use crate::host::arguments;
 
 /// A command that is being run: its name, its arguments and its data.

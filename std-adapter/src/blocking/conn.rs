@@ -11,7 +11,8 @@ use hgrpc::Revision;
 
 use super::line::Line;
 use super::{ConnectionError, Failure, Gone};
-use crate::engine::server::{Calls, Connection, Guarded, Progress, Shared};
+use crate::engine::Key;
+use crate::engine::server::{Calls, Connection, Guarded, Locked, Progress, Shared};
 use crate::host::sync::{lock, wait};
 
 /// One connection.
@@ -51,6 +52,17 @@ enum Who {
     Reader,
 }
 
+impl Locked for Conn {
+    /// Writes what there is to be written then.
+    fn with<R>(&self, act: impl FnOnce(&mut Connection) -> R) -> R {
+        self.change(Who::Handler, |engine| act(&mut engine.guarded.connection))
+    }
+
+    fn is_panicking(&self, _: Key) -> bool {
+        thread::panicking()
+    }
+}
+
 impl Conn {
     pub(super) fn new(connection: Connection, outlet: Outlet, gone: Gone, began: Instant) -> Self {
         Self {
@@ -78,13 +90,7 @@ impl Conn {
         u64::try_from(began).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    /// Does something with the connection, and wakes whom that concerns. What there is to be written
-    /// then is written here.
-    pub(super) fn with<R>(&self, act: impl FnOnce(&mut Connection) -> R) -> R {
-        self.change(Who::Handler, |engine| act(&mut engine.guarded.connection))
-    }
-
-    /// The same for who reads.
+    /// Does something with the connection for who reads.
     pub(super) fn with_reader<R>(&self, act: impl FnOnce(&mut Connection) -> R) -> R {
         self.change(Who::Reader, |engine| {
             engine.can_read = false;

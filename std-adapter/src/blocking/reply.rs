@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::thread;
 
 use hgrpc::ApiMisuse;
 use hgrpc::cbor::Location;
@@ -11,7 +10,7 @@ use hgrpc::cbor::Location;
 use super::conn::Conn;
 use super::{ByteStringWriter, ConnectionError, Failure, Side};
 use crate::engine::Key;
-use crate::engine::server::{Connection, Written};
+use crate::engine::server::{Connection, OwnedReply, Written};
 use crate::host::values::{self, invalid};
 
 /// The response to one call.
@@ -29,8 +28,7 @@ use crate::host::values::{self, invalid};
 /// with a server's error.
 #[must_use = "a reply that is dropped is an error to the client"]
 pub struct Reply {
-    side: Side,
-    has_ended: bool,
+    own: OwnedReply<Conn>,
     /// Bytes of a byte string of known length that are still to be written.
     missing: u64,
 }
@@ -38,15 +36,14 @@ pub struct Reply {
 impl Reply {
     pub(super) const fn new(conn: Arc<Conn>, key: Key) -> Self {
         Self {
-            side: Side { conn, key },
-            has_ended: false,
+            own: OwnedReply::new(conn, key),
             missing: 0,
         }
     }
 
     /// Waits until something of the reply was written.
     fn write_with(&self, write: impl Fn(&mut Connection, Key) -> Written) -> io::Result<usize> {
-        let Side { conn, key } = &self.side;
+        let OwnedReply { conn, key, .. } = &self.own;
         conn.block(|guarded, waker| {
             guarded.poll_written(*key, waker, |connection| write(connection, *key))
         })
@@ -80,7 +77,11 @@ impl Reply {
     /// Sends text output and progress beside the response; can be cloned and given to other
     /// threads.
     pub fn side(&self) -> Side {
-        self.side.clone()
+        let OwnedReply { conn, key, .. } = &self.own;
+        Side {
+            conn: Arc::clone(conn),
+            key: *key,
+        }
     }
 
     /// Text for people, beside the response.
@@ -88,7 +89,7 @@ impl Reply {
     /// # Errors
     /// The connection has ended.
     pub fn text(&self, text: impl AsRef<str>) -> Result<(), ConnectionError> {
-        self.side.text(text)
+        self.side().text(text)
     }
 
     /// Adds one CBOR value to the response.
@@ -155,12 +156,10 @@ impl Reply {
     /// The connection has ended.
     pub fn finish(mut self) -> io::Result<()> {
         if let Err(error) = self.check_complete() {
-            self.fail_with(&Failure::server(&error))?;
+            self.own.fail(&Failure::server(&error))?;
             return Err(error);
         }
-        self.has_ended = true;
-        let Side { conn, key } = &self.side;
-        conn.with(|connection| connection.finish(*key)).into_end()
+        self.own.finish()
     }
 
     /// Ends the response by saying where it is instead (0006; revision-0006.md, 7.5). Only clients
@@ -170,11 +169,12 @@ impl Reply {
     /// # Errors
     /// Something was written before, or the location is not well-formed; the connection has ended.
     pub fn redirect(mut self, location: &Location<'_>) -> io::Result<()> {
-        let Side { conn, key } = &self.side;
-        let redirected = conn.with(|connection| connection.redirect(*key, location));
-        let written = redirected.map_err(invalid)?;
-        self.has_ended = true;
-        written.into_end()
+        let mut redirected = Ok(Written::Closed);
+        self.own.end_if(|connection, key| {
+            redirected = connection.redirect(key, location);
+            redirected.is_ok()
+        });
+        redirected.map_err(invalid)?.into_end()
     }
 
     /// Ends the response because the command failed. What was written but not yet sent is left
@@ -183,17 +183,7 @@ impl Reply {
     /// # Errors
     /// The connection has ended.
     pub fn fail(mut self, failure: impl Into<Failure>) -> io::Result<()> {
-        self.fail_with(&failure.into())
-    }
-
-    fn fail_with(&mut self, failure: &Failure) -> io::Result<()> {
-        self.has_ended = true;
-        let Side { conn, key } = &self.side;
-        conn.with(|connection| {
-            connection.fail(*key, failure);
-            connection.ended().cloned().map_or(Ok(()), Err)
-        })?;
-        Ok(())
+        Ok(self.own.fail(&failure.into())?)
     }
 }
 
@@ -210,20 +200,10 @@ impl Write for Reply {
     }
 }
 
-impl Drop for Reply {
-    fn drop(&mut self) {
-        if !self.has_ended {
-            let Side { conn, key } = &self.side;
-            let is_panicking = thread::panicking();
-            conn.with(|connection| connection.reply_dropped(*key, is_panicking));
-        }
-    }
-}
-
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reply")
-            .field("has_ended", &self.has_ended)
+            .field("has_ended", &self.own.has_ended())
             .finish_non_exhaustive()
     }
 }

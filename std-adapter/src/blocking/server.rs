@@ -14,7 +14,7 @@ use super::{Call, Config, ConnectionError, Data, Gone, Reply, Router, Traffic, T
 use crate::buffer::{Filled, ReceiveBuffer};
 use crate::engine::Key;
 use crate::engine::server::{
-    Command, Connection, Hooks, Outcome, Peer, Refusal, ServerLimits, Shared,
+    Command, Connection, Hooks, Locked as _, Outcome, Peer, Refusal, ServerLimits, Shared,
 };
 
 /// How long a peer that broke the protocol may take to read its answers and to close the connection.

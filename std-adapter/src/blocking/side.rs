@@ -8,7 +8,7 @@ use hgrpc::cbor::{Atom, Progress};
 use super::ConnectionError;
 use super::conn::Conn;
 use crate::engine::Key;
-use crate::engine::server::{Connection, Written};
+use crate::engine::server::{Connection, Locked as _, Written};
 use crate::host::text;
 
 /// Sends text output and progress beside one response, from any thread.

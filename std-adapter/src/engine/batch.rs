@@ -274,6 +274,12 @@ mod tests {
                 prop_assert!(all.concat() == model);
                 prop_assert!(slices[..count].iter().all(|slice| !slice.is_empty()));
             }
+            let mut taken = Taken::default();
+            taken.swap(&mut batch);
+            prop_assert!(batch.is_empty());
+            prop_assert_eq!(taken.len(), model.len());
+            #[cfg(feature = "http-server")]
+            prop_assert!(taken.take_bytes() == model);
         }
     }
 }

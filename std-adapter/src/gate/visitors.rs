@@ -12,6 +12,7 @@ use crate::host::origin::Origin;
 #[derive(Debug, Default)]
 pub(crate) struct Visitors {
     open: usize,
+    #[cfg(feature = "http-server")]
     requests: usize,
     peers: HashMap<Origin, Visits>,
     /// When `peers` was tidied up last.

@@ -14,7 +14,10 @@ use crate::store::Budgets;
 /// ```text
 ///   256 Ki                                   receive buffer, at its largest
 /// + gathered                                 requests and messages that come in several frames
-/// + calls × (buffer + 128 Ki)                per call: its data and its response on their way
+/// + calls × (buffer + 4 × send_frame_size)   per call: its data and its response on their way
+/// + 2 × (64 Ki + send_frame_size)            server: frames that are being written
+/// + (calls + 2,048) × 256 + calls × 5 Ki     server: answers to refused requests, and what is
+///                                              remembered of them
 /// + calls × request_size                     server: the names and arguments of calls that run
 /// + compressed_streams × about 5 Mi          server, while responses are compressed
 /// + decoding.memory                          client, while responses are compressed

@@ -8,7 +8,7 @@
 //!   emit.rs      pieces, in turns ─▶ frames ─▶ the batch to be written
 //!   ends.rs      limits of time, shutdown, the end
 //!   half.rs      all is received before anything is sent, as over HTTP
-//!   guarded.rs   what a driver keeps behind its lock
+//!   guarded.rs   what a driver keeps behind its lock; owned.rs: what handlers have
 //! ```
 
 mod admit;
@@ -20,6 +20,7 @@ mod guarded;
 mod half;
 mod handle;
 mod note;
+mod owned;
 mod receive;
 mod reply;
 mod shared;
@@ -33,6 +34,7 @@ pub use ends::Progress;
 pub(crate) use guarded::{Calls, Guarded};
 pub use handle::Outcome;
 pub use note::{OwnedAtom, OwnedProgress};
+pub(crate) use owned::{Locked, OwnedReply};
 pub use reply::Written;
 pub use shared::{Hooks, Shared};
 

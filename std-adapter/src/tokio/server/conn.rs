@@ -17,7 +17,7 @@ use tracing::{Instrument as _, Span};
 use super::Gone;
 use super::handler::Running;
 use super::shared::{Shared, shown};
-use crate::engine::server::{Calls, Connection, DataError, Guarded, Outcome, Written};
+use crate::engine::server::{Calls, Connection, DataError, Guarded, Locked, Outcome, Written};
 use crate::engine::{Charge, Key};
 use crate::host::peer::Peer;
 use crate::host::sync::lock;
@@ -80,6 +80,20 @@ impl Waking for DriverBell {
     }
 }
 
+impl Locked for Conn {
+    fn with<R>(&self, act: impl FnOnce(&mut Connection) -> R) -> R {
+        self.change(|engine| act(&mut engine.guarded.connection))
+    }
+
+    fn is_panicking(&self, key: Key) -> bool {
+        let is_panicking = std::thread::panicking();
+        if is_panicking {
+            self.log_panic(key);
+        }
+        is_panicking
+    }
+}
+
 impl Conn {
     pub(super) fn new(shared: Arc<Shared>, peer: Arc<Peer>) -> Result<Arc<Self>, ApiMisuse> {
         let driver = Arc::new(DriverBell::default());
@@ -98,11 +112,6 @@ impl Conn {
             shared,
             peer,
         }))
-    }
-
-    /// Does something with the connection, and wakes whom that concerns.
-    pub(super) fn with<R>(&self, act: impl FnOnce(&mut Connection) -> R) -> R {
-        self.change(|engine| act(&mut engine.guarded.connection))
     }
 
     fn change<R>(&self, act: impl FnOnce(&mut Engine) -> R) -> R {
@@ -211,7 +220,7 @@ impl Conn {
     }
 
     /// Reports a panic that a command is not answered for.
-    pub(super) fn log_panic(&self, key: Key) {
+    fn log_panic(&self, key: Key) {
         if let Some((id, command)) = self.asked(key) {
             tracing::error!(
                 id = id.value(),

@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 use super::super::read::poll_read;
 use super::conn::Conn;
+use crate::engine::server::Locked as _;
 use crate::engine::{Charge, Key};
 
 /// A request's data, as it arrives while the handler runs: a reader

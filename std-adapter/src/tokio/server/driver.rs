@@ -19,7 +19,7 @@ use super::handler::{Route, Running};
 use super::shared::request_span;
 use super::{Call, Data, Parts, Refusal, Reply};
 use crate::buffer::ReceiveBuffer;
-use crate::engine::server::{Command, Outcome, Progress};
+use crate::engine::server::{Command, Locked as _, Outcome, Progress};
 use crate::host::{ConnectionError, ConnectionLimit, Failure};
 
 /// Most bytes that are read at once.

@@ -9,6 +9,7 @@ use hgrpc::cbor::FromArgs;
 
 use super::conn::Conn;
 use super::{Call, Data, Gone, IntoReply, Peer, Refusal, Reply};
+use crate::engine::server::Locked as _;
 use crate::engine::{Charge, Key};
 use crate::host::Failure;
 

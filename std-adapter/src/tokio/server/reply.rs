@@ -6,7 +6,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::thread;
 
 use hgrpc::cbor::Progress;
 use tokio::io::AsyncWrite;
@@ -14,7 +13,7 @@ use tokio::io::AsyncWrite;
 use super::Side;
 use super::conn::Conn;
 use crate::engine::Key;
-use crate::engine::server::{Connection, Written};
+use crate::engine::server::{Connection, OwnedReply, Written};
 use crate::host::{ConnectionError, Failure, values};
 
 /// The response to one call.
@@ -34,29 +33,22 @@ use crate::host::{ConnectionError, Failure, values};
 /// is answered with the failure that its handler returns, or else with an error of the server's. It
 /// may be moved to another task and outlive its handler.
 #[must_use = "a reply that is dropped is an error to the client"]
-pub struct Reply {
-    side: Side,
-    has_ended: bool,
-}
+pub struct Reply(OwnedReply<Conn>);
 
 impl Reply {
     pub(super) const fn new(conn: Arc<Conn>, key: Key) -> Self {
-        Self {
-            side: Side { conn, key },
-            has_ended: false,
-        }
+        Self(OwnedReply::new(conn, key))
     }
 
     /// Whether its end was said.
     pub(super) const fn has_ended(&self) -> bool {
-        self.has_ended
+        self.0.has_ended()
     }
 
     /// Answers with bytes and ends, if that needs no waiting.
     pub(super) fn answer(&mut self, bytes: &[u8]) -> bool {
-        let Side { conn, key } = &self.side;
-        self.has_ended |= conn.with(|connection| connection.answer(*key, bytes));
-        self.has_ended
+        self.0
+            .end_if(|connection, key| connection.answer(key, bytes))
     }
 
     fn poll(
@@ -64,13 +56,17 @@ impl Reply {
         cx: &Context<'_>,
         write: impl FnOnce(&mut Connection, Key) -> Written,
     ) -> Poll<io::Result<usize>> {
-        let Side { conn, key } = &self.side;
+        let OwnedReply { conn, key, .. } = &self.0;
         conn.poll_written(*key, cx, |connection| write(connection, *key))
     }
 
     /// Sends text output and progress beside the response; can be cloned and given to other tasks.
     pub fn side(&self) -> Side {
-        self.side.clone()
+        let OwnedReply { conn, key, .. } = &self.0;
+        Side {
+            conn: Arc::clone(conn),
+            key: *key,
+        }
     }
 
     /// Text for people, beside the response.
@@ -78,7 +74,7 @@ impl Reply {
     /// # Errors
     /// The connection has ended.
     pub async fn text(&mut self, text: impl AsRef<str>) -> Result<(), ConnectionError> {
-        self.side.text(text).await
+        self.side().text(text).await
     }
 
     /// How far an operation is, beside the response.
@@ -86,7 +82,7 @@ impl Reply {
     /// # Errors
     /// The connection has ended.
     pub async fn progress(&mut self, progress: &Progress<'_>) -> Result<(), ConnectionError> {
-        self.side.progress(progress).await
+        self.side().progress(progress).await
     }
 
     /// Adds one CBOR value to the response.
@@ -113,18 +109,14 @@ impl Reply {
     /// # Errors
     /// The connection has ended.
     pub fn finish(mut self) -> io::Result<()> {
-        self.has_ended = true;
-        let Side { conn, key } = &self.side;
-        conn.with(|connection| connection.finish(*key)).into_end()
+        self.0.finish()
     }
 
     /// Ends the response because the command failed. What was written but not yet sent is left
     /// out if nothing was sent at all: then the failure is the whole answer.
     pub fn fail(mut self, failure: impl Into<Failure>) {
-        self.has_ended = true;
-        let failure = failure.into();
-        let Side { conn, key } = &self.side;
-        conn.with(|connection| connection.fail(*key, &failure));
+        // That the client is gone is nobody's error here.
+        let _ = self.0.fail(&failure.into());
     }
 }
 
@@ -149,23 +141,10 @@ impl AsyncWrite for Reply {
     }
 }
 
-impl Drop for Reply {
-    fn drop(&mut self) {
-        if !self.has_ended {
-            let Side { conn, key } = &self.side;
-            let is_panicking = thread::panicking();
-            if is_panicking {
-                conn.log_panic(*key);
-            }
-            conn.with(|connection| connection.reply_dropped(*key, is_panicking));
-        }
-    }
-}
-
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reply")
-            .field("has_ended", &self.has_ended)
+            .field("has_ended", &self.0.has_ended())
             .finish_non_exhaustive()
     }
 }

@@ -16,6 +16,7 @@ use super::router::Routes;
 use super::shared::{Authorize, PeerObserver, Shared};
 use super::{Call, Listener, Peer, Router, ServerLimits, Stats};
 use crate::encoding::ContentEncoding;
+use crate::engine::server::Locked as _;
 use crate::host::counting::count;
 use crate::host::{Config, ConnectionError, Direction, Failure};
 
