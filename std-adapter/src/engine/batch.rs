@@ -5,6 +5,9 @@ use std::io::IoSlice;
 
 use bytes::{Buf as _, Bytes};
 
+/// Frames are gathered up to about so many bytes before they are written.
+pub(super) const BATCH: usize = 64 * 1024;
+
 /// Payloads of at least so many bytes are written from where they lie.
 const LARGE: usize = 4 * 1024;
 
@@ -26,6 +29,37 @@ pub(super) struct Batch {
     parts: VecDeque<Part>,
     /// Bytes to be written.
     len: usize,
+}
+
+/// Bytes that a driver has taken to write them.
+#[derive(Debug, Default)]
+pub struct Taken(Batch);
+
+impl Taken {
+    /// Whether all was written.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Bytes that are not written.
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Sets slices to the bytes that are next; how many were set.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.0.slices(slices)
+    }
+
+    /// So many bytes were written, off the front.
+    pub fn advance(&mut self, len: usize) {
+        self.0.advance(len);
+    }
+
+    /// Takes a batch's bytes; it goes on with the memory of those that were written.
+    pub(super) fn swap(&mut self, batch: &mut Batch) {
+        std::mem::swap(&mut self.0, batch);
+    }
 }
 
 #[derive(Debug)]

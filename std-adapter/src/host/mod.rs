@@ -6,7 +6,6 @@
 pub(crate) mod arguments;
 #[cfg(feature = "http-server")]
 pub(crate) mod budget;
-mod call_head;
 pub(crate) mod calls;
 pub(crate) mod config;
 pub(crate) mod counting;
@@ -23,13 +22,11 @@ pub(crate) mod peer;
 pub(crate) mod refusal;
 pub(crate) mod request;
 pub(crate) mod sequence;
-pub(crate) mod streams;
 pub(crate) mod strings;
 pub(crate) mod sync;
 pub(crate) mod text;
 pub(crate) mod values;
 
-pub(crate) use call_head::CallHead;
 pub use config::{Config, Direction, Observer, Traffic};
 pub(crate) use error::DATA_CUT;
 pub use error::{
