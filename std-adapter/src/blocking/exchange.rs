@@ -37,6 +37,8 @@ struct State {
     connection: Connection,
     /// Who reads, while it waits for something else than bytes.
     reader: Option<Waker>,
+    /// What it waits for has come since it looked last.
+    has_moved: bool,
     watchers: HashMap<Key, Arc<Mutex<Watcher>>>,
 }
 
@@ -90,6 +92,7 @@ impl Shared {
             state: Mutex::new(State {
                 connection: Connection::new(config, Arc::clone(&meter), waker),
                 reader: None,
+                has_moved: false,
                 watchers: HashMap::new(),
             }),
             sink: Mutex::new(Sink {
@@ -121,6 +124,8 @@ impl Shared {
         let result = act(&mut state);
         // Who has made frames writes them.
         let wakes = state.connection.take_wakes();
+        // Who reads may be about to wait.
+        state.has_moved |= wakes.input;
         let reader = wakes.input.then(|| state.reader.take()).flatten();
         drop(state);
         wakes.wake();
@@ -147,15 +152,14 @@ impl Shared {
         }
     }
 
-    /// Whether what has come can be gone on with; the waker is woken when it can. And when to try in
-    /// any case.
+    /// Waits until what has come can be gone on with.
     pub(super) fn poll_input(&self, waker: &Waker) -> Poll<()> {
-        self.change(|state| match state.connection.is_stuck() {
-            true => {
-                state.reader = Some(waker.clone());
-                Poll::Pending
+        self.change(|state| {
+            if std::mem::take(&mut state.has_moved) || !state.connection.is_stuck() {
+                return Poll::Ready(());
             }
-            false => Poll::Ready(()),
+            state.reader = Some(waker.clone());
+            Poll::Pending
         })
     }
 

@@ -32,6 +32,13 @@ fn connection(config: &Config) -> Connection {
     Connection::new(config, Arc::new(Meter::new(None)), WAKER.clone())
 }
 
+fn joined(slices: &[IoSlice<'_>]) -> Vec<u8> {
+    slices
+        .iter()
+        .flat_map(|slice| slice.iter().copied())
+        .collect()
+}
+
 /// Takes what is to be written.
 fn written(client: &mut Connection) -> Vec<u8> {
     let mut all = Vec::new();
@@ -39,7 +46,7 @@ fn written(client: &mut Connection) -> Vec<u8> {
         client.fill();
         let mut slices = [IoSlice::new(&[]); 3];
         let count = client.output(&mut slices);
-        let bytes = slices[..count].concat();
+        let bytes = joined(&slices[..count]);
         if bytes.is_empty() {
             return all;
         }
@@ -82,7 +89,10 @@ fn a_full_buffer_stops_the_input_until_its_call_is_given_up() {
     let mut rest = input.as_slice();
     assert!(client.receive(&mut rest, 5).unwrap().is_none());
     assert_eq!((client.is_stuck(), client.deadline()), (true, Some(105)));
-    assert_eq!(read(&mut client, keys[0]), (vec![7; 10], "more comes".into()));
+    assert_eq!(
+        read(&mut client, keys[0]),
+        (vec![7; 10], "more comes".into())
+    );
     assert!(client.take_wakes().input);
     // What was taken buys time.
     assert!(client.receive(&mut rest, 50).unwrap().is_none());
@@ -95,7 +105,10 @@ fn a_full_buffer_stops_the_input_until_its_call_is_given_up() {
     let (bytes, end) = read(&mut client, keys[0]);
     assert_eq!(bytes, [7; 10]);
     assert_eq!(end, CallError::Answer(AnswerError::Stalled).to_string());
-    assert_eq!(read(&mut client, keys[1]), (b"z".to_vec(), "it has ended".into()));
+    assert_eq!(
+        read(&mut client, keys[1]),
+        (b"z".to_vec(), "it has ended".into())
+    );
 }
 
 #[test]
@@ -158,9 +171,15 @@ fn data_of_a_call_that_has_ended_is_cut_short() {
     client.upload_ended(key);
     // An empty frame with `eos`.
     assert_eq!(written(&mut client), b"\0\0\0\x01\0\x01\0\x22");
-    assert!(before.ends_with(b"\x03\0\0\x01\0\x01\0\x21abc"), "{before:x?}");
+    assert!(
+        before.ends_with(b"\x03\0\0\x01\0\x01\0\x21abc"),
+        "{before:x?}"
+    );
     assert_eq!(client.take_wakes().freed, 1);
-    assert_eq!(read(&mut client, key), (b"z".to_vec(), "it has ended".into()));
+    assert_eq!(
+        read(&mut client, key),
+        (b"z".to_vec(), "it has ended".into())
+    );
 }
 
 /// Both ends.
@@ -213,7 +232,7 @@ impl Both {
                 self.server.fill(1);
                 let mut slices = [IoSlice::new(&[]); 3];
                 let count = self.server.output(&mut slices);
-                let bytes = slices[..count].concat();
+                let bytes = joined(&slices[..count]);
                 self.server.sent(bytes.len(), 1);
                 self.to_client.extend(bytes);
             }
@@ -231,7 +250,9 @@ impl Both {
 
 #[test]
 fn compressed_responses_wait_for_room_and_lose_nothing() {
-    let body: Vec<u8> = (0..600_000u32).map(|n| (n / 1000).to_le_bytes()[0]).collect();
+    let body: Vec<u8> = (0..600_000u32)
+        .map(|n| (n / 1000).to_le_bytes()[0])
+        .collect();
     let mut config = Config::new(Revision::R0006);
     config.limits.buffer = 5000;
     let mut server = config.clone();
