@@ -279,13 +279,15 @@ fn what_is_written_goes_out_when_the_handler_waits() {
             Ok::<_, Failure>(())
         });
     for revision in REVISIONS {
-        for encodings in [&[][..], &SUPPORTED] {
+        for encodings in [&[][..], SUPPORTED] {
             let mut config = Config::new(revision);
             config.decodes = encodings.to_vec();
             let served = Served::new(Server::builder(router.clone()).revision(revision));
             let stream = TcpStream::connect(served.address).unwrap();
             // Far less than it would take otherwise.
-            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            stream
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .unwrap();
             let client = Client::new(Transport::tcp(stream).unwrap(), &config).unwrap();
             let mut first = [0; 5];
             let mut response = client.call("bytes").send().unwrap();

@@ -2,17 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 
 use hgrpc::Revision;
 
-use super::exchange::{Shared, State};
-use super::outgoing::Outgoing;
+use super::exchange::Shared;
 use super::request::Request;
 use super::{Config, ConnectionError, Traffic, Transport, receive};
-use crate::host::config::Meter;
-use crate::host::sync::lock;
 
 /// The client's end of one connection. Clone it to call from many threads at once.
 ///
@@ -29,7 +26,7 @@ pub(super) struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.out.close(ConnectionError::Shutdown);
+        self.shared.close();
     }
 }
 
@@ -40,17 +37,7 @@ impl Client {
     /// The thread cannot be started.
     pub fn new(transport: Transport, config: &Config) -> io::Result<Self> {
         let Transport { read, write, close } = transport;
-        let meter = Arc::new(Meter::new(config.observer.clone()));
-        let config = &Config {
-            limits: config.limits.checked(),
-            ..config.clone()
-        };
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(config)),
-            out: Outgoing::new(write, close, meter),
-            limits: config.limits,
-            revision: config.revision,
-        });
+        let shared = Shared::new(config, write, close);
         let reading = Arc::clone(&shared);
         thread::Builder::new()
             .name("hgrpc-client".into())
@@ -72,18 +59,21 @@ impl Client {
 
     /// Why the connection has ended; `None` if it has not.
     pub fn ended(&self) -> Option<ConnectionError> {
-        lock(&self.handle.shared.state).ended.clone()
+        self.handle
+            .shared
+            .with(|connection| connection.ended().cloned())
     }
 
     /// Closes the connection: every open call ends with [`ConnectionError::Shutdown`].
     pub fn close(&self) {
-        self.handle.shared.end(&ConnectionError::Shutdown);
-        self.handle.shared.out.close(ConnectionError::Shutdown);
+        let shared = &self.handle.shared;
+        shared.with(|connection| connection.end(&ConnectionError::Shutdown));
+        shared.close();
     }
 
     /// What went over the connection so far.
     pub fn traffic(&self) -> Traffic {
-        self.handle.shared.out.meter.traffic()
+        self.handle.shared.meter.traffic()
     }
 }
 

@@ -80,7 +80,6 @@ mod gone;
 #[cfg(feature = "http-server")]
 mod half;
 mod line;
-mod outgoing;
 mod pipe;
 mod receive;
 mod reply;

@@ -44,7 +44,6 @@ struct State<E> {
     spare: Vec<Vec<u8>>,
     /// Bytes in `chunks`, and of a chunk that is being filled.
     held: usize,
-    is_opened: bool,
     end: Option<Result<(), E>>,
     is_abandoned: bool,
     writer_waits: bool,
@@ -78,7 +77,6 @@ pub(super) fn pipe<E: Clone>(capacity: usize) -> (Sender<E>, Receiver<E>) {
             chunks: VecDeque::new(),
             spare: Vec::new(),
             held: 0,
-            is_opened: false,
             end: None,
             is_abandoned: false,
             writer_waits: false,
@@ -142,12 +140,6 @@ impl<E: Clone> Sender<E> {
         Pushed::Taken
     }
 
-    /// Something is known before the first byte; see [`Receiver::wait_opened`].
-    pub(super) fn open(&self) {
-        lock(&self.0.state).is_opened = true;
-        self.0.readable.notify_all();
-    }
-
     /// Ends the pipe; what was pushed can still be read. The first end counts.
     pub(super) fn end(&self, result: Result<(), E>) {
         let mut state = lock(&self.0.state);
@@ -157,12 +149,6 @@ impl<E: Clone> Sender<E> {
         drop(state);
         self.0.readable.notify_all();
         self.0.writable.notify_all();
-    }
-
-    /// Whether pushing is of no use any more.
-    pub(super) fn is_closed(&self) -> bool {
-        let state = lock(&self.0.state);
-        state.is_abandoned || state.end.is_some()
     }
 }
 
@@ -208,27 +194,6 @@ impl<E: Clone> Receiver<E> {
     /// The first `len` of the bytes are used up.
     pub(super) fn consume(&mut self, len: usize) {
         self.start = self.chunk.len().min(self.start + len);
-    }
-
-    /// Waits until the pipe is opened, has bytes, or has ended well.
-    pub(super) fn wait_opened(&self, deadline: Option<Instant>) -> Result<(), Stop<E>> {
-        let mut state = lock(&self.shared.state);
-        loop {
-            if state.is_opened || state.held > 0 || self.start < self.chunk.len() {
-                return Ok(());
-            }
-            match &state.end {
-                Some(Ok(())) => return Ok(()),
-                Some(Err(error)) => return Err(Stop::Ended(error.clone())),
-                None => {}
-            }
-            state = wait(&self.shared.readable, state, deadline).ok_or(Stop::TimedOut)?;
-        }
-    }
-
-    /// Whether the writing end has ended the pipe.
-    pub(super) fn is_ended(&self) -> bool {
-        lock(&self.shared.state).end.is_some()
     }
 }
 

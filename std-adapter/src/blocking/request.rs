@@ -3,27 +3,26 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hgrpc::ApiMisuse;
-use hgrpc::cbor::{Atoms, EncodedArgs};
-use hgrpc::client::CallData;
+use bytes::{Bytes, BytesMut};
+use hgrpc::cbor::Atoms;
 
 use super::client::Handle;
-use super::exchange::{CallState, OnProgress, OnText, Shared};
-use super::outgoing::BATCH;
+use super::exchange::{Shared, Watcher};
 use super::pipe::{Pushed, Receiver, Sender, Stop, pipe};
 use super::{CallError, Progress, Response};
+use crate::engine::Key;
+use crate::engine::client::{Data, Notes, Outgoing, Unsent};
 use crate::host::request::Arguments;
-use crate::host::sync::lock;
+use crate::host::sync::block;
 
 /// How long a call whose data cannot be written waits for an answer all the same.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What the core's reactor makes of a call.
-type CoreCall<'a> = hgrpc::client::Call<'a>;
+/// Most bytes that are read, and wait to be sent, at a time.
+const CHUNK: usize = 128 * 1024;
 
 /// A call that is being put together.
 #[must_use = "a call does nothing until it is sent"]
@@ -33,22 +32,34 @@ pub struct Request {
     args: Arguments,
     redirect: Option<Vec<u8>>,
     data: Source,
-    on_text: Option<OnText>,
-    on_progress: Option<OnProgress>,
+    watcher: Watcher,
     deadline: Option<Instant>,
 }
 
 enum Source {
     None,
-    Bytes(Vec<u8>),
+    Bytes(Bytes),
     Reader(Box<dyn Read + Send>),
 }
 
-/// What is sent of a call, apart from its data.
-struct Prepared {
-    command: Vec<u8>,
-    args: Vec<u8>,
-    redirect: Option<Vec<u8>>,
+impl Source {
+    /// The next bytes; empty at the end.
+    fn next(&mut self, buffer: &mut BytesMut) -> io::Result<Bytes> {
+        match self {
+            Self::None => Ok(Bytes::new()),
+            Self::Bytes(bytes) => Ok(bytes.split_to(bytes.len().min(CHUNK))),
+            Self::Reader(reader) => {
+                buffer.resize(CHUNK, 0);
+                let len = loop {
+                    match reader.read(buffer) {
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        result => break result?,
+                    }
+                };
+                Ok(buffer.split_to(len.min(CHUNK)).freeze())
+            }
+        }
+    }
 }
 
 impl Request {
@@ -59,8 +70,7 @@ impl Request {
             args: Arguments::default(),
             redirect: None,
             data: Source::None,
-            on_text: None,
-            on_progress: None,
+            watcher: Watcher::default(),
             deadline: None,
         }
     }
@@ -89,7 +99,7 @@ impl Request {
 
     /// The request's data, all of it.
     pub fn bytes(mut self, data: impl Into<Vec<u8>>) -> Self {
-        self.data = Source::Bytes(data.into());
+        self.data = Source::Bytes(Bytes::from(data.into()));
         self
     }
 
@@ -112,13 +122,13 @@ impl Request {
     /// What takes the server's text output. Show [`Atoms::escaped`] on terminals: it is the peer's
     /// text. Called by the thread that reads the connection, so it must be quick.
     pub fn on_text(mut self, show: impl FnMut(&Atoms<'_>) + Send + 'static) -> Self {
-        self.on_text = Some(Box::new(show));
+        self.watcher.on_text = Some(Box::new(show));
         self
     }
 
     /// What takes the server's progress. Its texts are the peer's too, and it must be quick too.
     pub fn on_progress(mut self, show: impl FnMut(&Progress<'_>) + Send + 'static) -> Self {
-        self.on_progress = Some(Box::new(show));
+        self.watcher.on_progress = Some(Box::new(show));
         self
     }
 
@@ -136,16 +146,12 @@ impl Request {
     /// The call is wrong, or the connection has ended.
     pub fn send(mut self) -> Result<Response, CallError> {
         match std::mem::replace(&mut self.data, Source::None) {
-            Source::None => self
-                .start(|shared, call, prepared| send_whole(shared, call, prepared, CallData::None)),
+            Source::None => self.start(Data::None).map(|(response, _)| response),
             // Data of one frame cannot fill any buffer on its way.
-            Source::Bytes(bytes) if bytes.len() < frame_size(&self.handle.shared) => {
-                self.start(|shared, call, prepared| {
-                    send_whole(shared, call, prepared, CallData::Bytes(&bytes))
-                })
+            Source::Bytes(bytes) if bytes.len() < self.frame_size() => {
+                self.start(Data::Whole(bytes)).map(|(response, _)| response)
             }
-            Source::Bytes(bytes) => self.upload(Box::new(io::Cursor::new(bytes))),
-            Source::Reader(source) => self.upload(source),
+            source => self.upload(source),
         }
     }
 
@@ -155,200 +161,123 @@ impl Request {
     /// As for [`send`](Self::send).
     pub fn open(self) -> Result<(Upload, Response), CallError> {
         let (sender, receiver) = pipe(self.handle.shared.limits.buffer);
-        let response = self.upload(Box::new(PipeSource(receiver)))?;
+        let response = self.upload(Source::Reader(Box::new(PipeSource(receiver))))?;
         Ok((Upload(sender), response))
     }
 
-    fn upload(self, source: Box<dyn Read + Send>) -> Result<Response, CallError> {
+    fn frame_size(&self) -> usize {
+        let size = self.handle.shared.limits.send_frame_size;
+        usize::try_from(size).unwrap_or(usize::MAX)
+    }
+
+    fn upload(self, source: Source) -> Result<Response, CallError> {
         // It does not keep the connection open: its source may never end.
         let shared = Arc::clone(&self.handle.shared);
-        self.start(|_, call, prepared| {
-            let (started, result) = sync_channel(1);
-            let call = Arc::clone(call);
-            thread::Builder::new()
-                .name("hgrpc-upload".into())
-                .spawn(move || upload(&shared, &call, &prepared, source, &started))
-                .map_err(|error| CallError::Source(Arc::new(error)))?;
-            result.recv().unwrap_or(Err(CallError::TimedOut))
-        })
+        let (response, key) = self.start(Data::Streamed)?;
+        let sending = Sending { shared, key };
+        thread::Builder::new()
+            .name("hgrpc-upload".into())
+            .spawn(move || sending.run(source))
+            .map_err(|error| CallError::Source(Arc::new(error)))?;
+        Ok(response)
     }
 
-    fn start(
-        self,
-        send: impl FnOnce(&Shared, &Arc<CallState>, Prepared) -> Result<(), CallError>,
-    ) -> Result<Response, CallError> {
+    /// Sends the request, apart from data that streams.
+    fn start(self, data: Data) -> Result<(Response, Key), CallError> {
         let shared = &self.handle.shared;
-        let args = self.args.encode(shared.revision.key_order())?;
-        let (body, receiver) = pipe(shared.limits.buffer);
-        let call = Arc::new(CallState::new(
-            self.command.clone(),
-            body,
-            self.on_text,
-            self.on_progress,
-        ));
-        let prepared = Prepared {
+        let outgoing = Outgoing {
+            args: self.args.encode(shared.revision.key_order())?,
             command: self.command,
-            args,
             redirect: self.redirect,
+            data,
+            notes: match self.watcher.is_none() {
+                true => Notes::Ignored,
+                false => Notes::Direct,
+            },
         };
-        send(shared, &call, prepared).inspect_err(|_| shared.cancel(&call))?;
-        Ok(Response::new(self.handle, call, receiver, self.deadline))
-    }
-}
-
-fn frame_size(shared: &Shared) -> usize {
-    usize::try_from(shared.limits.send_frame_size.max(1)).unwrap_or(usize::MAX)
-}
-
-impl Prepared {
-    /// Makes the reactor know the call.
-    fn register<'a>(
-        &'a self,
-        shared: &Shared,
-        call: &Arc<CallState>,
-        data: CallData<'a>,
-    ) -> Result<CoreCall<'a>, CallError> {
-        let args = EncodedArgs::from_cbor(&self.args).map_err(|_| ApiMisuse::InvalidMessage)?;
-        let mut request = hgrpc::client::Request::new(&self.command, args).with_data(data);
-        request.redirect = self.redirect.as_deref();
-        let state = &mut *lock(&shared.state);
-        if let Some(error) = &state.ended {
-            return Err(call.head.lost(error));
-        }
-        // Calls go out at once, so there is nothing to flush.
-        let (core, _) = state.client.call(&mut state.table, request)?;
-        call.head.set_id(core.request_id());
-        state
-            .open
-            .add(core.request_id(), Arc::clone(call), shared.revision);
-        Ok(core)
-    }
-}
-
-/// Sends the frames that a call has, in turns with others.
-fn send_frames(
-    shared: &Shared,
-    call: &Arc<CallState>,
-    core: &mut CoreCall<'_>,
-) -> Result<(), CallError> {
-    loop {
-        let mut turn = shared.out.turn();
-        loop {
-            let frame = {
-                let state = &mut *lock(&shared.state);
-                core.next_frame(&mut state.client.output(&mut state.table))
-            };
-            let Some(frame) = frame else {
-                return Ok(());
-            };
-            turn.write(&[frame])
-                .map_err(|error| call.head.lost(&error))?;
-            if turn.is_wanted() {
-                break;
-            }
-        }
-    }
-}
-
-fn send_whole(
-    shared: &Shared,
-    call: &Arc<CallState>,
-    prepared: Prepared,
-    data: CallData<'_>,
-) -> Result<(), CallError> {
-    let mut core = prepared.register(shared, call, data)?;
-    send_frames(shared, call, &mut core)
-}
-
-/// The thread of a call's data.
-fn upload(
-    shared: &Shared,
-    call: &Arc<CallState>,
-    prepared: &Prepared,
-    mut source: Box<dyn Read + Send>,
-    started: &SyncSender<Result<(), CallError>>,
-) {
-    let mut core = match prepared.register(shared, call, CallData::Stream) {
-        Ok(core) => core,
-        Err(error) => return drop(started.send(Err(error))),
-    };
-    let result = send_frames(shared, call, &mut core);
-    let is_sent = result.is_ok();
-    drop(started.send(result));
-    if !is_sent {
-        return;
-    }
-    let size = frame_size(shared);
-    let mut buffer = vec![0; (BATCH * size).min(1 << 20).max(size)];
-    loop {
-        let bytes = match source.read(&mut buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Ok(len) => buffer.get(..len).unwrap_or_default(),
-            Err(error) => {
-                // The server must not wait for what never comes.
-                call.body.end(Err(CallError::Source(Arc::new(error))));
-                shared.cancel(call);
-                let _ = send_data(shared, call, &mut core, &[], size);
-                return;
-            }
+        let is_streamed = matches!(outgoing.data, Data::Streamed);
+        let key = shared
+            .call(outgoing, self.watcher)
+            .map_err(|unsent| unsent.error)?;
+        shared.write();
+        let sent = block(None, |waker| {
+            shared.with(|connection| {
+                let sent = connection.poll_sent(key, waker);
+                sent.map(|sent| Ok((sent?, connection.output_ended().is_some())))
+            })
+        });
+        let (id, is_lost) = match sent {
+            Some(Ok(sent)) => sent,
+            Some(Err::<_, Box<Unsent>>(unsent)) => return Err(unsent.error),
+            // It was waited for.
+            None => return Err(CallError::TimedOut),
         };
-        match send_data(shared, call, &mut core, bytes, size) {
-            Ok(true) if !bytes.is_empty() => {}
-            Ok(_) => return,
-            Err(error) => {
-                // What the server said before it closed may still be on its way.
-                let patience = Instant::now() + PATIENCE;
-                while !call.body.is_closed() && Instant::now() < patience {
-                    thread::sleep(Duration::from_millis(10));
-                }
-                return call.body.end(Err(error));
+        // From here on, what drops this gives the call up.
+        let handle = Arc::clone(&self.handle);
+        let response = Response::new(handle, key, id, self.deadline);
+        if is_lost && let Some(error) = shared.with(|connection| connection.output_lost(key)) {
+            if is_streamed {
+                shared.with(|connection| connection.upload_ended(key));
             }
+            return Err(error);
         }
+        Ok((response, key))
     }
 }
 
-/// Sends data in frames, or the end if it is empty; whether the server wants more.
-fn send_data(
-    shared: &Shared,
-    call: &Arc<CallState>,
-    core: &mut CoreCall<'_>,
-    bytes: &[u8],
-    frame_size: usize,
-) -> Result<bool, CallError> {
-    let is_end = bytes.is_empty();
-    let mut chunks = if is_end {
-        vec![bytes].into_iter()
-    } else {
-        bytes.chunks(frame_size).collect::<Vec<_>>().into_iter()
-    };
-    loop {
-        let mut turn = shared.out.turn();
-        loop {
-            let most = if turn.is_wanted() { 1 } else { BATCH };
-            let mut frames = Vec::with_capacity(most);
-            let mut has_ended = false;
-            {
-                let state = &mut *lock(&shared.state);
-                let mut out = state.client.output(&mut state.table);
-                for chunk in chunks.by_ref().take(most) {
-                    match core.data_frame(&mut out, chunk, is_end)? {
-                        Some(frame) => frames.push(frame),
-                        None => has_ended = true,
-                    }
+/// A call's data on its way; complete, or of no use any more, when this is dropped.
+struct Sending {
+    shared: Arc<Shared>,
+    key: Key,
+}
+
+impl Sending {
+    /// The thread of a call's data.
+    fn run(self, mut source: Source) {
+        let Self { shared, key } = &self;
+        let mut buffer = BytesMut::new();
+        while self.is_wanted() {
+            match source.next(&mut buffer) {
+                Ok(bytes) if bytes.is_empty() => break,
+                Ok(bytes) => shared.with(|connection| connection.upload(*key, bytes)),
+                Err(error) => {
+                    let error = CallError::Source(Arc::new(error));
+                    shared.with(|connection| connection.upload_failed(*key, error));
+                    break;
                 }
             }
-            turn.write(&frames)
-                .map_err(|error| call.head.lost(&error))?;
-            if has_ended || core.is_ended() {
-                return Ok(false);
-            }
-            if chunks.len() == 0 {
-                return Ok(true);
-            }
-            if turn.is_wanted() {
-                break;
-            }
+            shared.write();
         }
+        self.end();
+        if shared.with(|connection| connection.output_ended().is_none()) {
+            return;
+        }
+        // What the server said before it closed may still be on its way.
+        let patience = Instant::now() + PATIENCE;
+        while !shared.with(|connection| connection.is_answered(*key)) && Instant::now() < patience {
+            thread::sleep(Duration::from_millis(10));
+        }
+        shared.with(|connection| connection.upload_lost(*key));
+    }
+
+    fn is_wanted(&self) -> bool {
+        let wanted = block(None, |waker| {
+            let shared = &self.shared;
+            shared.with(|connection| connection.poll_wants_data(self.key, waker))
+        });
+        wanted == Some(true)
+    }
+
+    fn end(&self) {
+        self.shared
+            .with(|connection| connection.upload_ended(self.key));
+        self.shared.write();
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -2,18 +2,18 @@
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::Waker;
 use std::time::Instant;
 
-use hgrpc::cbor::{Location, ValueScanner};
+use hgrpc::cbor::Location;
 use hgrpc::wire::RequestId;
 
 use super::client::Handle;
-use super::exchange::CallState;
-use super::pipe::{Receiver, Stop};
 use super::{AnswerError, CallError};
-use crate::host::calls::TRUNCATED;
-use crate::host::strings::{Step, Strings};
+use crate::engine::Key;
+use crate::engine::client::{Content, More, location};
+use crate::host::sync::{block, lock};
 
 /// The answer to a call, as it arrives.
 ///
@@ -27,29 +27,32 @@ use crate::host::strings::{Step, Strings};
 #[must_use = "a response that is dropped gives its call up"]
 pub struct Response {
     handle: Arc<Handle>,
-    call: Arc<CallState>,
-    body: Receiver<CallError>,
+    key: Key,
+    id: RequestId,
     deadline: Option<Instant>,
-    strings: Strings,
-    /// The error or the end that reading came to.
-    end: Option<Result<(), CallError>>,
+    content: Content,
+    /// An encoded status map that names another place, once that is known.
+    redirect: OnceLock<Option<Vec<u8>>>,
+    /// One thread waits at a time.
+    opening: Mutex<()>,
 }
 
 impl Response {
     pub(super) fn new(
         handle: Arc<Handle>,
-        call: Arc<CallState>,
-        body: Receiver<CallError>,
+        key: Key,
+        id: RequestId,
         deadline: Option<Instant>,
     ) -> Self {
-        let strings = Strings::of_response(handle.shared.revision);
+        let content = Content::new(handle.shared.revision);
         Self {
             handle,
-            call,
-            body,
+            key,
+            id,
             deadline,
-            strings,
-            end: None,
+            content,
+            redirect: OnceLock::new(),
+            opening: Mutex::new(()),
         }
     }
 
@@ -58,7 +61,19 @@ impl Response {
     /// # Errors
     /// See [`CallError`].
     pub fn wait(&self) -> Result<(), CallError> {
-        self.body.wait_opened(self.deadline).map_err(stopped)
+        let _alone = lock(&self.opening);
+        if !self.content.bytes().is_empty() {
+            return Ok(());
+        }
+        let opened = block(self.deadline, |waker| {
+            self.handle.shared.with(|connection| {
+                let opened = connection.poll_opened(self.key, waker);
+                opened.map_ok(|redirect| redirect.map(<[u8]>::to_vec))
+            })
+        });
+        let redirect = opened.unwrap_or(Err(CallError::TimedOut))?;
+        let _ = self.redirect.set(redirect);
+        Ok(())
     }
 
     /// Where the server wants the answer to be fetched from (0006); waits as [`wait`](Self::wait).
@@ -67,7 +82,7 @@ impl Response {
     /// See [`CallError`].
     pub fn redirect(&self) -> Result<Option<Location<'_>>, CallError> {
         self.wait()?;
-        self.call.head.location()
+        location(self.redirect.get().and_then(Option::as_deref))
     }
 
     /// Reads all that the command wrote, if it is at most `limit` bytes.
@@ -77,16 +92,10 @@ impl Response {
     pub fn read_bytes(mut self, limit: usize) -> Result<Vec<u8>, CallError> {
         let mut all = Vec::new();
         loop {
-            let bytes = self.fill()?;
-            if bytes.is_empty() {
-                return Ok(all);
+            match self.fill()? {
+                0 => return Ok(all),
+                len => self.content.collect(len, &mut all, limit)?,
             }
-            if bytes.len() > limit - all.len() {
-                return Err(CallError::Answer(AnswerError::TooLarge));
-            }
-            all.extend_from_slice(bytes);
-            let len = bytes.len();
-            self.consume(len);
         }
     }
 
@@ -107,30 +116,7 @@ impl Response {
     /// [`Limits::value_size`](super::Limits::value_size) bytes.
     pub fn next_value(&mut self) -> Result<Option<Vec<u8>>, CallError> {
         let most = self.handle.shared.limits.value_size;
-        let mut value = Vec::new();
-        let mut scanner = ValueScanner::new();
-        loop {
-            let bytes = self.raw()?;
-            if bytes.is_empty() {
-                return if value.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(TRUNCATED)
-                };
-            }
-            let end = scanner
-                .scan(bytes)
-                .map_err(|_| CallError::Answer(AnswerError::NotValues))?;
-            let len = end.unwrap_or(bytes.len());
-            if len > most - value.len() {
-                return Err(CallError::Answer(AnswerError::TooLarge));
-            }
-            value.extend_from_slice(bytes.get(..len).unwrap_or(bytes));
-            self.body.consume(len);
-            if end.is_some() {
-                return Ok(Some(value));
-            }
-        }
+        self.read_with(|content, more| content.value(most, more))
     }
 
     /// The response's bytes as they are, which in 0006 are a sequence of CBOR values.
@@ -140,74 +126,30 @@ impl Response {
 
     /// The request's ID on its connection.
     pub fn request_id(&self) -> RequestId {
-        // A response exists only once its request was sent.
-        self.call.head.id().unwrap_or_default()
+        self.id
     }
 
     /// Gives the call up: what still comes of it is swallowed. The same as dropping it. The server
     /// is not told; the protocol has no way to.
     pub fn cancel(self) {}
 
-    /// The next bytes of the body; empty at the end.
-    fn raw(&mut self) -> Result<&[u8], CallError> {
-        if self.call.head.is_redirected() {
-            return Err(CallError::Answer(AnswerError::Redirected));
-        }
-        match self.body.fill(self.deadline) {
-            Ok(bytes) => Ok(bytes.unwrap_or_default()),
-            Err(stop) => Err(stopped(stop)),
-        }
-    }
-
-    /// The next bytes of the command's own; empty at the end.
-    fn fill(&mut self) -> Result<&[u8], CallError> {
-        match &self.end {
-            Some(Ok(())) => return Ok(&[]),
-            Some(Err(error)) => return Err(error.clone()),
-            None => {}
-        }
-        let len = match self.advance() {
-            Ok(0) => {
-                self.end = Some(Ok(()));
-                return Ok(&[]);
-            }
-            Ok(len) => len,
-            Err(CallError::TimedOut) => return Err(CallError::TimedOut),
-            Err(error) => {
-                self.end = Some(Err(error.clone()));
-                return Err(error);
-            }
+    /// Reads of the response, waiting for more of it.
+    fn read_with<R>(
+        &mut self,
+        read: impl FnOnce(&mut Content, &mut dyn FnMut() -> More) -> Option<Result<R, CallError>>,
+    ) -> Result<R, CallError> {
+        let (shared, key, deadline) = (&self.handle.shared, self.key, self.deadline);
+        let mut more = || {
+            let poll = |waker: &Waker| shared.with(|connection| connection.poll_read(key, waker));
+            Some(block(deadline, poll).unwrap_or(Err(CallError::TimedOut)))
         };
-        let bytes = self.raw()?;
-        Ok(bytes.get(..len).unwrap_or(bytes))
+        // It has waited.
+        read(&mut self.content, &mut more).unwrap_or(Err(CallError::TimedOut))
     }
 
-    /// Passes over heads until content is at the front; how much of it, 0 at the end.
-    fn advance(&mut self) -> Result<usize, CallError> {
-        loop {
-            let mut strings = self.strings.clone();
-            let bytes = self.raw()?;
-            if bytes.is_empty() {
-                return if strings.is_between() {
-                    Ok(0)
-                } else {
-                    Err(TRUNCATED)
-                };
-            }
-            let step = strings.step(bytes)?;
-            self.strings = strings;
-            match step {
-                Step::Content(len) => return Ok(len),
-                Step::Head => self.body.consume(1),
-            }
-        }
-    }
-}
-
-fn stopped(stop: Stop<CallError>) -> CallError {
-    match stop {
-        Stop::Ended(error) => error,
-        Stop::TimedOut => CallError::TimedOut,
+    /// Has bytes of the command's own in `content`; how many, 0 at the end.
+    fn fill(&mut self) -> Result<usize, CallError> {
+        self.read_with(|content, more| content.content(more))
     }
 }
 
@@ -222,20 +164,18 @@ impl Read for Response {
 impl BufRead for Response {
     /// Errors hold a [`CallError`]; [`CallError::from_io`] takes it out.
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        Ok(self.fill()?)
+        let len = self.fill()?;
+        Ok(self.content.bytes().get(..len).unwrap_or_default())
     }
 
     fn consume(&mut self, len: usize) {
-        self.strings.passed(len);
-        self.body.consume(len);
+        self.content.consume_content(len);
     }
 }
 
 impl Drop for Response {
     fn drop(&mut self) {
-        if !self.body.is_ended() {
-            self.handle.shared.cancel(&self.call);
-        }
+        self.handle.shared.call_dropped(self.key);
     }
 }
 
@@ -253,19 +193,19 @@ impl Read for RawBody<'_> {
 
 impl BufRead for RawBody<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        Ok(self.0.raw()?)
+        self.0.read_with(|content, more| content.raw(more))?;
+        Ok(self.0.content.bytes())
     }
 
     fn consume(&mut self, len: usize) {
-        self.0.body.consume(len);
+        self.0.content.consume(len);
     }
 }
 
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")
-            .field("call", &self.call)
-            .field("end", &self.end)
+            .field("id", &self.id)
             .finish_non_exhaustive()
     }
 }

@@ -173,22 +173,103 @@ impl StreamDecoders {
     /// Every byte that arrived must be decoded, wanted or not: see [`Decoded`]. On a stream
     /// without settings the part itself is the one piece (3.8). An empty part is fine.
     pub fn decode<'a>(&'a mut self, stream: StreamId, part: &'a [u8], last: bool) -> Decoded<'a> {
-        let Some(entry) = self.entries.get_mut(&stream) else {
+        if !self.has_decoder(stream) {
             return Decoded(Source::Plain(part));
-        };
-        self.buffer.resize(PIECE_LEN, 0);
-        let allowed = length(part.len()).saturating_mul(self.limits.ratio.into());
-        self.ahead = self.ahead.saturating_sub(allowed);
+        }
+        self.came(part.len());
         Decoded(Source::Coded(Coded {
-            entry,
-            limits: &self.limits,
-            memory: &mut self.memory,
-            ahead: &mut self.ahead,
-            buffer: &mut self.buffer,
+            streams: self,
+            stream,
             input: part,
             last,
             done: false,
         }))
+    }
+
+    /// So many encoded bytes have come, for [`next_piece`](Self::next_piece).
+    pub(crate) fn came(&mut self, len: usize) {
+        let allowed = length(len).saturating_mul(self.limits.ratio.into());
+        self.ahead = self.ahead.saturating_sub(allowed);
+    }
+
+    /// The next bytes that some of a payload decodes to, as [`Decoded::next_piece`] gives them, for
+    /// owners that go on later: what was used is taken off the front of `input`, whose bytes
+    /// [have come](Self::came). The stream has a decoder.
+    pub(crate) fn next_piece(
+        &mut self,
+        stream: StreamId,
+        input: &mut &[u8],
+        last: bool,
+    ) -> Result<Option<&[u8]>, DecodeError> {
+        let made = match self.step(stream, input) {
+            Ok(made) => made,
+            Err(error) => {
+                self.fail(stream, error);
+                return Err(error);
+            }
+        };
+        if made > 0 {
+            return Ok(self.buffer.get(..made));
+        }
+        if last && let Some(entry) = self.entries.get_mut(&stream) {
+            entry.frame_output = 0;
+        }
+        Ok(None)
+    }
+
+    fn step(&mut self, stream: StreamId, input: &mut &[u8]) -> Result<usize, DecodeError> {
+        let Some(entry) = self.entries.get_mut(&stream) else {
+            return Ok(0);
+        };
+        let decoder = match &mut entry.decoder {
+            Ok(decoder) => decoder,
+            // An empty payload is fine after the end.
+            Err(DecodeError::Ended) if input.is_empty() => return Ok(0),
+            Err(error) => return Err(*error),
+        };
+        self.buffer.resize(PIECE_LEN, 0);
+        let limits = &self.limits;
+        let frame_left = limits.frame_output.saturating_sub(entry.frame_output);
+        let stream_left = limits.stream_output.saturating_sub(entry.stream_output);
+        // Room for one byte over the limit: that it is written is how we know.
+        let left = usize::try_from(frame_left.min(stream_left)).unwrap_or(usize::MAX);
+        let room = left.saturating_add(1).min(self.buffer.len());
+        let output = self.buffer.get_mut(..room).unwrap_or_default();
+        let made = decoder.decode(input, output)?;
+
+        let memory = decoder.memory();
+        self.memory = self
+            .memory
+            .saturating_sub(entry.memory)
+            .saturating_add(memory);
+        entry.memory = memory;
+        if self.memory > limits.memory {
+            return Err(DecodeError::MemoryExceeded);
+        }
+        entry.frame_output = entry.frame_output.saturating_add(length(made));
+        entry.stream_output = entry.stream_output.saturating_add(length(made));
+        if entry.frame_output > limits.frame_output {
+            return Err(DecodeError::FrameOutputTooLarge);
+        }
+        if entry.stream_output > limits.stream_output {
+            return Err(DecodeError::StreamOutputTooLarge);
+        }
+        if limits.ratio != u32::MAX {
+            self.ahead = self.ahead.saturating_add(length(made));
+            if self.ahead > limits.ratio_free {
+                return Err(DecodeError::RatioTooLarge);
+            }
+        }
+        Ok(made)
+    }
+
+    /// A decoder is of no more use: its memory goes now.
+    fn fail(&mut self, stream: StreamId, error: DecodeError) {
+        if let Some(entry) = self.entries.get_mut(&stream) {
+            entry.decoder = Err(error);
+            self.memory = self.memory.saturating_sub(entry.memory);
+            entry.memory = 0;
+        }
     }
 }
 
@@ -242,11 +323,8 @@ impl Decoded<'_> {
 
 #[derive(Debug)]
 struct Coded<'a> {
-    entry: &'a mut Entry,
-    limits: &'a DecodeLimits,
-    memory: &'a mut usize,
-    ahead: &'a mut u64,
-    buffer: &'a mut [u8],
+    streams: &'a mut StreamDecoders,
+    stream: StreamId,
     input: &'a [u8],
     last: bool,
     /// The end, or an error, has been handed out.
@@ -256,78 +334,17 @@ struct Coded<'a> {
 impl Coded<'_> {
     fn next_piece(&mut self) -> Result<Option<&[u8]>, DecodeError> {
         if self.done {
-            return match self.entry.decoder {
-                Ok(_) => Ok(None),
-                Err(error) => Err(error),
+            let entry = self.streams.entries.get(&self.stream);
+            return match entry.map(|entry| &entry.decoder) {
+                Some(Err(error)) => Err(*error),
+                _ => Ok(None),
             };
         }
-        match self.step() {
-            Ok(0) => {
-                self.done = true;
-                if self.last {
-                    self.entry.frame_output = 0;
-                }
-                Ok(None)
-            }
-            Ok(len) => Ok(self.buffer.get(..len)),
-            Err(error) => {
-                self.done = true;
-                self.fail(error);
-                Err(error)
-            }
-        }
-    }
-
-    fn step(&mut self) -> Result<usize, DecodeError> {
-        let entry = &mut *self.entry;
-        let decoder = match &mut entry.decoder {
-            Ok(decoder) => decoder,
-            // An empty payload is fine after the end.
-            Err(DecodeError::Ended) if self.input.is_empty() => return Ok(0),
-            Err(error) => return Err(*error),
-        };
-        let frame_left = self.limits.frame_output.saturating_sub(entry.frame_output);
-        let stream_left = self
-            .limits
-            .stream_output
-            .saturating_sub(entry.stream_output);
-        // Room for one byte over the limit: that it is written is how we know.
-        let left = usize::try_from(frame_left.min(stream_left)).unwrap_or(usize::MAX);
-        let room = left.saturating_add(1).min(self.buffer.len());
-        let output = self.buffer.get_mut(..room).unwrap_or_default();
-        let made = decoder.decode(&mut self.input, output)?;
-
-        let memory = decoder.memory();
-        *self.memory = self
-            .memory
-            .saturating_sub(entry.memory)
-            .saturating_add(memory);
-        entry.memory = memory;
-        if *self.memory > self.limits.memory {
-            return Err(DecodeError::MemoryExceeded);
-        }
-        entry.frame_output = entry.frame_output.saturating_add(length(made));
-        entry.stream_output = entry.stream_output.saturating_add(length(made));
-        if entry.frame_output > self.limits.frame_output {
-            return Err(DecodeError::FrameOutputTooLarge);
-        }
-        if entry.stream_output > self.limits.stream_output {
-            return Err(DecodeError::StreamOutputTooLarge);
-        }
-        if self.limits.ratio != u32::MAX {
-            *self.ahead = self.ahead.saturating_add(length(made));
-            if *self.ahead > self.limits.ratio_free {
-                return Err(DecodeError::RatioTooLarge);
-            }
-        }
-        Ok(made)
-    }
-
-    /// The decoder is of no more use: its memory goes now.
-    fn fail(&mut self, error: DecodeError) {
-        self.entry.decoder = Err(error);
-        *self.memory = self.memory.saturating_sub(self.entry.memory);
-        self.entry.memory = 0;
+        let piece = self
+            .streams
+            .next_piece(self.stream, &mut self.input, self.last);
+        self.done = !matches!(piece, Ok(Some(_)));
+        piece
     }
 }
 
@@ -335,7 +352,7 @@ impl Drop for Coded<'_> {
     fn drop(&mut self) {
         // The last piece may have been the end without anybody asking: one more step tells.
         if !self.done && matches!(self.next_piece(), Ok(Some(_))) {
-            self.fail(DecodeError::Abandoned);
+            self.streams.fail(self.stream, DecodeError::Abandoned);
         }
     }
 }

@@ -5,6 +5,9 @@ use std::io::IoSlice;
 
 use bytes::{Buf as _, Bytes};
 
+/// Frames are gathered up to about so many bytes before they are written.
+pub(super) const BATCH: usize = 64 * 1024;
+
 /// Payloads of at least so many bytes are written from where they lie.
 const LARGE: usize = 4 * 1024;
 

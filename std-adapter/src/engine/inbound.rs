@@ -1,8 +1,9 @@
-//! A request's data on its way to its handler: a bounded queue of bytes.
+//! A request's data on its way to its handler, a response on its way to its caller: a bounded queue
+//! of bytes.
 //!
 //! ```text
 //!   push(bytes) ─▶ [chunk][chunk][chunk] ─▶ read: Bytes
-//!                  └─ at most `capacity` bytes, each chunk charged to the connection
+//!                  └─ at most `capacity` bytes, each chunk charged to the connection (a server's)
 //! ```
 //! Every byte is copied once, on its way in. Many small pushes share a chunk.
 
@@ -64,26 +65,54 @@ pub(super) enum Pushed {
     OverBudget,
 }
 
-#[derive(Debug)]
-struct Chunk {
-    bytes: BytesMut,
-    charge: Charge,
+/// What chunks are charged to.
+pub(super) trait Ledger {
+    /// A chunk's part of it; given back when it is dropped.
+    type Charge;
+
+    /// Charges so many bytes; `None`: they are not free.
+    fn take(&self, bytes: usize) -> Option<Self::Charge>;
 }
 
-/// Data that waits for its reader.
+impl Ledger for Arc<Budget> {
+    type Charge = Charge;
+
+    fn take(&self, bytes: usize) -> Option<Charge> {
+        Budget::take(self, bytes)
+    }
+}
+
+/// Nothing is charged: the queue's capacity is the limit.
+pub(super) struct Free;
+
+impl Ledger for Free {
+    type Charge = ();
+
+    fn take(&self, _: usize) -> Option<()> {
+        Some(())
+    }
+}
+
 #[derive(Debug)]
-pub(super) struct Inbound {
-    chunks: VecDeque<Chunk>,
+struct Chunk<C> {
+    bytes: BytesMut,
+    charge: C,
+}
+
+/// Bytes that wait for their reader.
+#[derive(Debug)]
+pub(super) struct Inbound<E, C> {
+    chunks: VecDeque<Chunk<C>>,
     held: usize,
     capacity: usize,
-    end: Option<Result<(), DataError>>,
+    end: Option<Result<(), E>>,
     /// The reader has gone.
     pub(super) is_abandoned: bool,
     /// The reader waits.
     pub(super) is_wanted: bool,
 }
 
-impl Inbound {
+impl<E: Clone, C> Inbound<E, C> {
     /// Holds at most `capacity` bytes, at least one.
     pub(super) fn new(capacity: usize) -> Self {
         Self {
@@ -97,7 +126,20 @@ impl Inbound {
     }
 
     /// Takes bytes off the front, as many as there is room for.
-    pub(super) fn push(&mut self, bytes: &mut &[u8], budget: &Arc<Budget>) -> Pushed {
+    pub(super) fn push(&mut self, bytes: &mut &[u8], ledger: &impl Ledger<Charge = C>) -> Pushed {
+        self.put(bytes, ledger, SMALL)
+    }
+
+    /// The same of bytes behind which nothing comes: no chunk is larger than it has to be.
+    pub(super) fn push_last(
+        &mut self,
+        bytes: &mut &[u8],
+        ledger: &impl Ledger<Charge = C>,
+    ) -> Pushed {
+        self.put(bytes, ledger, 0)
+    }
+
+    fn put(&mut self, bytes: &mut &[u8], ledger: &impl Ledger<Charge = C>, least: usize) -> Pushed {
         while !bytes.is_empty() {
             if self.is_closed() {
                 return Pushed::Closed;
@@ -110,8 +152,8 @@ impl Inbound {
             }
             let (now, later) = bytes.split_at(bytes.len().min(room).min(LARGE));
             if !self.join(now) {
-                let capacity = now.len().max(SMALL);
-                let Some(charge) = budget.take(capacity) else {
+                let capacity = now.len().max(least);
+                let Some(charge) = ledger.take(capacity) else {
                     return Pushed::OverBudget;
                 };
                 let mut chunk = BytesMut::with_capacity(capacity);
@@ -145,12 +187,12 @@ impl Inbound {
     }
 
     /// Ends the data; what was pushed can still be read. The first end counts.
-    pub(super) fn end(&mut self, result: Result<(), DataError>) {
+    pub(super) fn end(&mut self, result: Result<(), E>) {
         self.end.get_or_insert(result);
     }
 
     /// Ends the data with an error, and drops what was not read.
-    pub(super) fn give_up(&mut self, error: DataError) {
+    pub(super) fn give_up(&mut self, error: E) {
         self.chunks = VecDeque::new();
         self.held = 0;
         self.end(Err(error));
@@ -164,13 +206,14 @@ impl Inbound {
     }
 
     /// The next bytes, never empty; `Ok(None)` at the end; `None`: more are to come.
-    pub(super) fn read(&mut self) -> Option<Result<Option<(Bytes, Charge)>, DataError>> {
+    pub(super) fn read(&mut self) -> Option<Result<Option<(Bytes, C)>, E>> {
         if let Some(Chunk { bytes, charge }) = self.chunks.pop_front() {
             self.held -= bytes.len();
             return Some(Ok(Some((bytes.freeze(), charge))));
         }
         self.is_wanted = self.end.is_none();
-        self.end.map(|end| end.map(|()| None))
+        let end = self.end.as_ref()?;
+        Some(end.clone().map(|()| None))
     }
 
     /// Whether pushing is of no use any more.
@@ -186,6 +229,11 @@ impl Inbound {
     /// Bytes that wait to be read.
     pub(super) const fn held(&self) -> usize {
         self.held
+    }
+
+    /// How it has ended, if it has.
+    pub(super) const fn ended(&self) -> Option<&Result<(), E>> {
+        self.end.as_ref()
     }
 }
 
@@ -203,7 +251,7 @@ mod tests {
     #[test]
     fn bytes_come_through_in_order_and_never_more_than_fit() {
         let budget = budget(&Pool::new(1 << 20));
-        let mut inbound = Inbound::new(7);
+        let mut inbound = Inbound::<DataError, _>::new(7);
         let sent: Vec<u8> = (0..10_000u32).flat_map(u32::to_le_bytes).collect();
         let (mut rest, mut all) = (&sent[..], Vec::new());
         while !rest.is_empty() {
@@ -234,7 +282,7 @@ mod tests {
     fn chunks_are_charged_until_they_are_read() {
         let pool = Pool::new(3000);
         let budget = budget(&pool);
-        let mut inbound = Inbound::new(1 << 20);
+        let mut inbound = Inbound::<DataError, _>::new(1 << 20);
         for _ in 0..SMALL {
             assert_eq!(inbound.push(&mut &b"a"[..], &budget), Pushed::Taken);
         }

@@ -7,12 +7,15 @@
 //! A driver hands in bytes as they come and the time as milliseconds, takes bytes to be written, and
 //! does what wake-ups say. Everything that decides anything is here.
 //!
+//! - [`client`]: a client's connection; read [`Connection`](client::Connection) first.
 //! - [`server`]: a server's connection; read [`Connection`](server::Connection) first.
 //! - [`Pool`]: bytes that connections share. [`Charge`]: those that are held.
 
 mod batch;
 mod budget;
+pub mod client;
 mod clock;
+mod frames;
 mod inbound;
 pub mod server;
 mod slab;

@@ -4,7 +4,6 @@
 //! The public types are named in [`blocking`](crate::blocking) and in `tokio`.
 
 pub(crate) mod arguments;
-mod call_head;
 pub(crate) mod calls;
 pub(crate) mod config;
 pub(crate) mod counting;
@@ -21,13 +20,11 @@ pub(crate) mod peer;
 pub(crate) mod refusal;
 pub(crate) mod request;
 pub(crate) mod sequence;
-pub(crate) mod streams;
 pub(crate) mod strings;
 pub(crate) mod sync;
 pub(crate) mod text;
 pub(crate) mod values;
 
-pub(crate) use call_head::CallHead;
 pub use config::{Config, Direction, Observer, Traffic};
 pub(crate) use error::DATA_CUT;
 pub use error::{

@@ -8,7 +8,10 @@ use super::values;
 /// Arguments, each encoded.
 #[derive(Debug, Default)]
 pub(crate) struct Arguments {
-    args: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Keys and values, one behind another.
+    bytes: Vec<u8>,
+    /// The length of each key, and of its value.
+    args: Vec<(usize, usize)>,
     misuse: Option<ApiMisuse>,
 }
 
@@ -21,24 +24,30 @@ impl Arguments {
     pub(crate) fn bytes(&mut self, key: &[u8], value: &[u8]) {
         let len = u64::try_from(value.len()).unwrap_or(u64::MAX);
         let head = Head::new(MAJOR_BYTES, len);
-        self.add(key, [head.as_slice(), value].concat());
+        self.add(key, &[head.as_slice(), value]);
     }
 
     /// Adds what minicbor encodes.
     pub(crate) fn value<T: minicbor::Encode<()> + ?Sized>(&mut self, key: &[u8], value: &T) {
         match values::encode(value) {
-            Ok(value) => self.add(key, value),
+            Ok(value) => self.add(key, &[&value]),
             Err(misuse) => self.misuse = self.misuse.or(Some(misuse)),
         }
     }
 
     /// Adds an encoded value.
     pub(crate) fn cbor(&mut self, key: &[u8], value: &[u8]) {
-        self.add(key, value.to_vec());
+        self.add(key, &[value]);
     }
 
-    fn add(&mut self, key: &[u8], value: Vec<u8>) {
-        self.args.push((key.to_vec(), value));
+    fn add(&mut self, key: &[u8], value: &[&[u8]]) {
+        let len: usize = value.iter().map(|part| part.len()).sum();
+        self.bytes.reserve(key.len() + len);
+        self.bytes.extend_from_slice(key);
+        value
+            .iter()
+            .for_each(|part| self.bytes.extend_from_slice(part));
+        self.args.push((key.len(), len));
     }
 
     /// The encoded map.
@@ -46,17 +55,19 @@ impl Arguments {
         if let Some(misuse) = self.misuse {
             return Err(misuse);
         }
-        let len: usize = self
-            .args
-            .iter()
-            .map(|(key, value)| key.len() + value.len() + 9)
-            .sum();
-        let mut buffer = vec![0; len + 9];
+        let mut buffer = vec![0; self.bytes.len() + 9 * self.args.len() + 9];
         let mut writer = ArgsWriter::new(&mut buffer, order);
-        for (key, value) in &self.args {
+        let mut rest = self.bytes.as_slice();
+        for (key_len, value_len) in &self.args {
+            let (key, behind) = rest.split_at_checked(*key_len).unwrap_or_default();
+            let (value, behind) = behind.split_at_checked(*value_len).unwrap_or_default();
+            rest = behind;
             let value = Value::from_cbor(value).map_err(|_| ApiMisuse::InvalidMessage)?;
             writer.encoded(key, value)?;
         }
-        Ok(writer.finish()?.as_cbor().to_vec())
+        // The map is at the front.
+        let len = writer.finish()?.as_cbor().len();
+        buffer.truncate(len);
+        Ok(buffer)
     }
 }

@@ -1,6 +1,9 @@
 //! Locks that a panic does not close.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::cell::OnceCell;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::Instant;
 
 /// Locks; what a panicking thread left behind is taken as it is. (Every section under these locks
@@ -26,4 +29,47 @@ pub(crate) fn wait<'a, T>(
         .wait_timeout(guard, left)
         .unwrap_or_else(PoisonError::into_inner);
     Some(guard)
+}
+
+/// Wakes a thread that has parked itself.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+thread_local! {
+    static WAKER: OnceCell<Waker> = const { OnceCell::new() };
+}
+
+/// What wakes this thread when it is parked.
+fn waker() -> Waker {
+    let new = || Waker::from(Arc::new(Unpark(thread::current())));
+    let kept = WAKER.try_with(|waker| waker.get_or_init(new).clone());
+    // A thread that is about to end has nothing to keep it in.
+    kept.unwrap_or_else(|_| new())
+}
+
+/// Waits until this is ready, which wakes the thread then; `None` once the deadline has passed.
+pub(crate) fn block<R>(
+    deadline: Option<Instant>,
+    mut poll: impl FnMut(&Waker) -> Poll<R>,
+) -> Option<R> {
+    let waker = waker();
+    loop {
+        if let Poll::Ready(result) = poll(&waker) {
+            return Some(result);
+        }
+        let Some(deadline) = deadline else {
+            thread::park();
+            continue;
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        thread::park_timeout(left);
+    }
 }

@@ -78,8 +78,7 @@
 
 mod client;
 mod codec;
-mod outgoing;
-mod pipe;
+mod drive;
 mod read;
 mod server;
 #[cfg(all(unix, feature = "transport"))]

@@ -127,9 +127,14 @@ impl<P: Protocol, T: Requests> Client<P, T> {
         self.incoming.frames
     }
 
-    /// What is remembered of requests.
-    pub(super) const fn requests(&self) -> &T {
+    /// The requests, for what a store knows besides.
+    pub const fn requests(&self) -> &T {
         &self.requests
+    }
+
+    /// The same, to be changed: what the [laws](super::store) are about is not.
+    pub const fn requests_mut(&mut self) -> &mut T {
+        &mut self.requests
     }
 
     /// The revision that the client speaks.

@@ -59,6 +59,13 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             return Ok(true);
         }
         let room = out.room();
+        let Request {
+            name,
+            args,
+            redirect,
+        } = *request;
+        // Before anything is sent: a request that is wrong changes nothing.
+        let pieces = RequestPieces::new(name, args, redirect, self.revision())?;
         let mut settings: [&[u8]; 6] = [&[]; 6];
         if self.revision().has_settings()
             && self.state & ANNOUNCED == 0
@@ -74,12 +81,6 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             self.note_sent(id, has, 0);
             return Ok(false);
         }
-        let Request {
-            name,
-            args,
-            redirect,
-        } = *request;
-        let pieces = RequestPieces::new(name, args, redirect, self.revision())?;
         let slices = pieces.slices();
         let left = len_of(&slices).saturating_sub(sent);
         if room == 0 {

@@ -12,14 +12,11 @@ use super::compose::Job;
 use super::handle::{Running, has};
 use super::{Connection, Core, Shared, Taken, Wake};
 use crate::engine::Key;
-use crate::engine::batch::Batch;
+use crate::engine::batch::{BATCH, Batch};
 use crate::engine::turns::Waiting;
 use crate::host::Direction;
 use crate::host::counting::{add, count};
 use crate::host::peer::Peer;
-
-/// Frames are gathered up to about so many bytes before they are written.
-const BATCH: usize = 64 * 1024;
 
 /// Bytes that stand around a small body: its status map, and what is to spare.
 const AROUND: usize = 64;

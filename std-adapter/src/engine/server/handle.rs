@@ -6,8 +6,8 @@ use hgrpc::wire::RequestId;
 
 use super::compose::{Composer, Context};
 use super::{Connection, Wake};
-use crate::engine::Key;
 use crate::engine::inbound::{DataError, Inbound};
+use crate::engine::{Charge, Key};
 use crate::gate::Refusal;
 use crate::host::Failure;
 use crate::host::counting::count;
@@ -45,7 +45,7 @@ pub(super) struct Running {
     name: [u8; NAME],
     name_len: u8,
     pub(super) composer: Composer,
-    pub(super) data: Option<Inbound>,
+    pub(super) data: Option<Inbound<DataError, Charge>>,
     /// What is answered instead of what its handler says.
     pub(super) refusal: Option<Failure>,
     /// Bytes that were sent of its reply, as turns count them.

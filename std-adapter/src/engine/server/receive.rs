@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use hgrpc::RefusalReason;
 use hgrpc::next::server::{Event, Refusal as CoreRefusal};
 use hgrpc::next::store::{Key as CoreKey, Requests as _};
-use hgrpc::wire::{CommandRequestFlags, FrameHeader, FrameKind, HEADER_LEN, RequestId};
+use hgrpc::wire::{CommandRequestFlags, FrameKind, HEADER_LEN, RequestId};
 
 use super::admit::{Arrived, Command, Pending};
 use super::handle::has;
 use super::{Connection, Wake};
+use crate::engine::frames::Frames;
 use crate::engine::{Charge, Key};
 use crate::gate::Refusal;
 use crate::host::counting::{add, count};
@@ -18,10 +19,8 @@ use crate::host::{ConnectionError, ConnectionLimit, Direction, mistaken};
 /// What is being received.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
-    /// A header that came in parts; so many bytes of it are here.
-    head: [u8; HEADER_LEN],
-    held: usize,
-    frame: Option<Frame>,
+    frames: Frames,
+    frame: Frame,
     /// What the requests hold that come in several frames.
     pub(super) gathered: Option<Charge>,
     /// Requests that are not complete, and when they began.
@@ -38,14 +37,11 @@ pub(super) struct Incoming {
     has_ended: bool,
 }
 
-/// A frame that has begun.
-#[derive(Clone, Copy, Debug)]
+/// The frame that has begun.
+#[derive(Clone, Copy, Debug, Default)]
 struct Frame {
-    header: FrameHeader,
-    /// Bytes of its payload that the core has not seen.
-    left: usize,
-    /// The core has seen its header.
-    is_seen: bool,
+    /// It has no payload.
+    is_empty: bool,
     /// It begins a request, and all of it is there.
     is_whole: bool,
     /// What it brings may be held.
@@ -83,7 +79,7 @@ impl Incoming {
 
     /// Whether a header has come, and not all of its payload.
     pub(super) const fn is_in_payload(&self) -> bool {
-        self.frame.is_some()
+        self.frames.is_inside()
     }
 
     fn forget_begun(&mut self, id: RequestId) {
@@ -138,7 +134,7 @@ impl Connection {
                 }
             }
             let before = input.len();
-            let has_more = (self.incoming.frame.is_some() || self.begin(input, now))
+            let has_more = (self.incoming.frames.is_inside() || self.begin(input, now))
                 && (self.incoming.stuck.is_some() || self.part(input)?);
             let taken = before - input.len();
             self.incoming.came += u64::try_from(taken).unwrap_or(u64::MAX);
@@ -207,9 +203,7 @@ impl Connection {
                     }
                     self.budget.stop_waiting();
                     // Then the core refuses this request, and no other.
-                    if let Some(frame) = &mut self.incoming.frame {
-                        frame.has_room = false;
-                    }
+                    self.incoming.frame.has_room = false;
                 }
             }
             Stuck::Settings => {
@@ -255,26 +249,13 @@ impl Connection {
     /// Begins a frame, when its header is there.
     fn begin(&mut self, input: &mut &[u8], now: u64) -> bool {
         let incoming = &mut self.incoming;
-        let mut header = FrameHeader::split_from(input).map(|(header, _)| *header);
-        if incoming.held > 0 || header.is_none() {
-            let room = incoming.head.get_mut(incoming.held..).unwrap_or_default();
-            let len = room.len().min(input.len());
-            let (bytes, rest) = input.split_at(len);
-            if let Some(room) = room.get_mut(..len) {
-                room.copy_from_slice(bytes);
-            }
-            *input = rest;
-            incoming.held += len;
-            header = None;
-            if incoming.held == HEADER_LEN {
-                header = FrameHeader::split_from(&incoming.head).map(|(header, _)| *header);
-            }
-        }
-        let Some(header) = header else {
+        let before = input.len();
+        let is_partial = incoming.frames.is_partial();
+        let Some(header) = incoming.frames.begin(input) else {
             return false;
         };
         let left = usize::try_from(header.length()).unwrap_or(usize::MAX);
-        let is_there = incoming.held == 0 && input.len() - HEADER_LEN >= left;
+        let is_there = !is_partial && before - HEADER_LEN >= left;
         let revision = self.shared.config.revision;
         let flags = CommandRequestFlags::from(header.flags());
         let is_request = header.kind(revision) == FrameKind::CommandRequest;
@@ -283,13 +264,11 @@ impl Connection {
         if is_new && has_more {
             incoming.begun.push_back((header.request_id(), now));
         }
-        incoming.frame = Some(Frame {
-            header,
-            left,
-            is_seen: false,
+        incoming.frame = Frame {
+            is_empty: left == 0,
             is_whole: is_new && is_there,
             has_room: true,
-        });
+        };
         if header.length() > self.shared.config.limits.frame_size {
             // The core says so.
             return true;
@@ -316,38 +295,20 @@ impl Connection {
 
     /// Hands the core what is there of the current frame. `false`: nothing is.
     fn part(&mut self, input: &mut &[u8]) -> Result<bool, ConnectionError> {
-        let Some(mut frame) = self.incoming.frame else {
-            return Ok(false);
-        };
-        let head = self.incoming.head;
         let before = *input;
-        let (chunk, len): (&[u8], usize) = if !frame.is_seen && self.incoming.held > 0 {
-            (&head, 0)
-        } else {
-            let header = if frame.is_seen { 0 } else { HEADER_LEN };
-            let len = input.len().min(header.saturating_add(frame.left));
-            let (chunk, rest) = input.split_at(len);
-            *input = rest;
-            (chunk, len - header)
-        };
-        if chunk.is_empty() {
+        let Some(part) = self.incoming.frames.part(input) else {
             return Ok(false);
-        }
+        };
+        let frame = self.incoming.frame;
         if !frame.has_room {
             self.memory.set_budget(self.memory.held());
         }
-        frame.is_seen = true;
-        frame.left -= len;
-        let is_last = frame.left == 0;
+        let is_last = part.is_last;
         self.incoming.has_ended |= is_last;
-        self.incoming.frame = (!is_last).then_some(frame);
-        if is_last {
-            self.incoming.held = 0;
-        }
-        let is_empty = frame.header.length() == 0;
+        let is_empty = frame.is_empty;
         let mut is_progress = !is_empty;
         let mut arrived = None;
-        let mut rest = chunk;
+        let mut rest = part.bytes();
         match self.core.next(&mut rest, &mut self.memory) {
             None => {}
             Some(Event::Command(command)) => {
@@ -463,7 +424,7 @@ impl Connection {
             return;
         }
         let has_ended = std::mem::take(&mut incoming.has_ended);
-        let is_partial = incoming.held > 0 || incoming.frame.is_some();
+        let is_partial = incoming.frames.missing().is_some();
         let begun = incoming.begun.front().map_or(0, |(_, since)| *since);
         self.clock.received(now, bytes, has_ended, is_partial);
         self.clock.unfinished(begun);
@@ -474,10 +435,6 @@ impl Connection {
 
     /// Bytes of the current header or payload that have not come; `None` between two frames.
     pub(super) fn missing(&self) -> Option<u32> {
-        match self.incoming.frame {
-            Some(frame) => u32::try_from(frame.left).ok(),
-            None if self.incoming.held > 0 => u32::try_from(HEADER_LEN - self.incoming.held).ok(),
-            None => None,
-        }
+        self.incoming.frames.missing()
     }
 }

@@ -10,14 +10,14 @@
 use std::io::{self, Read};
 
 use hgrpc::ProtocolError;
-use hgrpc::client::Client;
 use hgrpc::wire::{FrameHeader, FrameReader, HEADER_LEN, RequestId, StreamFlags};
 
-use super::request::Sent;
-use super::{Config, Error, Limits, OnProgress, OnText, Redirect};
+use super::receive::Shows;
+use super::request::{Core, Sent};
+use super::{Config, Error, Limits, Redirect};
 use crate::buffer::{Filled, ReceiveBuffer};
-use crate::host::streams::Streams;
-use crate::store::{GrowableArena, GrowableTable};
+use crate::encoding::StreamDecoders;
+use crate::requests::GatheredBytes;
 
 /// Bytes of a plain frame that are handled in one step.
 const STEP: usize = 64 << 10;
@@ -34,14 +34,14 @@ pub(super) struct Exchange {
     buffer: ReceiveBuffer,
     body_has_ended: bool,
     pub(super) frames: FrameReader,
-    pub(super) client: Client,
-    pub(super) table: GrowableTable,
-    pub(super) arena: GrowableArena,
-    pub(super) streams: Streams,
+    pub(super) core: Core,
+    pub(super) memory: GatheredBytes,
+    pub(super) decoders: StreamDecoders,
+    /// The current frame's bytes go through a decoder.
+    pub(super) is_encoded: bool,
     /// In the order of the commands: the request of the n-th has the ID 2n + 1.
     pub(super) slots: Vec<Slot>,
-    pub(super) on_text: Option<OnText>,
-    pub(super) on_progress: Option<OnProgress>,
+    pub(super) shows: Shows,
     limits: Limits,
 }
 
@@ -70,15 +70,17 @@ impl Exchange {
             buffer: ReceiveBuffer::default(),
             body_has_ended: false,
             frames: FrameReader::new(config.limits.frame_size),
-            client: sent.client,
-            table: sent.table,
-            arena: GrowableArena::new(sent.budgets),
-            streams: Streams::new(config.limits.decoding),
+            core: sent.core,
+            memory: sent.memory,
+            decoders: StreamDecoders::new(config.limits.decoding),
+            is_encoded: false,
             slots: std::iter::repeat_with(Slot::default)
                 .take(commands)
                 .collect(),
-            on_text: config.on_text.clone(),
-            on_progress: config.on_progress.clone(),
+            shows: Shows {
+                on_text: config.on_text.clone(),
+                on_progress: config.on_progress.clone(),
+            },
             limits: config.limits,
         }
     }
@@ -132,7 +134,7 @@ impl Exchange {
     fn cancel(&mut self, index: usize) {
         if let Some(id) = id_of(index) {
             // It may have ended already.
-            let _ = self.client.cancel(&mut self.table, &mut self.arena, id);
+            let _ = self.core.cancel(id, &mut self.memory);
         }
     }
 
@@ -175,16 +177,16 @@ impl Exchange {
             return Err(self.ended());
         }
         let is_between = self.frames.finish().is_ok();
-        let mut step = match self.streams.decoder() {
-            Some(_) => ENCODED_STEP,
-            None => STEP,
+        let mut step = match self.is_encoded {
+            true => ENCODED_STEP,
+            false => STEP,
         };
         if is_between {
             if !self.fill(HEADER_LEN)? {
                 return Err(self.ended());
             }
             let header = self.header()?;
-            if self.is_encoded(&header) {
+            if self.decodes(&header) {
                 step = HEADER_LEN + ENCODED_STEP;
             } else if self.may_be_late_error(&header) {
                 // It is recognised as a whole.
@@ -246,9 +248,10 @@ impl Exchange {
         Err(Error::Protocol(ProtocolError::FrameTooLarge))
     }
 
-    fn is_encoded(&self, header: &FrameHeader) -> bool {
+    /// Whether a frame's bytes go through a decoder.
+    pub(super) fn decodes(&self, header: &FrameHeader) -> bool {
         header.stream_flags().contains(StreamFlags::ENCODED)
-            && self.streams.is_compressed(header.stream_id())
+            && self.decoders.has_decoder(header.stream_id())
     }
 
     /// What the end of the body means where more was expected.

@@ -2,11 +2,11 @@
 
 use hgrpc::Revision;
 use hgrpc::cbor::Status;
-use hgrpc::client::{ClientAction, ClientError};
+use hgrpc::next::client::Event as CoreEvent;
 use hgrpc::wire::{FrameHeader, FrameKind, Part, RequestId, ResponseFlags, StreamFlags, StreamId};
 
 use super::exchange::{Exchange, index_of};
-use super::{Error, Redirect};
+use super::{Error, OnProgress, OnText, Redirect};
 use crate::blocking::{ServerFailure, command_failure, error_response};
 use crate::encoding::{ContentEncoding, StreamDecoders};
 
@@ -23,6 +23,14 @@ enum Event {
     Failed(RequestId, Error),
     Redirect(RequestId, Box<Redirect>, bool),
     SetDecoder(StreamId, ContentEncoding),
+    DropDecoder(StreamId),
+    /// The last so many bytes are to be decoded; the frame, and the stream, end with them.
+    Encoded {
+        stream_id: StreamId,
+        len: usize,
+        is_last: bool,
+        ends_stream: bool,
+    },
 }
 
 impl Exchange {
@@ -33,7 +41,7 @@ impl Exchange {
             && ResponseFlags::from(header.flags()).contains(ResponseFlags::EOS)
             && !header.stream_flags().contains(StreamFlags::ENCODED)
             && header.length() > 0
-            && self.streams.is_compressed(header.stream_id())
+            && self.decoders.has_decoder(header.stream_id())
             && self
                 .slots
                 .get(index_of(header.request_id()))
@@ -50,50 +58,75 @@ impl Exchange {
                 let failure = Error::Command(command_failure(&error));
                 self.end(index_of(part.header.request_id()), Err(failure));
             }
-            let verdict = self
-                .client
-                .begin_frame(&part.header, &mut self.table)
-                .map_err(|error| Error::Protocol(error.error))?;
-            self.streams.begin(&part.header, &verdict);
+            self.is_encoded = self.decodes(&part.header);
+            self.chunk(part.header.emit(), wanted)?;
         }
-        match self.streams.decoder() {
-            None => self.piece(part.bytes, part.is_last, wanted)?,
-            Some(stream) => {
-                // Taken out, since handling a piece may change them.
-                let mut decoders = self.streams.take();
-                let result = self.decode(&mut decoders, stream, part, wanted);
-                self.streams.put_back(decoders);
-                result?;
-            }
-        }
+        self.chunk(part.bytes, wanted)?;
         if part.is_last {
-            self.streams.end();
+            self.is_encoded = false;
         }
         Ok(())
+    }
+
+    /// Hands bytes of a frame to the core.
+    fn chunk(&mut self, chunk: &[u8], wanted: usize) -> Result<(), Error> {
+        let mut rest = chunk;
+        loop {
+            let event = match self.core.next(&mut rest, &mut self.memory) {
+                None => return Ok(()),
+                Some(event) => self.shows.event(&event)?,
+            };
+            let Event::Encoded {
+                stream_id,
+                len,
+                is_last,
+                ends_stream,
+            } = event
+            else {
+                self.handle(event, chunk, wanted);
+                continue;
+            };
+            let bytes = chunk.get(chunk.len() - len..).unwrap_or_default();
+            // Taken out, since handling a piece may change them.
+            let mut decoders = std::mem::take(&mut self.decoders);
+            let result = self.decode(&mut decoders, stream_id, bytes, is_last, wanted);
+            self.decoders = decoders;
+            result?;
+            if is_last {
+                // The frame ends behind its last piece.
+                if let Some(event) = self.core.decoded(&[], true, &mut self.memory) {
+                    let event = self.shows.event(&event)?;
+                    self.handle(event, &[], wanted);
+                }
+                if ends_stream {
+                    self.decoders.end(stream_id);
+                }
+            }
+        }
     }
 
     fn decode(
         &mut self,
         decoders: &mut StreamDecoders,
         stream: StreamId,
-        part: &Part<'_>,
+        bytes: &[u8],
+        is_last: bool,
         wanted: usize,
     ) -> Result<(), Error> {
-        let mut decoded = decoders.decode(stream, part.bytes, part.is_last);
+        let mut decoded = decoders.decode(stream, bytes, is_last);
         while let Some(piece) = decoded.next_piece().map_err(Error::Decode)? {
-            self.piece(piece, false, wanted)?;
-        }
-        drop(decoded);
-        if part.is_last {
-            self.piece(&[], true, wanted)?;
+            if let Some(event) = self.core.decoded(piece, false, &mut self.memory) {
+                let event = self.shows.event(&event)?;
+                self.handle(event, piece, wanted);
+            }
         }
         Ok(())
     }
 
-    /// Handles decoded bytes.
-    fn piece(&mut self, bytes: &[u8], is_last: bool, wanted: usize) -> Result<(), Error> {
-        match self.event(bytes, is_last)? {
-            Event::Nothing => {}
+    /// Does what an event of these bytes, decoded, says.
+    fn handle(&mut self, event: Event, bytes: &[u8], wanted: usize) {
+        match event {
+            Event::Nothing | Event::Encoded { .. } => {}
             Event::Data {
                 request_id,
                 len,
@@ -120,76 +153,96 @@ impl Exchange {
                     self.end(index_of(id), Ok(()));
                 }
             }
-            Event::SetDecoder(stream, encoding) => self.streams.set_decoder(stream, encoding),
+            Event::SetDecoder(stream, encoding) => {
+                // The core lets those pass that were offered.
+                self.decoders.install(stream, encoding);
+            }
+            Event::DropDecoder(stream) => self.decoders.end(stream),
         }
-        Ok(())
     }
+}
 
-    /// Tells the reactor.
-    fn event(&mut self, bytes: &[u8], is_last: bool) -> Result<Event, Error> {
-        let action = self
-            .client
-            .handle_part(bytes, is_last, &mut self.table, &mut self.arena);
-        let action = match action {
-            Ok(action) => action,
-            Err(ClientError {
-                error,
-                request_id: Some(id),
-            }) => return Ok(Event::Failed(id, Error::Protocol(error))),
-            Err(error) => return Err(Error::Protocol(error.error)),
-        };
-        Ok(match action {
-            ClientAction::ResponseData {
+/// Who is shown what comes beside responses.
+pub(super) struct Shows {
+    pub(super) on_text: Option<OnText>,
+    pub(super) on_progress: Option<OnProgress>,
+}
+
+impl Shows {
+    /// What an event asks for.
+    ///
+    /// # Errors
+    /// The server broke the protocol.
+    fn event(&self, event: &CoreEvent<'_>) -> Result<Event, Error> {
+        Ok(match event {
+            CoreEvent::Response {
                 request_id,
                 status,
                 data,
-                eos,
+                is_last,
                 ..
             } => match status {
                 Some(Status::Error(error)) => {
-                    Event::Failed(request_id, Error::Command(command_failure(&error)))
+                    Event::Failed(*request_id, Error::Command(command_failure(error)))
                 }
                 Some(Status::Redirect(redirect)) => {
                     let redirect = Redirect::new(&redirect.location());
-                    Event::Redirect(request_id, Box::new(redirect), eos)
+                    Event::Redirect(*request_id, Box::new(redirect), *is_last)
                 }
                 status => Event::Data {
-                    request_id,
+                    request_id: *request_id,
                     len: data.len(),
                     is_opening: status.is_some(),
-                    is_end: eos,
+                    is_end: *is_last,
                 },
             },
-            ClientAction::ErrorResponse {
+            CoreEvent::Failed {
                 request_id,
                 message,
-            } => Event::Failed(request_id, error_response(&message).into()),
-            ClientAction::TextOutput { atoms, .. } => {
+            } => Event::Failed(*request_id, error_response(message).into()),
+            CoreEvent::Text { atoms, .. } => {
                 if let Some(show) = &self.on_text {
-                    show(&atoms);
+                    show(atoms);
                 }
                 Event::Nothing
             }
-            ClientAction::Progress { progress, .. } => {
+            CoreEvent::Progress { progress, .. } => {
                 if let Some(show) = &self.on_progress {
                     show(&progress.progress());
                 }
                 Event::Nothing
             }
-            ClientAction::MessageTooLarge {
+            CoreEvent::MessageTooLarge {
                 request_id,
                 kind: FrameKind::ErrorResponse,
             } => Event::Failed(
-                request_id,
+                *request_id,
                 Error::Server(ServerFailure {
                     kind: String::new(),
                     message: "an error whose message is too large".into(),
                 }),
             ),
-            ClientAction::SetDecoder {
+            CoreEvent::SetDecoder {
                 stream_id,
                 encoding,
-            } => Event::SetDecoder(stream_id, encoding),
+            } => Event::SetDecoder(*stream_id, *encoding),
+            CoreEvent::DropDecoder { stream_id } => Event::DropDecoder(*stream_id),
+            CoreEvent::Encoded {
+                stream_id,
+                bytes,
+                is_last,
+                ends_stream,
+            } => Event::Encoded {
+                stream_id: *stream_id,
+                len: bytes.len(),
+                is_last: *is_last,
+                ends_stream: *ends_stream,
+            },
+            CoreEvent::Error {
+                error,
+                request_id: Some(id),
+            } => Event::Failed(*id, Error::Protocol(*error)),
+            CoreEvent::Error { error, .. } => return Err(Error::Protocol(*error)),
             _ => Event::Nothing,
         })
     }

@@ -2,20 +2,26 @@
 
 use hgrpc::Revision;
 use hgrpc::cbor::{EncodedArgs, EncodingSet};
-use hgrpc::client::{Announcement, Call, CallData, Client, ClientConfig, Request};
+use hgrpc::client::{Announcement, ClientConfig};
+use hgrpc::next::client::{Client, Request, Upload};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc::wire::HEADER_LEN;
 use hgrpc::{ApiMisuse, KeyOrder};
 
 use super::redirect::Offer;
 use super::{Command, Config, Error};
 use crate::host::request::Arguments;
-use crate::store::{Budgets, GrowableTable};
+use crate::requests::{GatheredBytes, GrowableRequests};
+use crate::store::Budgets;
 
-/// The reactor of one request, all of whose frames were taken.
+/// The core's client of one request.
+pub(super) type Core = Client<Revision, GrowableRequests>;
+
+/// What is known of a request, all of whose frames were made.
 pub(super) struct Sent {
-    pub(super) client: Client<Revision>,
-    pub(super) table: GrowableTable,
+    pub(super) core: Core,
     /// What may be gathered.
-    pub(super) budgets: Budgets,
+    pub(super) memory: GatheredBytes,
 }
 
 /// Frames of all commands, in one buffer.
@@ -27,35 +33,43 @@ pub(super) fn frames(
     let mut budgets = Budgets::DEFAULT;
     budgets.requests = commands.len();
     budgets.bytes = GATHERED;
-    let mut table = GrowableTable::new(budgets);
-    let mut client = Client::new(Revision::R0006, core_config(config));
-    let args: Vec<Vec<u8>> = commands.iter().map(encode_args).collect::<Result<_, _>>()?;
-    let mut calls: Vec<Call<'_>> = Vec::with_capacity(commands.len());
-    for (command, args) in commands.iter().zip(&args) {
-        let args = EncodedArgs::from_cbor(args).map_err(|_| ApiMisuse::InvalidMessage)?;
-        let data = command.data.as_deref();
-        let mut request = Request::new(command.name.as_bytes(), args)
-            .with_data(data.map_or(CallData::None, CallData::Bytes));
-        request.redirect = offer.map(Offer::as_cbor);
-        let (call, _) = client.call(&mut table, request)?;
-        calls.push(call);
+    let settings = core_config(config);
+    let frame_size = usize::try_from(settings.send_frame_size).unwrap_or(usize::MAX);
+    let mut core = Core::new(Revision::R0006, settings, GrowableRequests::new(budgets));
+    let mut uploads: Vec<Upload> = Vec::with_capacity(commands.len());
+    for command in commands {
+        let (upload, _) = core.request(command.data.is_some())?;
+        uploads.push(upload);
     }
-    let _ = client.flush()?;
+    let _ = core.flush()?;
+    let mut buffer = vec![0; HEADER_LEN.saturating_add(frame_size)];
+    let mut out = Output::new(Stream::CLIENT, &mut buffer);
     let mut body = Vec::new();
-    for call in &mut calls {
-        while let Some(frame) = call.next_frame(&mut client.output(&mut table)) {
-            body.extend_from_slice(frame.header().emit());
-            for slice in frame.payload() {
-                body.extend_from_slice(slice);
+    for (command, upload) in commands.iter().zip(&uploads) {
+        let args = encode_args(command)?;
+        let args = EncodedArgs::from_cbor(&args).map_err(|_| ApiMisuse::InvalidMessage)?;
+        let mut request = Request::new(command.name.as_bytes(), args);
+        request.redirect = offer.map(Offer::as_cbor);
+        loop {
+            let is_done = core.send(upload, &request, &mut out)?;
+            body.extend_from_slice(out.frame());
+            if is_done {
+                break;
+            }
+        }
+        let Some(mut data) = command.data.as_deref() else {
+            continue;
+        };
+        loop {
+            let is_done = core.send_data(upload, &mut data, true, &mut out)?;
+            body.extend_from_slice(out.frame());
+            if is_done {
+                break;
             }
         }
     }
-    let sent = Sent {
-        client,
-        table,
-        budgets,
-    };
-    Ok((body, sent))
+    let memory = GatheredBytes::new(budgets.bytes);
+    Ok((body, Sent { core, memory }))
 }
 
 /// Most bytes of messages that are gathered from several parts: errors, texts, settings.

@@ -1,24 +1,21 @@
 //! The client's end of a connection.
 
+mod conn;
 mod driver;
-mod exchange;
-mod receive;
 mod reconnect;
 mod request;
 mod response;
 mod side;
 mod upload;
-mod writer;
 
 use std::fmt;
 use std::sync::Arc;
 
 use hgrpc::Revision;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
 
 use super::{Config, ConnectionError, Traffic};
-use exchange::Shared;
+use conn::Conn;
 
 pub use driver::Driver;
 pub use reconnect::{Backoff, ReconnectingClient};
@@ -78,12 +75,12 @@ pub struct Client {
 
 /// Closes the connection when the last user is gone. (The driver is no user.)
 struct Handle {
-    shared: Arc<Shared>,
+    conn: Arc<Conn>,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.closing.cancel();
+        self.conn.close();
     }
 }
 
@@ -94,8 +91,10 @@ impl Client {
     where
         T: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let (reader, writer) = tokio::io::split(io);
-        Self::over(reader, writer, config)
+        let conn = Conn::new(config);
+        let driver = Driver::new(Arc::clone(&conn), io);
+        let handle = Arc::new(Handle { conn });
+        (Self { handle }, driver)
     }
 
     /// As [`new`](Self::new), over something to read from and something to write to.
@@ -104,11 +103,7 @@ impl Client {
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
-        let (uploads, receiver) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(config, uploads));
-        let driver = Driver::new(Arc::clone(&shared), reader, writer, receiver);
-        let handle = Arc::new(Handle { shared });
-        (Self { handle }, driver)
+        Self::new(tokio::io::join(reader, writer), config)
     }
 
     /// A client over this connection, whose driver is a task of this runtime.
@@ -131,32 +126,30 @@ impl Client {
 
     /// The revision that is spoken.
     pub fn revision(&self) -> Revision {
-        self.handle.shared.revision
+        self.handle.conn.revision
     }
 
     /// Why the connection has ended; `None` if it has not.
     pub fn ended(&self) -> Option<ConnectionError> {
-        self.handle.shared.ended()
+        self.handle.conn.ended()
     }
 
     /// Closes the connection at once: every open call ends with [`ConnectionError::Shutdown`], and
     /// what waits to be written is lost.
     pub fn close(&self) {
-        self.handle.shared.end(&ConnectionError::Shutdown);
-        self.handle.shared.cut.cancel();
+        self.handle.conn.cut();
     }
 
     /// Closes the connection in order, as dropping the last clone does: every open call ends with
     /// [`ConnectionError::Shutdown`], what was sent goes out, the peer reads the end and may end in
     /// order, too. That takes a second at most; the [`Driver`] tells when it is done.
     pub fn finish(&self) {
-        self.handle.shared.finish();
-        self.handle.shared.closing.cancel();
+        self.handle.conn.finish();
     }
 
     /// What went over the connection so far.
     pub fn traffic(&self) -> Traffic {
-        self.handle.shared.meter.traffic()
+        self.handle.conn.meter.traffic()
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
-use super::request::{Draft, within};
+use super::request::{Draft, send, within};
 use super::{Client, Request, Response};
 use crate::tokio::{CallError, Config, ConnectionError, Lost};
 
@@ -217,9 +217,10 @@ impl ReconnectingClient {
     /// Sends a call, over one connection after another as long as nothing of it was sent.
     pub(super) async fn send(&self, draft: Draft) -> Result<Response, CallError> {
         let command = String::from_utf8_lossy(&draft.command).into_owned();
-        let (outgoing, source) = draft.prepare(self.0.config.revision)?;
+        let deadline = draft.deadline;
+        let (mut outgoing, source) = draft.prepare(self.0.config.revision)?;
         loop {
-            let client = within(outgoing.deadline, self.client()).await;
+            let client = within(deadline, self.client()).await;
             let client = client.ok_or(CallError::TimedOut)?.map_err(|error| {
                 CallError::Connection(Lost {
                     command: command.clone(),
@@ -227,10 +228,9 @@ impl ReconnectingClient {
                     error: ConnectionError::Connect(Arc::new(error)),
                 })
             })?;
-            match outgoing.send(&client.handle).await {
+            match send(outgoing, &client.handle, deadline).await {
                 Ok(sending) => return Ok(sending.answer(source)),
-                Err(failed) if failed.is_retryable => {}
-                Err(failed) => return Err(failed.error),
+                Err(unsent) => outgoing = unsent.outgoing.ok_or(unsent.error)?,
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A call that is being put together and sent.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,20 +9,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 use hgrpc::ApiMisuse;
+use hgrpc::wire::RequestId;
 use tokio::io::AsyncRead;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::Handle;
-use super::exchange::CallState;
 use super::response::Response;
-use super::side::{self, SideEvents, SideSender};
+use super::side::{self, SideEvents};
 use super::upload::{self, Source, Upload};
-use super::writer::{Begun, Job, Prepared, PreparedData, Start};
+use crate::engine::Key;
+use crate::engine::client::{Data, Notes, Outgoing, Unsent};
 use crate::host::request::Arguments;
-use crate::tokio::outgoing::Lane;
-use crate::tokio::pipe::{Receiver, pipe};
-use crate::tokio::{CallError, ConnectionError};
+use crate::tokio::CallError;
 
 /// A call that is being put together.
 #[must_use = "a call does nothing until it is sent"]
@@ -43,7 +42,7 @@ pub(super) struct Draft {
     args: Arguments,
     redirect: Option<Vec<u8>>,
     source: Option<Source>,
-    side: Option<Arc<SideSender>>,
+    notes: Notes,
     pub(super) deadline: Option<Instant>,
 }
 
@@ -117,8 +116,8 @@ impl<'c> Request<'c> {
 
     /// Takes the server's text output and progress, which are ignored otherwise.
     pub fn side(mut self) -> (Self, SideEvents) {
-        let (sender, events) = side::queue();
-        self.draft.side = Some(Arc::new(sender));
+        let (notes, events) = side::queue();
+        self.draft.notes = notes;
         (self, events)
     }
 
@@ -143,9 +142,10 @@ impl<'c> Request<'c> {
     pub async fn send(self) -> Result<Response, CallError> {
         match self.target {
             Target::Client(client) => {
-                let (outgoing, source) = self.draft.prepare(client.handle.shared.revision)?;
-                let result = outgoing.send(&client.handle).await;
-                Ok(result.map_err(|failed| failed.error)?.answer(source))
+                let deadline = self.draft.deadline;
+                let (outgoing, source) = self.draft.prepare(client.handle.conn.revision)?;
+                let result = send(outgoing, &client.handle, deadline).await;
+                Ok(result.map_err(|unsent| unsent.error)?.answer(source))
             }
             Target::Reconnecting(client) => client.send(self.draft).await,
         }
@@ -157,7 +157,7 @@ impl<'c> Request<'c> {
     /// As for [`send`](Self::send).
     pub async fn open(mut self) -> Result<(Upload, Response), CallError> {
         let limits = match self.target {
-            Target::Client(client) => client.handle.shared.limits,
+            Target::Client(client) => client.handle.conn.limits,
             Target::Reconnecting(client) => client.config().limits,
         };
         let (upload, source) = upload::by_hand(limits.buffer);
@@ -173,7 +173,7 @@ impl Draft {
             args: Arguments::default(),
             redirect: None,
             source: None,
-            side: None,
+            notes: Notes::Ignored,
             deadline: None,
         }
     }
@@ -185,95 +185,72 @@ impl Draft {
     ) -> Result<(Outgoing, Option<Source>), ApiMisuse> {
         let args = self.args.encode(revision.key_order())?;
         let (data, source) = match self.source {
-            None => (PreparedData::None, None),
+            None => (Data::None, None),
             Some(Source::Bytes(bytes)) if bytes.len() <= upload::CHUNK => {
-                (PreparedData::Whole(bytes), None)
+                (Data::Whole(bytes), None)
             }
-            Some(source) => (PreparedData::Streamed, Some(source)),
+            Some(source) => (Data::Streamed, Some(source)),
         };
-        let prepared = Prepared {
+        let outgoing = Outgoing {
             command: self.command,
             args,
             redirect: self.redirect,
             data,
-        };
-        let outgoing = Outgoing {
-            prepared: Arc::new(prepared),
-            side: self.side,
-            deadline: self.deadline,
+            notes: self.notes,
         };
         Ok((outgoing, source))
     }
 }
 
-/// A request that can be sent, over one connection or, if nothing of it was, over the next.
-pub(super) struct Outgoing {
-    prepared: Arc<Prepared>,
-    side: Option<Arc<SideSender>>,
-    pub(super) deadline: Option<Instant>,
+/// Sends a request, apart from data that streams, in its time.
+pub(super) async fn send(
+    outgoing: Outgoing,
+    handle: &Arc<Handle>,
+    deadline: Option<Instant>,
+) -> Result<Sending, Box<Unsent>> {
+    let result = within(deadline, send_in_time(outgoing, handle)).await;
+    let mut sending = result.unwrap_or_else(|| {
+        Err(Box::new(Unsent {
+            error: CallError::TimedOut,
+            outgoing: None,
+        }))
+    })?;
+    sending.deadline = deadline;
+    Ok(sending)
 }
 
-/// Why a request was not sent.
-pub(super) struct NotSent {
-    pub(super) error: CallError,
-    /// Nothing of it went over this connection, which has ended: another may do.
-    pub(super) is_retryable: bool,
-}
-
-impl Outgoing {
-    /// Sends the request, apart from data that streams.
-    pub(super) async fn send(&self, handle: &Arc<Handle>) -> Result<Sending, NotSent> {
-        let deadline = self.deadline;
-        within(deadline, self.send_in_time(handle))
-            .await
-            .unwrap_or(Err(NotSent {
-                error: CallError::TimedOut,
-                is_retryable: false,
-            }))
-    }
-
-    async fn send_in_time(&self, handle: &Arc<Handle>) -> Result<Sending, NotSent> {
-        let shared = &handle.shared;
-        let (body, receiver) = pipe(shared.limits.buffer);
-        let command = self.prepared.command.clone();
-        let call = Arc::new(CallState::new(command, body, self.side.clone()));
-        let lost = |error: ConnectionError| NotSent {
-            error: call.head.lost(&error),
-            is_retryable: true,
-        };
-        let Ok(place) = Arc::clone(&shared.room).acquire_owned().await else {
-            // Only the connection's end closes it.
-            return Err(lost(shared.why_ended()));
-        };
-        let (begun, result) = oneshot::channel();
-        let start = Job::Start(Some(Start {
-            call: Arc::clone(&call),
-            prepared: Arc::clone(&self.prepared),
-            place,
-            begun,
-        }));
-        let lane = shared.out.lane();
-        lane.push(start).map_err(lost)?;
-        // From here on, what drops this has the call given up.
-        let mut sending = Sending {
-            handle: Arc::clone(handle),
-            call: Arc::clone(&call),
-            rest: Some((receiver, lane)),
-            deadline: self.deadline,
-            is_streamed: matches!(self.prepared.data, PreparedData::Streamed),
-        };
-        let error = match result.await {
-            Ok(Begun::Sent) => return Ok(sending),
-            Ok(Begun::Unsent(error)) => error,
-            // The connection has ended before its turn came.
-            Err(_) => call.head.lost(&shared.why_ended()),
-        };
-        // There is nothing to give up.
-        sending.rest = None;
-        Err(NotSent {
-            is_retryable: matches!(error, CallError::Connection(_)),
-            error,
-        })
+async fn send_in_time(outgoing: Outgoing, handle: &Arc<Handle>) -> Result<Sending, Box<Unsent>> {
+    let conn = &handle.conn;
+    let is_streamed = matches!(outgoing.data, Data::Streamed);
+    let place = conn.room.acquire().await;
+    // Only the connection's end closes it, and then no call begins.
+    let key = conn.with(|engine| {
+        let key = engine.call(outgoing)?;
+        if let Ok(place) = place {
+            place.forget();
+        }
+        Ok::<_, Box<Unsent>>(key)
+    })?;
+    // From here on, what drops this has the call given up.
+    let mut sending = Sending {
+        handle: Arc::clone(handle),
+        key,
+        id: RequestId::default(),
+        deadline: None,
+        is_streamed,
+        is_done: false,
+    };
+    let sent = poll_fn(|cx| conn.with(|engine| engine.poll_sent(key, cx.waker()))).await;
+    match sent {
+        Ok(id) => {
+            sending.id = id;
+            Ok(sending)
+        }
+        Err(unsent) => {
+            // There is nothing to give up.
+            sending.is_done = true;
+            Err(unsent)
+        }
     }
 }
 
@@ -288,35 +265,36 @@ pub(super) async fn within<F: Future>(deadline: Option<Instant>, future: F) -> O
 /// A call that has a place in line. Dropped, it is given up: what it was about to send is cut short.
 pub(super) struct Sending {
     handle: Arc<Handle>,
-    call: Arc<CallState>,
-    rest: Option<(Receiver<CallError>, Lane<Job>)>,
+    key: Key,
+    id: RequestId,
     deadline: Option<Instant>,
     is_streamed: bool,
+    /// Somebody else has it, or nobody has to.
+    is_done: bool,
 }
 
 impl Sending {
     /// The request was sent: has the data follow.
     pub(super) fn answer(mut self, source: Option<Source>) -> Response {
-        let rest = self.rest.take();
-        let (handle, call) = (Arc::clone(&self.handle), Arc::clone(&self.call));
-        let body = rest.map(|(body, lane)| {
-            if let Some(source) = source {
-                upload::start(&handle.shared, &call, lane, source);
-            }
-            body
-        });
-        Response::new(handle, call, body, self.deadline)
+        self.is_done = true;
+        if let Some(source) = source {
+            upload::start(&self.handle.conn, self.key, source);
+        }
+        Response::new(Arc::clone(&self.handle), self.key, self.id, self.deadline)
     }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        if let Some((_, lane)) = self.rest.take() {
-            self.handle.shared.give_up(&self.call);
-            if self.is_streamed {
-                upload::finish(&lane, &self.call);
-            }
+        if self.is_done {
+            return;
         }
+        self.handle.conn.with(|engine| {
+            engine.call_dropped(self.key);
+            if self.is_streamed {
+                engine.upload_ended(self.key);
+            }
+        });
     }
 }
 

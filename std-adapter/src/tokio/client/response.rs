@@ -7,18 +7,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use futures_core::Stream;
-use hgrpc::cbor::{Location, ValueScanner};
+use hgrpc::cbor::Location;
 use hgrpc::wire::RequestId;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Handle;
-use super::exchange::CallState;
-use crate::host::calls::TRUNCATED;
-use crate::host::strings::{Step, Strings};
-use crate::tokio::pipe::Receiver;
+use crate::engine::Key;
+use crate::engine::client::{Content, More, location};
 use crate::tokio::read::poll_read;
 use crate::tokio::{AnswerError, CallError};
 
@@ -37,37 +35,30 @@ use crate::tokio::{AnswerError, CallError};
 #[must_use = "a response that is dropped gives its call up"]
 pub struct Response {
     handle: Arc<Handle>,
-    call: Arc<CallState>,
-    body: Option<Receiver<CallError>>,
-    /// What came and is not used up.
-    chunk: Bytes,
+    key: Key,
+    id: RequestId,
     deadline: Option<Pin<Box<Sleep>>>,
-    strings: Strings,
-    /// The error or the end that reading came to.
-    end: Option<Result<(), CallError>>,
-    /// A value that is not complete.
-    value: Vec<u8>,
-    scanner: ValueScanner,
+    content: Content,
+    /// An encoded status map that names another place.
+    redirect: Option<Vec<u8>>,
 }
 
 impl Response {
+    /// The answer to a call that was sent.
     pub(super) fn new(
         handle: Arc<Handle>,
-        call: Arc<CallState>,
-        body: Option<Receiver<CallError>>,
+        key: Key,
+        id: RequestId,
         deadline: Option<Instant>,
     ) -> Self {
-        let strings = Strings::of_response(handle.shared.revision);
+        let content = Content::new(handle.conn.revision);
         Self {
             handle,
-            call,
-            body,
-            chunk: Bytes::new(),
+            key,
+            id,
             deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
-            strings,
-            end: None,
-            value: Vec::new(),
-            scanner: ValueScanner::new(),
+            content,
+            redirect: None,
         }
     }
 
@@ -80,12 +71,19 @@ impl Response {
     }
 
     fn poll_opened(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
-        let Some(body) = self.body.as_ref().filter(|_| self.chunk.is_empty()) else {
+        if !self.content.bytes().is_empty() {
             return Poll::Ready(Ok(()));
-        };
-        match body.poll_opened(cx) {
-            Poll::Pending => self.poll_deadline(cx).map(Err),
-            ready => ready,
+        }
+        let opened = self.handle.conn.with(|engine| {
+            let opened = engine.poll_opened(self.key, cx.waker());
+            opened.map_ok(|redirect| redirect.map(<[u8]>::to_vec))
+        });
+        match opened {
+            Poll::Pending => poll_deadline(&mut self.deadline, cx).map(Err),
+            Poll::Ready(opened) => {
+                self.redirect = opened?;
+                Poll::Ready(Ok(()))
+            }
         }
     }
 
@@ -95,7 +93,7 @@ impl Response {
     /// See [`CallError`].
     pub async fn redirect(&mut self) -> Result<Option<Location<'_>>, CallError> {
         self.wait().await?;
-        self.call.head.location()
+        location(self.redirect.as_deref())
     }
 
     /// Reads all that the command wrote, if it is at most `limit` bytes. Dropping the future gives
@@ -105,13 +103,12 @@ impl Response {
     /// See [`CallError`].
     pub async fn read_bytes(mut self, limit: usize) -> Result<Vec<u8>, CallError> {
         let mut all = Vec::new();
-        while let Some(piece) = self.next_piece().await? {
-            if piece.len() > limit - all.len() {
-                return Err(CallError::Answer(AnswerError::TooLarge));
+        loop {
+            match poll_fn(|cx| self.poll_content(cx)).await? {
+                0 => return Ok(all),
+                len => self.content.collect(len, &mut all, limit)?,
             }
-            all.extend_from_slice(&piece);
         }
-        Ok(all)
     }
 
     /// Reads all that the command wrote as text, if it is at most `limit` bytes. Escape it before it
@@ -142,30 +139,8 @@ impl Response {
     }
 
     fn poll_value(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Vec<u8>>, CallError>> {
-        let most = self.handle.shared.limits.value_size;
-        loop {
-            ready!(self.poll_raw(cx))?;
-            if self.chunk.is_empty() {
-                return Poll::Ready(if self.value.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(TRUNCATED)
-                });
-            }
-            let end = self
-                .scanner
-                .scan(&self.chunk)
-                .map_err(|_| CallError::Answer(AnswerError::NotValues))?;
-            let len = end.unwrap_or(self.chunk.len());
-            if len > most - self.value.len() {
-                return Poll::Ready(Err(CallError::Answer(AnswerError::TooLarge)));
-            }
-            self.value.extend_from_slice(&self.chunk.split_to(len));
-            if end.is_some() {
-                self.scanner = ValueScanner::new();
-                return Poll::Ready(Ok(Some(std::mem::take(&mut self.value))));
-            }
-        }
+        let most = self.handle.conn.limits.value_size;
+        self.poll_with(cx, |content, more| content.value(most, more))
     }
 
     /// The response's bytes as they are, which in 0006 are a sequence of CBOR values.
@@ -175,78 +150,50 @@ impl Response {
 
     /// The request's ID on its connection.
     pub fn request_id(&self) -> RequestId {
-        // A response exists only once its request was sent.
-        self.call.head.id().unwrap_or_default()
+        self.id
     }
 
     /// Gives the call up: what still comes of it is swallowed. The same as dropping it. The server
     /// is not told; the protocol has no way to.
     pub fn cancel(self) {}
 
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<CallError> {
-        match &mut self.deadline {
-            None => Poll::Pending,
-            Some(deadline) => deadline.as_mut().poll(cx).map(|()| CallError::TimedOut),
-        }
-    }
-
-    /// Has bytes of the body in `chunk`; none at the end.
-    fn poll_raw(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
-        if self.call.head.is_redirected() {
-            return Poll::Ready(Err(CallError::Answer(AnswerError::Redirected)));
-        }
-        let Some(body) = self.body.as_ref().filter(|_| self.chunk.is_empty()) else {
-            return Poll::Ready(Ok(()));
+    /// Reads of the response, waiting for more of it.
+    fn poll_with<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        read: impl FnOnce(&mut Content, &mut dyn FnMut() -> More) -> Option<R>,
+    ) -> Poll<R> {
+        let (conn, key, deadline) = (&self.handle.conn, self.key, &mut self.deadline);
+        let mut more = || match conn.with(|engine| engine.poll_read(key, cx.waker())) {
+            Poll::Ready(read) => Some(read),
+            Poll::Pending => match poll_deadline(deadline, cx) {
+                Poll::Ready(error) => Some(Err(error)),
+                Poll::Pending => None,
+            },
         };
-        match body.poll_chunk(cx) {
-            Poll::Ready(Ok(chunk)) => {
-                self.chunk = chunk.unwrap_or_default();
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => self.poll_deadline(cx).map(Err),
-        }
+        read(&mut self.content, &mut more).map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// How many of the bytes in `chunk` are the command's own; none at the end.
+    /// Has bytes of the body in `content`; none at the end.
+    fn poll_raw(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        self.poll_with(cx, |content, more| content.raw(more))
+    }
+
+    /// How many of the bytes in `content` are the command's own; none at the end.
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CallError>> {
-        match &self.end {
-            Some(Ok(())) => return Poll::Ready(Ok(0)),
-            Some(Err(error)) => return Poll::Ready(Err(error.clone())),
-            None => {}
-        }
-        let result = ready!(self.poll_advance(cx));
-        match &result {
-            Ok(0) => self.end = Some(Ok(())),
-            // Its end may come yet.
-            Ok(_) | Err(CallError::TimedOut) => {}
-            Err(error) => self.end = Some(Err(error.clone())),
-        }
-        Poll::Ready(result)
-    }
-
-    /// Passes over heads until content is at the front.
-    fn poll_advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CallError>> {
-        loop {
-            ready!(self.poll_raw(cx))?;
-            if self.chunk.is_empty() {
-                return Poll::Ready(if self.strings.is_between() {
-                    Ok(0)
-                } else {
-                    Err(TRUNCATED)
-                });
-            }
-            match self.strings.step(&self.chunk)? {
-                Step::Content(len) => return Poll::Ready(Ok(len)),
-                Step::Head => self.chunk.advance(1),
-            }
-        }
+        self.poll_with(cx, |content, more| content.content(more))
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, CallError>> {
         let len = ready!(self.poll_content(cx))?;
-        self.strings.passed(len);
-        Poll::Ready(Ok((len > 0).then(|| self.chunk.split_to(len))))
+        Poll::Ready(Ok((len > 0).then(|| self.content.take(len))))
+    }
+}
+
+fn poll_deadline(deadline: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<CallError> {
+    match deadline {
+        None => Poll::Pending,
+        Some(deadline) => deadline.as_mut().poll(cx).map(|()| CallError::TimedOut),
     }
 }
 
@@ -264,13 +211,11 @@ impl AsyncBufRead for Response {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
         let len = ready!(this.poll_content(cx))?;
-        Poll::Ready(Ok(this.chunk.get(..len).unwrap_or_default()))
+        Poll::Ready(Ok(this.content.bytes().get(..len).unwrap_or_default()))
     }
 
     fn consume(mut self: Pin<&mut Self>, len: usize) {
-        let len = len.min(self.chunk.len());
-        self.strings.passed(len);
-        self.chunk.advance(len);
+        self.content.consume_content(len);
     }
 }
 
@@ -286,9 +231,8 @@ impl AsyncRead for Response {
 
 impl Drop for Response {
     fn drop(&mut self) {
-        if self.body.as_ref().is_some_and(|body| !body.is_ended()) {
-            self.handle.shared.give_up(&self.call);
-        }
+        let key = self.key;
+        self.handle.conn.with(|engine| engine.call_dropped(key));
     }
 }
 
@@ -300,12 +244,11 @@ impl AsyncBufRead for RawBody<'_> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let response = &mut *self.get_mut().0;
         ready!(response.poll_raw(cx))?;
-        Poll::Ready(Ok(&response.chunk))
+        Poll::Ready(Ok(response.content.bytes()))
     }
 
     fn consume(mut self: Pin<&mut Self>, len: usize) {
-        let len = len.min(self.0.chunk.len());
-        self.0.chunk.advance(len);
+        self.0.content.consume(len);
     }
 }
 
@@ -322,8 +265,7 @@ impl AsyncRead for RawBody<'_> {
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")
-            .field("call", &self.call)
-            .field("end", &self.end)
+            .field("id", &self.id)
             .finish_non_exhaustive()
     }
 }

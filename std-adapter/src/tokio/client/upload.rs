@@ -10,16 +10,15 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio_util::sync::PollSender;
 
-use super::exchange::{CallState, Shared};
-use super::writer::Job;
+use super::conn::Conn;
+use crate::engine::Key;
 use crate::tokio::CallError;
-use crate::tokio::outgoing::Lane;
 
-/// Most bytes that are read, and wait in a lane, at a time.
+/// Most bytes that are read, and wait to be sent, at a time.
 pub(super) const CHUNK: usize = 64 * 1024;
 
 /// Where a request's data comes from.
@@ -31,78 +30,73 @@ pub(super) enum Source {
 
 impl Source {
     /// The next bytes; empty at the end.
-    async fn next(&mut self, buffer: &mut BytesMut) -> io::Result<Bytes> {
+    fn poll_next(
+        &mut self,
+        buffer: &mut BytesMut,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Bytes>> {
         match self {
-            Self::Bytes(bytes) => Ok(bytes.split_to(bytes.len().min(CHUNK))),
+            Self::Bytes(bytes) => Poll::Ready(Ok(bytes.split_to(bytes.len().min(CHUNK)))),
             Self::Reader(reader) => {
-                buffer.reserve(CHUNK);
-                let len = loop {
-                    match reader.read_buf(buffer).await {
+                buffer.resize(CHUNK, 0);
+                let mut room = ReadBuf::new(buffer);
+                loop {
+                    match ready!(reader.as_mut().poll_read(cx, &mut room)) {
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                         result => break result?,
                     }
-                };
-                Ok(buffer.split_to(len).freeze())
+                }
+                let len = room.filled().len();
+                Poll::Ready(Ok(buffer.split_to(len).freeze()))
             }
             Self::Stream(stream) => loop {
-                match poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
-                    None => return Ok(Bytes::new()),
+                match ready!(stream.as_mut().poll_next(cx)) {
+                    None => return Poll::Ready(Ok(Bytes::new())),
                     Some(Ok(bytes)) if bytes.is_empty() => {}
-                    Some(result) => return result,
+                    Some(result) => return Poll::Ready(result),
                 }
             },
         }
     }
 }
 
+/// A call's data on its way; complete, or of no use any more, when this is dropped.
+struct Sending {
+    conn: Arc<Conn>,
+    key: Key,
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.conn.with(|engine| engine.upload_ended(self.key));
+    }
+}
+
 /// Has the driver send a call's data.
-pub(super) fn start(shared: &Arc<Shared>, call: &Arc<CallState>, lane: Lane<Job>, source: Source) {
-    let upload = run(Arc::clone(shared), Arc::clone(call), lane, source);
-    // Without a driver the connection has ended, and the call with it.
-    let _ = shared.uploads.send(Box::pin(upload));
+pub(super) fn start(conn: &Arc<Conn>, key: Key, source: Source) {
+    let sending = Sending {
+        conn: Arc::clone(conn),
+        key,
+    };
+    conn.start_upload(Box::pin(run(sending, source)));
 }
 
-/// Ends a call's data, wherever it is.
-pub(super) fn finish(lane: &Lane<Job>, call: &Arc<CallState>) {
-    // Without a connection there is nothing to end.
-    let _ = lane.push(Job::Data {
-        call: Arc::clone(call),
-        bytes: Bytes::new(),
-        is_last: true,
-    });
-}
-
-async fn run(shared: Arc<Shared>, call: Arc<CallState>, lane: Lane<Job>, mut source: Source) {
+async fn run(sending: Sending, mut source: Source) {
+    let Sending { conn, key } = &sending;
     let mut buffer = BytesMut::new();
+    let mut next = |cx: &mut Context<'_>| {
+        if !ready!(conn.with(|engine| engine.poll_wants_data(*key, cx.waker()))) {
+            return Poll::Ready(Ok(Bytes::new()));
+        }
+        source.poll_next(&mut buffer, cx)
+    };
     loop {
-        let next = async {
-            lane.ready().await.ok()?;
-            Some(source.next(&mut buffer).await)
-        };
-        let next = tokio::select! {
-            biased;
-            () = call.stop.notified() => Some(Ok(Bytes::new())),
-            next = next => next,
-        };
-        match next {
-            // The connection has ended, and the call will.
-            None => return,
-            Some(Ok(bytes)) if bytes.is_empty() => return finish(&lane, &call),
-            Some(Ok(bytes)) => {
-                let job = Job::Data {
-                    call: Arc::clone(&call),
-                    bytes,
-                    is_last: false,
-                };
-                if lane.push(job).is_err() {
-                    return;
-                }
-            }
-            Some(Err(error)) => {
-                call.end(Err(CallError::Source(Arc::new(error))));
-                shared.give_up(&call);
-                // The server must not wait for what never comes.
-                return finish(&lane, &call);
+        match poll_fn(&mut next).await {
+            Ok(bytes) if bytes.is_empty() => return,
+            Ok(bytes) => conn.with(|engine| engine.upload(*key, bytes)),
+            Err(error) => {
+                let error = CallError::Source(Arc::new(error));
+                return conn.with(|engine| engine.upload_failed(*key, error));
             }
         }
     }

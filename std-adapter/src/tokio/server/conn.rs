@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::io::IoSlice;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::task::{Context, Poll, Wake as Waking, Waker};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use futures_util::task::AtomicWaker;
 use hgrpc::ApiMisuse;
 use hgrpc::wire::RequestId;
 use tokio::task::AbortHandle;
@@ -22,13 +22,14 @@ use crate::engine::{Charge, Key};
 use crate::host::peer::Peer;
 use crate::host::sync::lock;
 use crate::host::{ConnectionError, ConnectionLimit, Failure};
+use crate::tokio::drive::{Bell, Driven, Moves};
 
 /// One connection.
 pub(super) struct Conn {
     pub(super) shared: Arc<Shared>,
     pub(super) peer: Arc<Peer>,
     pub(super) gone: Gone,
-    pub(super) driver: Arc<DriverBell>,
+    pub(super) driver: Arc<Bell>,
     engine: Mutex<Engine>,
     killed: OnceLock<ConnectionError>,
     /// A limit of time seems to be passed.
@@ -39,45 +40,6 @@ struct Engine {
     guarded: Guarded,
     /// The handlers that have tasks; `None` for one that is being spawned.
     handlers: HashMap<Key, Option<AbortHandle>>,
-}
-
-/// Wakes the connection's own task, unless that is at work and looks again by itself.
-#[derive(Debug, Default)]
-pub(super) struct DriverBell {
-    waker: AtomicWaker,
-    state: AtomicU8,
-}
-
-/// The task waits to be woken.
-const PARKED: u8 = 0;
-/// It is at work.
-const WORKING: u8 = 1;
-/// It is at work and has to look again.
-const RUNG: u8 = 2;
-
-impl DriverBell {
-    /// The task begins to work.
-    pub(super) fn begin(&self, cx: &Context<'_>) {
-        self.waker.register(cx.waker());
-        self.state.store(WORKING, Ordering::SeqCst);
-    }
-
-    /// The task has done all that it knows of; `false` if there is more.
-    pub(super) fn park(&self) -> bool {
-        self.state.swap(PARKED, Ordering::SeqCst) != RUNG
-    }
-
-    pub(super) fn ring(&self) {
-        if self.state.swap(RUNG, Ordering::SeqCst) == PARKED {
-            self.waker.wake();
-        }
-    }
-}
-
-impl Waking for DriverBell {
-    fn wake(self: Arc<Self>) {
-        self.ring();
-    }
 }
 
 impl Locked for Conn {
@@ -94,9 +56,39 @@ impl Locked for Conn {
     }
 }
 
+impl Moves for Connection {
+    fn fill(&mut self, now: u64) {
+        self.fill(now);
+    }
+
+    fn output<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.output(slices)
+    }
+
+    fn sent(&mut self, bytes: usize, now: u64) {
+        self.sent(bytes, now);
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        self.deadline()
+    }
+}
+
+impl Driven for Conn {
+    type Connection = Connection;
+
+    fn locked<R>(&self, act: impl FnOnce(&mut Connection) -> R) -> R {
+        Locked::with(self, act)
+    }
+
+    fn now(&self) -> u64 {
+        self.shared.now()
+    }
+}
+
 impl Conn {
     pub(super) fn new(shared: Arc<Shared>, peer: Arc<Peer>) -> Result<Arc<Self>, ApiMisuse> {
-        let driver = Arc::new(DriverBell::default());
+        let driver = Arc::new(Bell::default());
         let waker = Waker::from(Arc::clone(&driver));
         let engine = Arc::clone(&shared.engine);
         let connection = Connection::new(engine, Arc::clone(&peer), waker, shared.now())?;

@@ -2,7 +2,6 @@
 //! handler once where its request was read.
 
 use std::future::{Future, poll_fn};
-use std::io::IoSlice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Sleep, sleep};
 
 use super::call::Head;
 use super::conn::{Conn, outcome};
@@ -21,33 +20,14 @@ use super::{Call, Data, Parts, Refusal, Reply};
 use crate::buffer::ReceiveBuffer;
 use crate::engine::server::{Command, Locked as _, Outcome, Progress};
 use crate::host::{ConnectionError, ConnectionLimit, Failure};
+use crate::tokio::drive::{Stall, Turn, Writer};
 
 /// Most bytes that are read at once.
 const READ: usize = 32 * 1024;
 
-/// Bytes that are read, or written, before it is the turn of others. A peer that always sends, or
-/// takes, would else be served for as long as the runtime lets a task run, which is 128 reads.
-const TURN: usize = 64 * 1024;
-
-/// Bytes that were read and written since it was the turn of others.
-#[derive(Default)]
-struct Turn {
-    read: usize,
-    written: usize,
-}
-
-impl Turn {
-    const fn is_over(&self) -> bool {
-        self.read >= TURN || self.written >= TURN
-    }
-}
-
 /// How long a connection that is closed waits for the peer to close it too. A socket that is closed
 /// with bytes unread takes answers with it that the peer has not read.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// Slices that are written at once.
-const SLICES: usize = 16;
 
 /// Polls before a limit of time counts as passed: on a busy machine it may be this task that is late,
 /// so that it first does what waits to be done.
@@ -69,10 +49,8 @@ struct Driver<'a, Io> {
     io: Pin<&'a mut Io>,
     buffer: ReceiveBuffer,
     stage: Stage,
-    /// Something that waits is given up then.
-    stall: Option<(u64, Pin<Box<Sleep>>)>,
-    /// Written bytes may not have left a buffer below.
-    is_dirty: bool,
+    stall: Stall,
+    writer: Writer,
     doubts: u8,
 }
 
@@ -87,8 +65,8 @@ where
         io,
         buffer: ReceiveBuffer::new(READ),
         stage: Stage::Serving,
-        stall: None,
-        is_dirty: false,
+        stall: Stall::default(),
+        writer: Writer::default(),
         doubts: 0,
     };
     poll_fn(|cx| driver.poll(cx)).await
@@ -134,7 +112,9 @@ impl<Io: AsyncRead + AsyncWrite> Driver<'_, Io> {
         self.check(cx)?;
         if matches!(self.stage, Stage::Serving) {
             let served = self.serve(cx, turn);
-            self.wait_for_stall(cx);
+            if self.stall.poll(&**self.conn, cx) {
+                self.conn.driver.ring();
+            }
             let ended = match served {
                 Poll::Pending => self.stopped(),
                 Poll::Ready(ended) => Some(ended),
@@ -144,7 +124,8 @@ impl<Io: AsyncRead + AsyncWrite> Driver<'_, Io> {
             }
         }
         if matches!(self.stage, Stage::Serving | Stage::Answering(_)) {
-            self.write(cx, turn)?;
+            self.writer
+                .write(&**self.conn, self.io.as_mut(), cx, turn)?;
         }
         if let Stage::Answering(_) = self.stage
             && self.conn.with(|connection| connection.progress()) == Progress::Answered
@@ -190,26 +171,6 @@ impl<Io: AsyncRead + AsyncWrite> Driver<'_, Io> {
             }
         }
         Ok(())
-    }
-
-    /// Has this task woken when something is given up that has waited too long.
-    fn wait_for_stall(&mut self, cx: &mut Context<'_>) {
-        let deadline = self.conn.with(|connection| connection.deadline());
-        match (deadline, &self.stall) {
-            (None, _) => self.stall = None,
-            (Some(at), Some((other, _))) if at == *other => {}
-            (Some(at), _) => {
-                let left = at.saturating_sub(self.conn.shared.now());
-                let until = Instant::now() + Duration::from_millis(left);
-                self.stall = Some((at, Box::pin(sleep_until(until))));
-            }
-        }
-        if let Some((_, stall)) = &mut self.stall
-            && stall.as_mut().poll(cx).is_ready()
-        {
-            self.stall = None;
-            self.conn.driver.ring();
-        }
     }
 
     /// Reads and handles what comes. Ready: the input has ended.
@@ -278,60 +239,6 @@ impl<Io: AsyncRead + AsyncWrite> Driver<'_, Io> {
         let end = self.conn.with(|connection| connection.end_input());
         self.buffer = ReceiveBuffer::new(READ);
         self.stage = Stage::Answering(ended.and(end));
-        Ok(())
-    }
-
-    /// Writes what there is.
-    fn write(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Result<(), ConnectionError> {
-        let failed = ConnectionError::writing;
-        loop {
-            let io = &mut self.io;
-            let now = self.conn.shared.now();
-            let written = self.conn.with(|connection| {
-                connection.fill(now);
-                if !connection.has_output() {
-                    return None;
-                }
-                let mut slices = [IoSlice::new(&[]); SLICES];
-                let count = connection.output(&mut slices);
-                let slices = slices.get(..count).unwrap_or_default();
-                let written = match io.is_write_vectored() {
-                    true => io.as_mut().poll_write_vectored(cx, slices),
-                    false => {
-                        let first = slices.first().map(|slice| &**slice);
-                        io.as_mut().poll_write(cx, first.unwrap_or_default())
-                    }
-                };
-                if let Poll::Ready(Ok(len)) = written {
-                    connection.sent(len, now);
-                }
-                Some(written)
-            });
-            match written {
-                None => break,
-                Some(Poll::Pending) => return Ok(()),
-                Some(Poll::Ready(Ok(0))) => {
-                    return Err(failed(std::io::ErrorKind::WriteZero.into()));
-                }
-                Some(Poll::Ready(Ok(len))) => {
-                    self.is_dirty = true;
-                    turn.written += len;
-                    if turn.is_over() {
-                        // What the peer has made room for counts before it is blamed.
-                        self.conn.with(|connection| connection.fill(now));
-                        return Ok(());
-                    }
-                }
-                Some(Poll::Ready(Err(error))) => return Err(failed(error)),
-            }
-        }
-        if self.is_dirty {
-            match self.io.as_mut().poll_flush(cx) {
-                Poll::Pending => {}
-                Poll::Ready(Ok(())) => self.is_dirty = false,
-                Poll::Ready(Err(error)) => return Err(failed(error)),
-            }
-        }
         Ok(())
     }
 
