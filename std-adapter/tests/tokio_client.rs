@@ -184,6 +184,37 @@ async fn failures_are_those_of_one_call() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_one_value_is_read_as_a_type() {
+    let served = |values: &'static [u8]| {
+        let (here, there) = tokio::io::duplex(1 << 16);
+        let router = hgrpc_std::tokio::Router::new().command(
+            "answer",
+            move |mut reply: hgrpc_std::tokio::Reply| async move {
+                reply.cbor(values).await?;
+                reply.finish()?;
+                Ok::<_, hgrpc_std::tokio::Failure>(())
+            },
+        );
+        let server = hgrpc_std::tokio::Server::builder(router).build();
+        tokio::spawn(async move {
+            server
+                .serve_connection(there, hgrpc_std::tokio::Peer::labelled("test"))
+                .await
+        });
+        Client::spawn(here, &Config::default())
+    };
+    let call = async |values| served(values).call("answer").send().await.unwrap();
+    let value = call(b"\x82\x01\x61a").await.read_value::<(u8, String)>();
+    assert_eq!(value.await.unwrap(), (1, "a".to_owned()));
+    assert!(call(b"\xf5").await.read_value::<bool>().await.unwrap());
+    for wrong in [&b""[..], b"\x01", b"\xf5\xf5", b"\x81\xf5"] {
+        let error = call(wrong).await.read_value::<bool>().await.unwrap_err();
+        let is_told = matches!(error, CallError::Answer(AnswerError::NotThisValue));
+        assert!(is_told, "{wrong:?}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn text_and_progress_come_beside_the_response() {
     for config in configs() {
         let (client, _served) = connect(router(), &config);

@@ -14,6 +14,7 @@ use super::{AnswerError, CallError};
 use crate::engine::Key;
 use crate::engine::client::{Content, More, location};
 use crate::host::sync::{block, lock};
+use crate::host::values;
 
 /// The answer to a call, as it arrives.
 ///
@@ -117,6 +118,17 @@ impl Response {
     pub fn next_value(&mut self) -> Result<Option<Vec<u8>>, CallError> {
         let most = self.handle.shared.limits.value_size;
         self.read_with(|content, more| content.value(most, more))
+    }
+
+    /// Reads an answer that is one CBOR value, as any type that minicbor decodes and that borrows
+    /// nothing.
+    ///
+    /// # Errors
+    /// See [`CallError`]; [`AnswerError::NotThisValue`] where it is something else.
+    pub fn read_value<T: for<'b> minicbor::Decode<'b, ()>>(mut self) -> Result<T, CallError> {
+        let value = self.next_value()?;
+        let has_more = self.next_value()?.is_some();
+        values::decode(value.as_deref(), has_more).map_err(CallError::Answer)
     }
 
     /// The response's bytes as they are, which in 0006 are a sequence of CBOR values.

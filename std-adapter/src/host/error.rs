@@ -347,6 +347,8 @@ pub enum AnswerError {
     TooLarge,
     /// It is not UTF-8, but was read as text.
     NotText,
+    /// It is not one value of the type that it was read as.
+    NotThisValue,
     /// The server names another place to fetch it from; see
     /// [`Response::redirect`](crate::blocking::Response::redirect).
     Redirected,
@@ -365,6 +367,9 @@ impl fmt::Display for AnswerError {
             Self::NotValues => f.write_str("the answer holds bytes that are no CBOR values"),
             Self::TooLarge => f.write_str("the answer is larger than allowed"),
             Self::NotText => f.write_str("the answer is not UTF-8 text"),
+            Self::NotThisValue => {
+                f.write_str("the answer is not one value of the type that was asked for")
+            }
             Self::Redirected => f.write_str("the answer is to be fetched elsewhere"),
             Self::Stalled => f.write_str("the answer was not read in time and was given up"),
         }

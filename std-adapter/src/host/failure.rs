@@ -6,7 +6,7 @@ use std::io;
 use hgrpc::ApiMisuse;
 use hgrpc::cbor::ArgsError;
 
-use super::ConnectionError;
+use super::{CallError, ConnectionError};
 
 /// What a server says, before the name, of a command that it does not have; so do devices.
 pub(super) const UNKNOWN_COMMAND: &str = "unknown command";
@@ -112,6 +112,16 @@ impl From<io::Error> for Failure {
 impl From<ConnectionError> for Failure {
     fn from(error: ConnectionError) -> Self {
         Self::server(error)
+    }
+}
+
+/// Another server's failure is this one's, in the same words.
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Command(failure) => Self::command(failure.message),
+            error => Self::server(error),
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use std::io;
 use hgrpc::ApiMisuse;
 use hgrpc::cbor::{CborReader, CborWriter};
 
+use super::AnswerError;
+
 /// Most bytes that are tried for one value.
 const MOST: usize = 1 << 30;
 
@@ -29,6 +31,23 @@ pub(crate) fn encode<T: minicbor::Encode<()> + ?Sized>(value: &T) -> Result<Vec<
             Err(error) => return Err(error),
         }
     }
+}
+
+/// An answer as a type: it has to be one value.
+///
+/// # Errors
+/// It is none, more than one, or of another type.
+pub(crate) fn decode<T>(value: Option<&[u8]>, has_more: bool) -> Result<T, AnswerError>
+where
+    T: for<'b> minicbor::Decode<'b, ()>,
+{
+    let value = value.filter(|_| !has_more);
+    let value = value.and_then(|encoded| {
+        let mut decoder = minicbor::Decoder::new(encoded);
+        let value = decoder.decode().ok()?;
+        (decoder.position() == encoded.len()).then_some(value)
+    });
+    value.ok_or(AnswerError::NotThisValue)
 }
 
 /// Whether bytes are values, one behind another.

@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Handle;
 use crate::engine::Key;
 use crate::engine::client::{Content, More, location};
+use crate::host::values;
 use crate::tokio::read::poll_read;
 use crate::tokio::{AnswerError, CallError};
 
@@ -141,6 +142,17 @@ impl Response {
     fn poll_value(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Vec<u8>>, CallError>> {
         let most = self.handle.conn.limits.value_size;
         self.poll_with(cx, |content, more| content.value(most, more))
+    }
+
+    /// Reads an answer that is one CBOR value, as any type that minicbor decodes and that borrows
+    /// nothing. Dropping the future gives the call up.
+    ///
+    /// # Errors
+    /// See [`CallError`]; [`AnswerError::NotThisValue`] where it is something else.
+    pub async fn read_value<T: for<'b> minicbor::Decode<'b, ()>>(mut self) -> Result<T, CallError> {
+        let value = self.next_value().await?;
+        let has_more = self.next_value().await?.is_some();
+        values::decode(value.as_deref(), has_more).map_err(CallError::Answer)
     }
 
     /// The response's bytes as they are, which in 0006 are a sequence of CBOR values.
