@@ -372,6 +372,7 @@ impl Connection {
     /// The response has ended; the first end counts. No more of the data is wanted.
     pub(super) fn end_call(&mut self, key: Key, result: Result<(), CallError>) {
         self.calls.end(key, result);
+        self.calls.wakes.input |= self.waits_for(key);
         self.cut_data(key);
     }
 

@@ -89,9 +89,10 @@ impl Connection {
         }
     }
 
-    /// Whether bytes that have come wait for something else than more of them. After [`Wakes::input`](super::Wakes::input)
-    /// and at the [deadline](Self::deadline), [`receive`](Self::receive) is to be called again with
-    /// the same bytes.
+    /// Whether something that has come waits for something else than more bytes. After
+    /// [`Wakes::input`](super::Wakes::input) and at the [deadline](Self::deadline),
+    /// [`receive`](Self::receive) is to be called again with the bytes that it left, be they none;
+    /// until then no more are to be read.
     pub const fn is_stuck(&self) -> bool {
         self.stuck.is_some()
     }

@@ -114,6 +114,8 @@ struct Mover<'a, Io> {
     stall: Stall,
     writer: Writer,
     uploads: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// What was read waits for room.
+    is_stuck: bool,
     /// Nothing more is read.
     has_read: bool,
     /// All was written, and the sending side closed.
@@ -130,6 +132,7 @@ async fn run<Io: AsyncRead + AsyncWrite>(conn: &Arc<Conn>, io: Io) -> Connection
         stall: Stall::default(),
         writer: Writer::default(),
         uploads: FuturesUnordered::new(),
+        is_stuck: false,
         has_read: false,
         has_written: false,
     };
@@ -217,7 +220,7 @@ impl<Io: AsyncRead + AsyncWrite> Mover<'_, Io> {
             if let Err(error) = self.handle() {
                 return Poll::Ready(error);
             }
-            if !self.buffer.bytes().is_empty() || turn.is_over() {
+            if self.is_stuck || turn.is_over() {
                 return Poll::Pending;
             }
             let mut room = ReadBuf::new(self.buffer.unfilled());
@@ -249,11 +252,16 @@ impl<Io: AsyncRead + AsyncWrite> Mover<'_, Io> {
         use crate::tokio::drive::Driven as _;
         let mut input = self.buffer.bytes();
         let before = input.len();
-        if before == 0 {
+        // Decoded bytes may wait, and notes, though all that came was taken.
+        if before == 0 && !self.is_stuck {
             return Ok(());
         }
         let now = self.conn.now();
-        let result = self.conn.with(|engine| engine.receive(&mut input, now));
+        let (result, is_stuck) = self.conn.with(|engine| {
+            let result = engine.receive(&mut input, now);
+            (result, engine.is_stuck())
+        });
+        self.is_stuck = is_stuck;
         let taken = before - input.len();
         self.buffer.consume(taken);
         // Nothing is taken directly here.
