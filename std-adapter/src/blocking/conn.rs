@@ -178,7 +178,7 @@ impl Conn {
         engine.is_writing &= has_more;
         let (calls, _) = self.settle(&mut engine);
         // What was written may be what who reads waits for.
-        engine.can_read |= written > 0;
+        engine.can_read |= engine.guarded.connection.has_room_for_refusals();
         self.reader.notify_one();
         drop(engine);
         self.call(calls);

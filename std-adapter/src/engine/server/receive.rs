@@ -153,6 +153,13 @@ impl Connection {
         self.incoming.stuck.is_some()
     }
 
+    /// Whether bytes waited for answers to refused requests to be written, and enough of them were:
+    /// for drivers that do not go on after each write.
+    pub fn has_room_for_refusals(&self) -> bool {
+        let waits = matches!(self.incoming.stuck, Some(Stuck::Refusals(_)));
+        waits && self.refusals.len() <= self.shared.limits.refusals
+    }
+
     /// When something is given up that has waited too long.
     pub fn deadline(&self) -> Option<u64> {
         let stall = self.shared.config.limits.stall?;
