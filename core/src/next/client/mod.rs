@@ -2,15 +2,17 @@
 //!
 //! Specification: client.md; revision-0006.md, sections 4, 6 and 8.
 //!
-//! - `choices.rs`: how a client is made, in one word.
+//! - `config.rs`: how a client is made; `choices.rs`: the same in one word.
 //! - `send.rs`: requests and their data; `receive.rs`: what a frame does; `event.rs`: what it may
 //!   lead to.
 
 mod choices;
+mod config;
 mod event;
 mod receive;
 mod send;
 
+pub use config::{Announcement, ClientConfig, RequestState, SendAction};
 pub use event::{Event, Upload};
 pub use send::Request;
 
@@ -18,7 +20,6 @@ use super::incoming::Incoming;
 use super::store::{Key, Requests, bits};
 use super::tuned::Tuned;
 use crate::cbor::EncodingSet;
-use crate::client::{ClientConfig, RequestState, SendAction};
 use crate::wire::{RequestId, StreamId, payload_limit};
 use crate::{ApiMisuse, Protocol, ProtocolError, Revision};
 use choices::Choices;
