@@ -25,13 +25,13 @@ mod side;
 mod text;
 mod writer;
 
+pub use crate::next::server::{DataMode, ServerConfig, ServerState};
 pub use action::{Command, ServerAction, Verdict};
 pub use answer::{Answer, Body, BodyPieces, Failure, Object, RejectionAnswer};
 pub use deferred::{Deferred, DeferredQueue};
 pub use output::{Output, OutputStream};
 pub use responder::{Rejection, Responder};
 pub use side::SideFrame;
-pub use crate::next::server::{DataMode, ServerConfig, ServerState};
 pub use writer::{Push, ResponseWriter};
 
 use crate::cbor::EncodingSet;

@@ -225,8 +225,9 @@ impl<P: Protocol, T: Requests> Client<P, T> {
         None
     }
 
-    /// Flushes the requests that wait. On [`SendAction::SendFrames`] make the frames of all of them,
-    /// in the order of the calls; requests made before the last frame is made are included.
+    /// Flushes the requests that wait (client.md, "Flushing"). On [`SendAction::SendFrames`] make the
+    /// frames of all of them, in the order of the calls; requests made before the last frame is made
+    /// are included.
     ///
     /// # Errors
     /// [`ApiMisuse::CannotSend`]: requests wait, but the one send is spent.

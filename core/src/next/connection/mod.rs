@@ -17,9 +17,9 @@
 //! ```
 //! use hgrpc::next::Error;
 //! use hgrpc::next::connection::{Buffers, ServerConnection};
-//! use hgrpc::next::server::{Event, Server};
+//! use hgrpc::next::server::{Event, Server, ServerConfig};
 //! use hgrpc::next::store::FixedRequests;
-//! use hgrpc::{R0005, server::ServerConfig};
+//! use hgrpc::R0005;
 //!
 //! type Device<'b> = ServerConnection<'b, R0005, FixedRequests<4>>;
 //!

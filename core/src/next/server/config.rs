@@ -26,9 +26,9 @@ pub struct ServerConfig {
     pub send_frame_size: u32,
     /// Whether data is collected or streamed.
     pub data_mode: DataMode,
-    /// Where the numbering of requests starts. Servers that share a program should start apart
-    /// (for example at a connection's number shifted left by 16), so that a responder that is
-    /// given to the wrong one is noticed.
+    /// Where the numbering of requests starts. Servers that share a program should start apart, so
+    /// that a token that is given to the wrong one is noticed. A token has the low 16 bits: start at
+    /// a connection's number times 4,096, for example.
     pub first_order: u32,
     /// Text output and progress are sent whatever the peer is (0006); by default only to a peer
     /// that says that it is an hgrpc client, since Mercurial's fails on both.
