@@ -6,9 +6,8 @@ use hgrpc::R0005;
 use hgrpc::next::Error;
 use hgrpc::next::connection::{Buffers, ServerConnection};
 use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::server::{Event, Server};
+use hgrpc::next::server::{Event, Server, ServerConfig};
 use hgrpc::next::store::FixedRequests;
-use hgrpc::server::ServerConfig;
 
 hgrpc::args! {
     /// Arguments of `led`.

@@ -10,9 +10,11 @@ use std::rc::Rc;
 use embedded_io::{ErrorType, Read, Write};
 use hgrpc::R0006;
 use hgrpc::cbor::{ArgsWriter, Atom, Status};
-use hgrpc::client::{ClientAction, ClientConfig, Request};
-use hgrpc::io::blocking::{ClientConnection, ServerConnection};
-use hgrpc::server::{Body, Failure, ServerAction, ServerConfig};
+use hgrpc::next::client::{self, Client, ClientConfig, Request};
+use hgrpc::next::connection::{Buffers, ClientConnection, ServerConnection};
+use hgrpc::next::drive::blocking::Driver;
+use hgrpc::next::server::{Event, Server, ServerConfig};
+use hgrpc::next::store::FixedRequests;
 
 hgrpc::args! {
     /// Arguments of `led`.
@@ -50,28 +52,30 @@ impl Write for Line {
     }
 }
 
-/// The device's main loop: four requests at once, which share 256 bytes.
+/// Requests at once, at either end.
+const REQUESTS: usize = 4;
+
+/// The device's main loop: its requests share 256 bytes.
 fn device(input: Line, output: Line) -> Result<(), Box<dyn Error>> {
-    let mut connection: ServerConnection<_, _, 4, 256, 64, 64, R0006> =
-        ServerConnection::new(input, output, R0006, ServerConfig::STREAMING);
-    while let Some((action, replies)) = connection.next_action()? {
-        match action {
-            ServerAction::RunCommand(command) if command.name == *b"led" => {
-                let body = match Led::from_args(&command.args) {
-                    Ok(Led { on, level }) => {
-                        println!("device: led on={on} level={level}");
-                        Body::Cbor(if on { b"\xf5" } else { b"\xf4" })
-                    }
-                    Err(_) => Body::Failure(Failure::command(b"led takes on and level")),
-                };
-                replies.text_output(&command.responder, &[Atom::new("click\n")])?;
-                replies.respond(command.responder, body)?;
+    let buffers = Buffers {
+        input: &mut [0; 64],
+        memory: &mut [0; 256],
+        output: &mut [0; 96],
+    };
+    let requests = FixedRequests::<REQUESTS>::new();
+    let mut server = Server::new(R0006, ServerConfig::STREAMING, requests);
+    let connection = ServerConnection::new(&mut server, buffers);
+    let mut device = Driver::new(connection, input, output);
+    while let Some((event, mut replies)) = device.step()? {
+        match event {
+            Event::Command(command) if command.is("led") => {
+                replies.send(command.reply.text(&[Atom::new("click\n")]))?;
+                replies.send(command.run(|Led { on, level }| {
+                    println!("device: led on={on} level={level}");
+                    on
+                }))?;
             }
-            ServerAction::RunCommand(command) => {
-                let failure = Failure::command(b"unknown command");
-                replies.respond(command.responder, Body::Failure(failure))?;
-            }
-            ServerAction::RejectRequest(rejection) => replies.reject(rejection)?,
+            Event::Command(command) => replies.send(command.unknown())?,
             _ => {}
         }
     }
@@ -80,32 +84,39 @@ fn device(input: Line, output: Line) -> Result<(), Box<dyn Error>> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (requests, responses) = (Line::default(), Line::default());
-    let mut client: ClientConnection<_, _, 4, 256, 64, 64, R0006> = ClientConnection::new(
-        responses.clone(),
-        requests.clone(),
-        R0006,
-        ClientConfig::FULL_DUPLEX,
-    );
+    let buffers = Buffers {
+        input: &mut [0; 64],
+        memory: &mut [0; 256],
+        output: &mut [0; 96],
+    };
+    let calls = FixedRequests::<REQUESTS>::new();
+    let mut client = Client::new(R0006, ClientConfig::FULL_DUPLEX, calls);
+    let connection = ClientConnection::new(&mut client, buffers);
+    let mut host = Driver::new(connection, responses.clone(), requests.clone());
 
     let mut memory = [0; 32];
-    let mut args = ArgsWriter::new(&mut memory, client.client().revision().key_order());
+    let revision = host.connection().end().revision();
+    let mut args = ArgsWriter::new(&mut memory, revision.key_order());
     args.value(b"on", &true)?;
     args.value(b"level", &40u8)?;
     let args = args.finish()?;
-    client.calls().call(Request::new(b"led", args))?;
-    client.calls().call(Request::new(b"fly", args))?;
-    client.calls().flush()?;
+    let mut calls = host.sender();
+    for name in [b"led", b"fly"] {
+        let call = calls.request(Request::new(name, args), false)?;
+        calls.send(call)?;
+    }
+    calls.flush()?;
 
     // Until its input ends; on real lines the two run side by side.
     device(requests, responses)?;
 
-    while let Some((action, _)) = client.next_action()? {
-        match action {
-            ClientAction::ResponseData {
+    while let Some((event, _)) = host.step()? {
+        match event {
+            client::Event::Response {
                 request_id,
                 status,
                 data,
-                eos,
+                is_last,
                 ..
             } => {
                 if let Some(Status::Error(error)) = status {
@@ -114,14 +125,14 @@ fn main() -> Result<(), Box<dyn Error>> {
                 if !data.is_empty() {
                     println!("request {request_id}: {data:02x?}");
                 }
-                if eos {
+                if is_last {
                     println!("request {request_id} has ended");
                 }
             }
-            ClientAction::TextOutput { request_id, atoms } => {
+            client::Event::Text { request_id, atoms } => {
                 print!("request {request_id} says: {}", atoms.escaped());
             }
-            ClientAction::ErrorResponse {
+            client::Event::Failed {
                 request_id,
                 message,
             } => println!("request {request_id} failed: {}", message.escaped()),

@@ -15,179 +15,100 @@
 //!
 //! # Shape
 //! ```text
-//!   bytes ──▶ wire ──▶ reactor ──▶ action ──▶ your code ──▶ reactor ──▶ out frame ──▶ bytes
-//!             (view)   │   ▲                                 (header + borrowed payload)
-//!                      ▼   │
-//!                     store: a table of requests, an arena of bytes
+//!   bytes ─▶ connection ─▶ event ─▶ your code ─▶ reply.ok(&value), … ─▶ connection ─▶ bytes
+//!              │   server or client: what frames mean                  one frame a call
+//!              └─▶ store: open requests, gathered bytes      wire, cbor: what is inside of frames
 //! ```
-//! - [`wire`]: headers, flags, the reader that cuts bytes into parts of frames, frames to be sent.
-//! - [`server`] and [`client`]: the reactors. They are told of frames and give one action each;
-//!   they do no I/O and know no time.
-//! - [`store`]: what a reactor remembers, in two borrows beside it. [`store::FixedStore`] is fixed
+//! - [`next::connection`]: an end with its memory and its output. It does no I/O and knows no time.
+//! - [`next::server`] and [`next::client`]: the reactors in it, for owners that move bytes and make
+//!   frames themselves. Read [`Server`](next::server::Server) first.
+//! - [`next::store`]: what a reactor remembers. [`FixedRequests`](next::store::FixedRequests) is fixed
 //!   memory.
-//! - [`cbor`]: what is inside of frames. Read as views, written into lent memory. Typed arguments:
-//!   [`args!`].
+//! - [`wire`]: headers, flags, IDs. [`cbor`]: what is inside of frames, read as views, written into
+//!   lent memory. Typed arguments: [`args!`].
 #![cfg_attr(
     feature = "embedded-io-v0_7",
-    doc = "- [`io`]: drivers that move the bytes; [`io::blocking`] makes a firmware's main loop ten lines."
+    doc = "- [`next::drive`]: drivers that move the bytes; with one a firmware's main loop is ten lines."
 )]
 #![cfg_attr(
     not(feature = "embedded-io-v0_7"),
-    doc = "- `io` (feature `embedded-io-v0_7`): drivers that move the bytes."
+    doc = "- `next::drive` (feature `embedded-io-v0_7`): drivers that move the bytes."
 )]
 //!
 //! Nothing on the wire says which [`Revision`] is spoken: both ends must have agreed on it.
 //!
-//! # The run loop
-//! 1. Read some bytes, as many as there are; a buffer of 64 bytes is enough for frames of any size.
-//! 2. [`FrameReader::next`](wire::FrameReader::next) gives the next part of a frame, or asks for
-//!    more bytes.
-//! 3. [`Server::handle`](server::Server::handle) or [`Client::handle`](client::Client::handle) says
-//!    what the part asks for: one action, which borrows from the input or from the arena.
-//! 4. Do it. A command comes with a [`Responder`](server::Responder): answer at once, later, or out
-//!    of order, with [`respond`](server::Server::respond) (a whole body) or
-//!    [`begin_response`](server::Server::begin_response) (piece by piece).
-//! 5. Take the answer's frames one by one and write each, in the order in which they were taken.
-//! 6. Go on with 2. At the end of input, [`FrameReader::finish`](wire::FrameReader::finish) says
-//!    whether it came inside a frame.
-//!
 //! # A server on a device
-//! Four requests at once, which share 256 bytes for what comes in several parts; data is streamed.
-//!
-//! ```
-//! use hgrpc::server::{Body, Command, Failure, OutputStream, Server, ServerAction, ServerConfig};
-//! use hgrpc::store::FixedStore;
-//! use hgrpc::wire::{FrameReader, OutFrame};
-//! use hgrpc::{Limits, R0005};
-//!
-//! hgrpc::args! {
-//!     /// Arguments of `led`.
-//!     struct Led {
-//!         on: bool,
-//!         level: u8 = 100,
-//!     }
-//! }
-//!
-//! /// Runs a command. What it returns may borrow from its arguments.
-//! fn run<'a>(command: &Command<'a>) -> Body<'a> {
-//!     match command.name.as_slice() {
-//!         Some(b"led") => match Led::from_args(&command.args) {
-//!             Ok(Led { on: true, level: 1.. }) => Body::Cbor(b"\xf5"), // switched on: true
-//!             Ok(_) => Body::Cbor(b"\xf4"),
-//!             Err(_) => Body::Failure(Failure::command(b"led takes on and level")),
-//!         },
-//!         Some(b"echo") => Body::Cbor(command.args.as_cbor()),
-//!         _ => Body::Failure(Failure::command(b"unknown command")),
-//!     }
-//! }
-//!
-//! /// Handles what has come. `write` puts a frame on the wire.
-//! fn serve(
-//!     mut input: &[u8],
-//!     mut write: impl FnMut(&OutFrame<'_>),
-//! ) -> Result<(), hgrpc::ProtocolError> {
-//!     // On a device these three live as long as the connection, in a `static`.
-//!     let mut store = FixedStore::<4, 256>::new();
-//!     let mut server = Server::new(R0005, ServerConfig::STREAMING);
-//!     let mut reader = FrameReader::new(Limits::DEFAULT.max_frame_size);
-//!     // Opened with the first answer.
-//!     let mut stream: Option<OutputStream> = None;
-//!
-//!     let (table, arena) = store.split();
-//!     while let Some(part) = reader.next(&mut input)? {
-//!         match server.handle(part, table, arena)? {
-//!             ServerAction::RunCommand(command) => {
-//!                 let body = run(&command);
-//!                 let mut answer = server.respond(table, command.responder, body).unwrap();
-//!                 let stream = stream.get_or_insert_with(|| server.open_stream(&[]).unwrap());
-//!                 let mut out = server.output(table, stream);
-//!                 while let Some(frame) = answer.next_frame(&mut out, &mut []).unwrap() {
-//!                     write(&frame);
-//!                 }
-//!             }
-//!             ServerAction::CommandData { bytes, is_last, .. } => {
-//!                 // A piece of a running command's data, as it comes.
-//! #               let _ = (bytes, is_last);
-//!             }
-//!             ServerAction::RejectRequest(rejection) => {
-//!                 // Over a limit: this request is refused, its neighbours go on.
-//!                 let mut answer = server.reject(rejection);
-//!                 let stream = stream.get_or_insert_with(|| server.open_stream(&[]).unwrap());
-//!                 let mut out = server.output(table, stream);
-//!                 while let Some(frame) = answer.next_frame(&mut out).unwrap() {
-//!                     write(&frame);
-//!                 }
-//!             }
-//!             _ => {} // Nothing to do: more is to come.
-//!         }
-//!     }
-//!     Ok(())
-//! }
-//!
-//! // {"args": {"on": true}, "name": "led"} in one frame.
-//! let request = b"\x14\0\0\x01\0\x01\x01\x11\xa2Dargs\xa1Bon\xf5DnameCled";
-//! let mut sent = Vec::new();
-//! serve(request, |frame| sent.extend(frame.as_slices().concat())).unwrap();
-//! assert_eq!(sent, b"\x0c\0\0\x01\0\x02\x01\x32\xa1FstatusBok\xf5");
+//! Two commands: one takes typed arguments, the other adds up the data that is streamed to it.
+#![cfg_attr(feature = "embedded-io-v0_7", doc = "```")]
+#![cfg_attr(not(feature = "embedded-io-v0_7"), doc = "```ignore")]
+#![doc = include_str!("next/drive/device.md")]
+//! # fn set_led(on: bool, level: u8) -> bool { on && level > 0 }
+//! # // {"name": "sum"}, which announces data, and the data 1, 2, 3.
+//! # let input = b"\x0a\0\0\x01\0\x01\x01\x19\xa1DnameCsum\x03\0\0\x01\0\x01\0\x22\x01\x02\x03";
+//! # let mut output = [0; 20];
+//! # serve(&input[..], &mut output[..]).unwrap();
+//! # assert_eq!(&output, b"\x0c\0\0\x01\0\x02\x01\x32\xa1FstatusBok\x06");
 //! ```
 //!
 //! # A client
-//! ```
-//! use hgrpc::cbor::{ArgsWriter, Status};
-//! use hgrpc::client::{Client, ClientAction, ClientConfig, Request};
-//! use hgrpc::store::FixedStore;
-//! use hgrpc::wire::FrameReader;
-//! use hgrpc::{Limits, R0005};
+//! Without a driver: whoever has the bytes hands them in, and writes those that are given out.
 //!
-//! let mut store = FixedStore::<4, 256>::new();
-//! let mut client = Client::new(R0005, ClientConfig::FULL_DUPLEX);
-//! let (table, arena) = store.split();
+//! ```
+//! use hgrpc::R0005;
+//! use hgrpc::cbor::{ArgsWriter, Status};
+//! use hgrpc::next::Error;
+//! use hgrpc::next::client::{Client, ClientConfig, Event, Request};
+//! use hgrpc::next::connection::{Buffers, ClientConnection, Drive};
+//! use hgrpc::next::store::FixedRequests;
+//!
+//! let (mut memory, mut output) = ([0; 256], [0; 64]);
+//! let buffers = Buffers { input: &mut [], memory: &mut memory, output: &mut output };
+//! let mut client = Client::new(R0005, ClientConfig::FULL_DUPLEX, FixedRequests::<4>::new());
+//! let key_order = client.revision().key_order();
+//! let mut connection = ClientConnection::new(&mut client, buffers);
 //!
 //! // Arguments are written into lent memory, in the order that the revision wants.
-//! let mut memory = [0; 32];
-//! let mut args = ArgsWriter::new(&mut memory, client.revision().key_order());
+//! let mut written = [0; 32];
+//! let mut args = ArgsWriter::new(&mut written, key_order);
 //! args.value(b"on", &true)?;
-//! let (mut call, _) = client.call(table, Request::new(b"led", args.finish()?))?;
-//!
+//! let calls = connection.sender();
+//! let mut call = calls.request(Request::new(b"led", args.finish()?), false)?;
 //! let mut sent = Vec::new();
-//! let mut out = client.output(table);
-//! while let Some(frame) = call.next_frame(&mut out) {
-//!     sent.extend(frame.as_slices().concat());
-//! }
+//! calls.make_all(&mut call, |bytes| sent.extend_from_slice(bytes))?;
+//! calls.write_all(|bytes| sent.extend_from_slice(bytes));
 //! assert_eq!(sent, b"\x14\0\0\x01\0\x01\x01\x11\xa2Dargs\xa1Bon\xf5DnameCled");
 //!
 //! // What comes back, in whatever pieces.
-//! let mut reader = FrameReader::new(Limits::DEFAULT.max_frame_size);
-//! let mut input: &[u8] = b"\x0c\0\0\x01\0\x02\x01\x32\xa1FstatusBok\xf5";
 //! let mut body = Vec::new();
-//! while let Some(part) = reader.next(&mut input)? {
-//!     match client.handle(part, table, arena)? {
-//!         ClientAction::ResponseData { request_id, status, data, eos, .. } => {
-//!             assert_eq!(request_id, call.request_id());
-//!             assert_eq!(status, Some(Status::Ok));
-//!             assert!(eos);
-//!             body.extend_from_slice(data);
+//! for mut piece in b"\x0c\0\0\x01\0\x02\x01\x32\xa1FstatusBok\xf5".chunks(5) {
+//!     while let Some((event, _)) = connection.take(&mut piece)? {
+//!         match event {
+//!             Event::Response { request_id, status, data, .. } => {
+//!                 assert_eq!(request_id, call.request_id());
+//!                 assert!(matches!(status, None | Some(Status::Ok)));
+//!                 body.extend_from_slice(data);
+//!             }
+//!             Event::Failed { message, .. } => panic!("{message}"),
+//!             _ => {}
 //!         }
-//!         ClientAction::ErrorResponse { message, .. } => panic!("{message}"),
-//!         _ => {}
 //!     }
 //! }
 //! assert_eq!(body, b"\xf5");
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), Error>(())
 //! ```
 //!
 //! # Contract
 //! - `no_std`, no allocation, `forbid(unsafe_code)`.
 //! - No panics: no path to one is left in a linked program, whatever a peer sends and however the
 //!   crate is called. Mistakes of the caller are [`ApiMisuse`], of the peer [`ProtocolError`].
-//!   (Only a future of `io::asynch` that is polled after its end panics, as all of Rust's do.)
+//!   (Only a future of `next::drive::asynch` that is polled after its end panics, as all of Rust's do.)
 //! - Bounded: every number that a peer can make this end hold is in [`Limits`], in
-//!   [`server::ServerConfig`] or [`client::ClientConfig`], or in the store. What is over a limit
-//!   refuses one request, never its neighbours; work per call is bounded by the bytes given and the
-//!   request or message that they complete.
+//!   [`ServerConfig`](next::server::ServerConfig) or [`ClientConfig`](next::client::ClientConfig),
+//!   or in the store. What is over a limit refuses one request, never its neighbours; work per call
+//!   is bounded by the bytes given and the request or message that they complete.
 //! - `Send`, and no locks: what is here is plain data, made by a `const fn new`, used by whoever
-//!   has it `&mut`. No method of a reactor, a reader or a store waits, so an interrupt may call it,
-//!   behind the critical section that a `static` needs anyway. The drivers, which wait, are not for
+//!   has it `&mut`. No method of a reactor or a store waits, so an interrupt may call it, behind
+//!   the critical section that a `static` needs anyway. The drivers, which wait, are not for
 //!   interrupts.
 //! - The same bytes give the same answers, however they are cut, on every target, with any
 //!   features.
@@ -195,8 +116,8 @@
 //! # Features
 //! | feature | adds |
 //! | --- | --- |
-//! | `embedded-io-v0_7` | the module `io`: drivers over embedded-io 0.7 |
-//! | `embedded-io-async-v0_7` | the module `io::asynch`: drivers over embedded-io-async 0.7; also the feature above |
+//! | `embedded-io-v0_7` | the module `next::drive`: drivers over embedded-io 0.7 |
+//! | `embedded-io-async-v0_7` | the module `next::drive::asynch`: drivers over embedded-io-async 0.7; also the feature above |
 //! | `link` | the module `link`: frames over a raw line, such as a UART |
 //! | `alloc` | `String` and `Vec<u8>` as types of arguments; nothing else allocates |
 //! | `defmt` | `defmt::Format` for every public type |
@@ -238,6 +159,6 @@ pub mod store;
 mod streams;
 pub mod wire;
 
-pub use error::{ApiMisuse, ProtocolError};
+pub use error::{ApiMisuse, Error, ProtocolError};
 pub use limits::{Limits, RefusalReason};
 pub use revision::{KeyOrder, Protocol, R0003, R0005, R0006, REVISIONS, Revision, Streaming};

@@ -12,9 +12,9 @@ pub struct Limits {
     /// Largest payload of one frame, in bytes on the wire (revision-0006.md, 1.1). Default 65,535,
     /// the most that a sender may send without asking.
     pub max_frame_size: u32,
-    /// Most bytes of one request's name and arguments. Default 16 MiB; a [`FixedStore`] holds less.
+    /// Most bytes of one request's name and arguments. Default 16 MiB; [`FixedRequests`] hold less.
     ///
-    /// [`FixedStore`]: crate::store::FixedStore
+    /// [`FixedRequests`]: crate::next::store::FixedRequests
     pub request_size: u32,
     /// Most bytes of one request's data where it is collected; streamed data has no limit.
     /// Default 16 MiB.

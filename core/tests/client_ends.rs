@@ -1,5 +1,5 @@
 //! How requests end: client.md, "Ends before its time"; status maps (revision-0006.md, 8); messages
-//! over the arena's size; the end of input.
+//! over the memory's size; the end of input.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,11 +12,11 @@
 
 mod kit;
 
+use hgrpc::ApiMisuse;
 use hgrpc::ProtocolError as E;
 use hgrpc::Revision::{self, R0003, R0005, R0006};
-use hgrpc::client::{Call, CallData, ClientConfig};
+use hgrpc::next::client::{ClientConfig, SendAction};
 use hgrpc::wire::FrameKind;
-use hgrpc::{ApiMisuse, client::CallQueue};
 use kit::*;
 
 type Cli = kit::Cli<8, 4096>;
@@ -31,7 +31,7 @@ fn small() -> ClientConfig {
 }
 
 /// Takes a call's remaining frames: (type, flags, bytes) of each.
-fn rest(cli: &mut Cli, call: &mut Call<'_>) -> Vec<(u8, u8, usize)> {
+fn rest(cli: &mut Cli, call: &mut Call) -> Vec<(u8, u8, usize)> {
     let mut frames = Vec::new();
     while let Some(frame) = cli.next(call) {
         let header = header(&frame);
@@ -90,11 +90,8 @@ fn ends_at_every_stage_of_sending() {
                     for _ in 0..taken {
                         if call.wants_data() {
                             let chunk = chunks.next().unwrap();
-                            let mut out = cli.client.output(cli.store.split().0);
-                            let _ = call
-                                .data_frame(&mut out, chunk, chunk.len() < 4)
-                                .unwrap()
-                                .unwrap();
+                            let is_last = chunk.len() < 4;
+                            assert!(cli.data(&mut call, chunk, is_last).unwrap().is_some());
                         } else {
                             assert!(cli.next(&mut call).is_some());
                         }
@@ -110,8 +107,7 @@ fn ends_at_every_stage_of_sending() {
                     assert!(call.is_ended());
                     // A cancelled ID stays out of use, an ended one is free when all has been sent.
                     assert_eq!(cli.state(1), (way == 0).then_some("cancelled"));
-                    let mut out = cli.client.output(cli.store.split().0);
-                    assert!(call.data_frame(&mut out, b"x", false).unwrap().is_none());
+                    assert_eq!(cli.data(&mut call, b"x", false), Ok(None));
                 }
             }
         }
@@ -125,11 +121,10 @@ fn a_source_that_goes_on_after_the_end_is_told_to_stop() {
         let (mut call, _) = cli.call(CallData::Stream).unwrap();
         while cli.next(&mut call).is_some() {}
         end(1, revision, &mut cli);
-        let mut out = cli.client.output(cli.store.split().0);
         // Instead of the bytes an empty end goes out, then nothing.
-        let sent = bytes(&call.data_frame(&mut out, b"abcd", false).unwrap().unwrap());
+        let sent = cli.data(&mut call, b"abcd", false).unwrap().unwrap();
         assert_eq!(sent, frame(1, 1, 0, data_kind(revision), EOS, b""));
-        assert!(call.data_frame(&mut out, b"abcd", false).unwrap().is_none());
+        assert_eq!(cli.data(&mut call, b"abcd", false), Ok(None));
     }
 }
 
@@ -222,16 +217,12 @@ fn a_cancel_inside_of_a_frame_swallows_its_rest() {
         ] {
             let mut cli = Cli::new(revision, small());
             assert_eq!(cli.sent(), 1);
-            let mut reader = hgrpc::wire::FrameReader::new(99);
-            for (number, mut byte) in bytes.chunks(1).enumerate() {
+            for (number, byte) in bytes.chunks(1).enumerate() {
                 if number == 10 {
                     cli.cancel(1).unwrap();
                 }
-                while let Some(part) = reader.next(&mut byte).unwrap() {
-                    let (table, arena) = cli.store.split();
-                    let action = cli.client.handle(part, table, arena).unwrap();
-                    assert!(number < 10 || got(&action) == Got::Noop, "{action:?}");
-                }
+                let got = cli.recv_part(byte);
+                assert!(number < 10 || got.is_empty(), "{got:?}");
             }
             assert_eq!(cli.state(1), (!ends).then_some("cancelled"));
             // Nothing of it is left behind.
@@ -254,24 +245,20 @@ fn a_cancel_before_the_first_frame_sends_nothing() {
         let mut config = small();
         config.buffer_sends = true;
         let mut cli = Cli::new(revision, config);
-        let mut queue = CallQueue::<4>::new();
-        for _ in 0..3 {
-            queue.push(cli.call(CallData::None).unwrap().0).unwrap();
-        }
+        let mut queue: Vec<_> = (0..3)
+            .map(|_| cli.call(CallData::None).unwrap().0)
+            .collect();
         cli.cancel(1).unwrap();
         cli.cancel(3).unwrap();
         assert_eq!((cli.state(1), cli.state(5)), (None, Some("pending")));
-        assert_eq!(
-            cli.client.flush(),
-            Ok(hgrpc::client::SendAction::SendFrames)
-        );
-        let mut out = cli.client.output(cli.store.split().0);
-        let mut ids = Vec::new();
-        while let Some(frame) = queue.next_frame(&mut out) {
-            ids.push(frame.header().request_id().value());
-        }
+        assert_eq!(cli.client.flush(), Ok(SendAction::SendFrames));
+        let frames = cli.take(&mut queue);
+        let ids: Vec<_> = frames
+            .iter()
+            .map(|frame| header(frame).request_id().value())
+            .collect();
         assert_eq!(ids, [5, 5]);
-        assert_eq!(cli.client.flush(), Ok(hgrpc::client::SendAction::Noop));
+        assert_eq!(cli.client.flush(), Ok(SendAction::Noop));
     }
 }
 
@@ -288,7 +275,7 @@ fn the_end_of_input_ends_every_request() {
         assert_eq!(cli.sent(), 9);
         let _ = cli.recv(&res(revision, 9, CONTINUATION, b"x")).unwrap();
         let mut ended = Vec::new();
-        while let Some(id) = cli.client.handle_eof(cli.store.split().0) {
+        while let Some(id) = cli.client.handle_eof(&mut cli.memory) {
             ended.push(id.value());
         }
         // The cancelled one has ended for its owner already.
@@ -452,9 +439,9 @@ fn a_message_in_the_middle_of_a_status_map_leaves_the_map_alone() {
     }
 }
 
-/// An arena with place for two keys must not fill with what requests leave behind.
+/// A memory must not fill with what requests leave behind.
 #[test]
-fn nothing_is_left_in_the_arena_by_requests_that_ended() {
+fn nothing_is_left_in_the_memory_by_requests_that_ended() {
     for revision in [R0005, R0006] {
         for way in 0..5 {
             let mut cli: kit::Cli<2, 64> = taking(revision);
@@ -503,7 +490,7 @@ fn nothing_is_left_in_the_arena_by_requests_that_ended() {
 }
 
 #[test]
-fn messages_over_the_arenas_size_are_dropped() {
+fn messages_over_the_memorys_size_are_dropped() {
     for revision in ALL {
         for (kind, number) in [(FrameKind::ErrorResponse, 5), (FrameKind::TextOutput, 6)] {
             let mut cli: kit::Cli<4, 32> = kit::Cli::new(revision, small());
@@ -519,7 +506,7 @@ fn messages_over_the_arenas_size_are_dropped() {
                 cli.recv(&res(revision, 1, EOS, b"")).is_ok(),
                 kind != FrameKind::ErrorResponse
             );
-            // In one part it needs no arena, but the same bytes get the same answer.
+            // In one part it needs no memory, but the same bytes get the same answer.
             let text = [&b"\x81\xa1\x43msg\x58\x28"[..], &[b't'; 40]].concat();
             let id = cli.sent();
             assert_eq!(

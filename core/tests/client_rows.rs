@@ -11,12 +11,11 @@
 
 mod kit;
 
+use hgrpc::ApiMisuse;
 use hgrpc::ProtocolError as E;
 use hgrpc::Revision::{self, R0003, R0005, R0006};
 use hgrpc::cbor::{ContentEncoding, EncodedArgs};
-use hgrpc::client::{Announcement, CallData, CallQueue, Client, ClientConfig, Request, SendAction};
-use hgrpc::store::FixedStore;
-use hgrpc::{ApiMisuse, server::Verdict};
+use hgrpc::next::client::{Announcement, ClientConfig, Event, Request, SendAction};
 use kit::*;
 
 type Cli = kit::Cli<8, 4096>;
@@ -41,7 +40,7 @@ fn res(revision: Revision, id: u16, flags: u8, bytes: &[u8]) -> Vec<u8> {
     frame(id, 2, BEGIN, response_kind(revision), flags, bytes)
 }
 
-fn data(id: u16, bytes: &[u8], more: bool, eos: bool) -> Result<Got, hgrpc::client::ClientError> {
+fn data(id: u16, bytes: &[u8], more: bool, eos: bool) -> Result<Got, Wrong> {
     Ok(Got::Data {
         id,
         status: None,
@@ -88,11 +87,11 @@ fn calls_and_flushes() {
         // One send, buffered: a flush of nothing is not that one.
         let mut cli = Cli::new(revision, config(false, true));
         assert_eq!(cli.client.flush(), Ok(SendAction::Noop));
-        let mut queue = CallQueue::<4>::new();
+        let mut queue = Vec::new();
         for _ in 0..2 {
             let (call, action) = cli.call(CallData::None).unwrap();
             assert_eq!(action, SendAction::Noop);
-            queue.push(call).unwrap();
+            queue.push(call);
         }
         assert_eq!(cli.active(), [0u16; 0]);
         assert_eq!(cli.client.flush(), Ok(SendAction::SendFrames));
@@ -102,27 +101,17 @@ fn calls_and_flushes() {
         );
         // Not yet taken, so still queued.
         assert_eq!(cli.client.flush(), Err(ApiMisuse::CannotSend));
-        assert_eq!(take(&mut cli, &mut queue).len(), 2);
+        assert_eq!(cli.take(&mut queue).len(), 2);
         assert_eq!(cli.client.flush(), Ok(SendAction::Noop));
         // Any number, buffered and lazily: a call before the last frame is included.
         let mut cli = Cli::new(revision, config(true, true));
-        let mut queue = CallQueue::<4>::new();
-        queue.push(cli.call(CallData::None).unwrap().0).unwrap();
+        let mut queue = vec![cli.call(CallData::None).unwrap().0];
         assert_eq!(cli.client.flush(), Ok(SendAction::SendFrames));
-        queue.push(cli.call(CallData::None).unwrap().0).unwrap();
-        assert_eq!(take(&mut cli, &mut queue).len(), 2);
+        queue.push(cli.call(CallData::None).unwrap().0);
+        assert_eq!(cli.take(&mut queue).len(), 2);
         assert_eq!(cli.active(), [1, 3]);
         assert_eq!(cli.client.flush(), Ok(SendAction::Noop));
     }
-}
-
-fn take(cli: &mut Cli, queue: &mut CallQueue<'_, 4>) -> Vec<Vec<u8>> {
-    let mut frames = Vec::new();
-    let mut out = cli.client.output(cli.store.split().0);
-    while let Some(frame) = queue.next_frame(&mut out) {
-        frames.push(bytes(&frame));
-    }
-    frames
 }
 
 #[test]
@@ -162,56 +151,21 @@ fn streamed_data() {
         config.send_frame_size = 8;
         let mut cli = Cli::new(revision, config);
         let (mut call, _) = cli.call(CallData::Stream).unwrap();
-        {
-            let mut out = cli.client.output(cli.store.split().0);
-            assert_eq!(
-                call.data_frame(&mut out, b"x", false).err(),
-                Some(ApiMisuse::OutOfOrder)
-            );
-        }
+        assert_eq!(cli.data(&mut call, b"x", false), Err(ApiMisuse::OutOfOrder));
         while cli.next(&mut call).is_some() {}
         assert!(call.wants_data() && !call.is_ended());
-        let mut out = cli.client.output(cli.store.split().0);
-        assert_eq!(
-            call.data_frame(&mut out, b"123456789", false).err(),
-            Some(ApiMisuse::TooLarge)
-        );
         let kind = data_kind(revision);
-        for (chunk, last) in [(&b"ab"[..], false), (b"", false), (b"c", true)] {
-            let sent = bytes(&call.data_frame(&mut out, chunk, last).unwrap().unwrap());
+        for (chunk, last) in [(&b"ab"[..], false), (b"c", true)] {
+            let sent = cli.data(&mut call, chunk, last).unwrap().unwrap();
             let flags = if last { EOS } else { CONTINUATION };
             assert_eq!(sent, frame(1, 1, 0, kind, flags, chunk));
         }
-        assert!(call.data_frame(&mut out, b"x", true).unwrap().is_none());
-    }
-}
-
-#[test]
-fn data_goes_on_without_the_request() {
-    for revision in ALL {
-        let mut cli = Cli::new(revision, config(true, false));
-        let (call, _) = cli.call(CallData::Stream).unwrap();
-        assert!(call.into_data().is_none());
-        let (mut call, _) = cli.call(CallData::Bytes(b"ab")).unwrap();
-        assert!(cli.next(&mut call).is_some());
-        let (mut whole, mut stream) = (call, cli.call(CallData::Stream).unwrap().0);
-        while cli.next(&mut stream).is_some() {}
-        let id = stream.request_id();
-        let mut stream = stream.into_data().unwrap();
-        assert_eq!(stream.request_id(), id);
-        assert!(stream.wants_data() && cli.next(&mut stream).is_none());
-        for (chunk, last) in [(&b"ab"[..], false), (b"c", true)] {
-            let mut out = cli.client.output(cli.store.split().0);
-            let sent = bytes(&stream.data_frame(&mut out, chunk, last).unwrap().unwrap());
-            let flags = if last { EOS } else { CONTINUATION };
-            let kind = data_kind(revision);
-            assert_eq!(sent, frame(id.value(), 1, 0, kind, flags, chunk));
-        }
-        while cli.next(&mut whole).is_some() {}
-        for ended in [whole.into_data(), stream.into_data()] {
-            let ended = ended.unwrap();
-            assert!(ended.is_ended() && !ended.wants_data());
-        }
+        assert_eq!(cli.data(&mut call, b"x", true), Ok(None));
+        // A piece without a byte that ends nothing is no frame.
+        let (mut call, _) = cli.call(CallData::Stream).unwrap();
+        while cli.next(&mut call).is_some() {}
+        assert_eq!(cli.data(&mut call, b"", false), Ok(None));
+        assert!(call.wants_data());
     }
 }
 
@@ -374,11 +328,7 @@ fn row_5_responses() {
     // In parts: each with its bytes, the frame's bits with the last.
     each(|revision, mut cli| {
         let all = cli.recv_cut(&res(revision, 1, EOS, b"ab"), 1);
-        let expected = [
-            Ok(Got::Noop),
-            data(1, b"a", true, false),
-            data(1, b"b", false, true),
-        ];
+        let expected = [data(1, b"a", true, false), data(1, b"b", false, true)];
         assert_eq!(all, expected);
     });
 }
@@ -613,7 +563,10 @@ fn settings_have_a_limit() {
         fatal(E::SettingsTooLarge)
     );
     // What was held of them is free; the rest of the frame is dropped.
-    assert_eq!(cli.recv_cut(&settings(1, 0, EOS, &[0x41; 30]), 9).len(), 5);
+    assert_eq!(
+        cli.recv_cut(&settings(1, 0, EOS, &[0x41; 30]), 9),
+        [fatal(E::SettingsTooLarge)]
+    );
     assert_eq!(
         cli.recv(&settings(1, 0, EOS, b"\x44zlib")),
         fatal(E::EncodingUnusable)
@@ -622,56 +575,74 @@ fn settings_have_a_limit() {
 
 #[test]
 fn r6_1_the_decoder_sees_all_that_is_encoded() {
-    let mut cli = sent(R0006);
-    let mut begin = |bytes: &[u8]| cli.client.begin_frame(&header(bytes), cli.store.split().0);
-    for (bytes, verdict) in [
-        (frame(1, 2, BEGIN | ENCODED, 3, 0, b""), Verdict::Deliver),
-        (frame(77, 2, ENCODED, 3, 0, b""), Verdict::Skip),
-        (frame(1, 2, ENCODED, 15, 0, b""), Verdict::Skip),
-        (frame(1, 2, ENCODED | END, 5, 0, b""), Verdict::Gather),
+    let mut cli = decoding(&[ContentEncoding::Zlib]);
+    let zlib = cli.recv(&settings(1, BEGIN, EOS, b"\x44zlib"));
+    assert!(matches!(zlib, Ok(Got::Decoder { .. })));
+    // Wanted or not: of a response, of a request that is not active, of an unknown type, of an error.
+    for bytes in [
+        frame(1, 2, BEGIN | ENCODED, 3, 0, b"abc"),
+        frame(77, 2, ENCODED, 3, 0, b"abc"),
+        frame(1, 2, ENCODED, 15, 0, b"abc"),
+        frame(1, 2, ENCODED | END, 5, 0, b"abc"),
     ] {
-        let judged = begin(&bytes).unwrap();
-        assert_eq!(
-            (judged.verdict, judged.decoder.map(|s| s.value())),
-            (verdict, Some(2))
-        );
-        assert_eq!(judged.ends_stream, bytes[6] & END != 0);
+        let (front, back) = bytes.split_at(9);
+        let ends_stream = bytes[6] & END != 0;
+        for (part, last) in [(front, false), (back, true)] {
+            let encoded = Ok(Got::Encoded {
+                stream: 2,
+                last,
+                ends_stream,
+            });
+            assert_eq!(cli.recv_part(part), [encoded]);
+            // Nothing comes out of the decoder before the frame's end.
+            let event = cli.client.decoded(b"", last, &mut cli.memory);
+            assert!(event.is_none() || last);
+        }
     }
-    assert!(
-        begin(&frame(1, 2, BEGIN, 3, 0, b""))
-            .unwrap()
-            .decoder
-            .is_none()
-    );
     // What breaks the rules before decoding does not reach it.
-    assert!(begin(&frame(1, 3, ENCODED, 3, 0, b"")).is_err());
-    assert!(begin(&frame(1, 4, ENCODED, 3, 0, b"")).is_err());
+    assert_eq!(
+        cli.recv(&frame(1, 3, ENCODED, 3, 0, b"x")),
+        fatal(E::StreamParity)
+    );
+    assert_eq!(
+        cli.recv(&frame(1, 4, ENCODED, 3, 0, b"x")),
+        fatal(E::StreamNotBegun)
+    );
+    // Nor does what is not encoded.
+    assert_eq!(
+        cli.recv(&frame(77, 2, BEGIN, 3, 0, b"x")),
+        fatal(E::RequestNotActive)
+    );
 }
 
 #[test]
 fn a_decoder_that_fails_drops_the_rest_of_the_frame_and_leaves_nothing() {
-    let mut cli = sent(R0006);
-    let error = frame(1, 2, BEGIN | ENCODED, 5, 0, b"");
-    let verdict = cli
-        .client
-        .begin_frame(&header(&error), cli.store.split().0)
-        .unwrap();
-    assert_eq!(verdict.verdict, Verdict::Gather);
-    let (table, arena) = cli.store.split();
+    let mut cli = decoding(&[ContentEncoding::Zlib]);
+    let error = frame(1, 2, BEGIN | ENCODED, 5, 0, b"garbage");
+    let (front, back) = error.split_at(11);
+    assert!(matches!(
+        cli.recv_part(front)[..],
+        [Ok(Got::Encoded { last: false, .. })]
+    ));
     assert!(
         cli.client
-            .handle_part(b"\xa2garbage", false, table, arena)
-            .is_ok()
+            .decoded(b"\xa2garbage", false, &mut cli.memory)
+            .is_none()
     );
-    let failed = cli.client.handle_decode_error(E::DecodeFailed);
-    assert_eq!((failed.error, failed.request_id), (E::DecodeFailed, None));
-    let (table, arena) = cli.store.split();
-    let rest = cli.client.handle_part(b"more", true, table, arena);
-    assert_eq!(got(&rest.unwrap()), Got::Noop);
+    let event = cli.client.handle_decode_error(E::DecodeFailed);
+    assert!(matches!(
+        event,
+        Event::Error {
+            error: E::DecodeFailed,
+            request_id: None
+        }
+    ));
+    assert_eq!(cli.recv_part(back), []);
     // The next message is not spoilt by what was gathered of this one.
-    let text = frame(1, 2, 0, 6, 0, b"\x81\xa1\x43msg\x42hi");
+    let id = cli.sent();
+    let text = frame(id, 2, 0, 6, 0, b"\x81\xa1\x43msg\x42hi");
     let expected = Ok(Got::Text {
-        id: 1,
+        id,
         text: "hi".into(),
     });
     assert_eq!(cli.recv_cut(&text, 3).last(), Some(&expected));
@@ -707,16 +678,11 @@ fn r4_1_settings_go_out_once_before_the_first_request() {
         for revision in ALL {
             let mut config = config(true, false);
             config.announcement = announcement;
-            let mut client = Client::new(revision, config);
-            let mut store = FixedStore::<4, 64>::new();
-            let request = Request::new(b"c", EncodedArgs::EMPTY);
+            let mut cli = Cli::announcing(revision, config);
             let mut frames = Vec::new();
             for _ in 0..2 {
-                let (mut call, _) = client.call(store.split().0, request).unwrap();
-                let mut out = client.output(store.split().0);
-                while let Some(frame) = call.next_frame(&mut out) {
-                    frames.push(bytes(&frame));
-                }
+                let (call, _) = cli.call(CallData::None).unwrap();
+                frames.extend(cli.take(&mut [call]));
             }
             if revision == R0006 && !payload.is_empty() {
                 assert_eq!(frames.remove(0), frame(1, 1, BEGIN, 8, EOS, payload));
@@ -732,15 +698,11 @@ fn d3_settings_that_do_not_fit_a_frame_are_an_error() {
     let mut config = config(true, false);
     config.announcement = ClientConfig::DEFAULT.announcement;
     config.send_frame_size = 20;
-    let mut client = Client::new(R0006, config);
-    let mut store = FixedStore::<4, 64>::new();
-    let request = Request::new(b"c", EncodedArgs::EMPTY);
-    assert_eq!(
-        client.call(store.split().0, request).err(),
-        Some(ApiMisuse::TooLarge)
-    );
-    let mut client = Client::new(R0005, config);
-    assert!(client.call(store.split().0, request).is_ok());
+    for (revision, expected) in [(R0006, Err(ApiMisuse::TooLarge)), (R0005, Ok(()))] {
+        let mut cli = Cli::announcing(revision, config);
+        let (mut call, _) = cli.call(CallData::None).unwrap();
+        assert_eq!(cli.try_next(&mut call).map(|_| ()), expected);
+    }
 }
 
 #[test]
@@ -762,12 +724,15 @@ fn d3_frames_are_at_most_what_the_header_can_say() {
 fn redirects_are_of_0006() {
     for (revision, error) in [(R0003, true), (R0005, true), (R0006, false)] {
         let mut cli = Cli::new(revision, config(true, false));
-        let mut request = Request::new(b"c", EncodedArgs::EMPTY);
-        request.redirect = Some(b"\xa1\x41k\x01");
-        let called = cli.client.call(cli.store.split().0, request);
-        assert_eq!(called.err(), error.then_some(ApiMisuse::NotInThisRevision));
+        let mut send = |redirect| {
+            let mut request = Request::new(b"c", EncodedArgs::EMPTY);
+            request.redirect = Some(redirect);
+            let (upload, _) = cli.client.request(false).unwrap();
+            cli.client.send(&upload, &request, &mut cli.out)
+        };
+        let sent = send(b"\xa1\x41k\x01");
+        assert_eq!(sent.err(), error.then_some(ApiMisuse::NotInThisRevision));
         // An empty one is left out everywhere.
-        request.redirect = Some(b"\xa0");
-        assert!(cli.client.call(cli.store.split().0, request).is_ok());
+        assert_eq!(send(b"\xa0"), Ok(true));
     }
 }

@@ -12,8 +12,7 @@
 mod kit;
 
 use hgrpc::cbor::{ContentEncoding, EncodedArgs, EncodingSet, Status};
-use hgrpc::client::{ClientConfig, RequestState};
-use hgrpc::next::client::{Client, Event, Request, Upload};
+use hgrpc::next::client::{Client, ClientConfig, Event, Request, RequestState, Upload};
 use hgrpc::next::output::{Output, Stream};
 use hgrpc::next::store::FixedRequests;
 use hgrpc::wire::RequestId;

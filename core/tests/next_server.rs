@@ -6,9 +6,8 @@
 )]
 
 use hgrpc::next::output::Output;
-use hgrpc::next::server::{Event, Failure, Refusal, Reply, Server};
+use hgrpc::next::server::{DataMode, Event, Failure, Refusal, Reply, Server, ServerConfig};
 use hgrpc::next::store::FixedRequests;
-use hgrpc::server::{DataMode, ServerConfig};
 use hgrpc::wire::RequestId;
 use hgrpc::{ApiMisuse, Protocol, Revision};
 

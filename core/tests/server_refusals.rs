@@ -16,7 +16,7 @@ use hgrpc::ApiMisuse;
 use hgrpc::ProtocolError as E;
 use hgrpc::Revision::{self, R0005, R0006};
 use hgrpc::cbor::MessageArgs;
-use hgrpc::server::{Body, Failure, ServerConfig};
+use hgrpc::next::server::{Failure, ServerConfig};
 use kit::*;
 
 fn data(revision: Revision, id: u16, flags: u8, bytes: &[u8]) -> Vec<u8> {
@@ -183,30 +183,28 @@ fn a_refusal_is_one_frame_on_an_open_stream_or_an_error() {
             assert_eq!(srv.recv(&req(1, NEW, C)), ran(1));
             assert_eq!(srv.recv(&req(3, NEW, C)), ran(3));
             let _ = srv.recv(&req(5, NEW, C)).unwrap();
-            let mut answer = srv.server.reject(srv.rejections.remove(0));
-            let mut out = srv.server.output(srv.store.split().0, &mut srv.stream);
-            let made = answer
-                .next_frame(&mut out)
-                .map(|frame| frame.map(|f| f.header().length()));
+            let refusal = srv.refusals.remove(0);
+            let made = srv.step(|server, out| server.refuse(&refusal, out));
+            let lengths = made.map(|(frame, is_done)| {
+                assert!(is_done);
+                frame.map(|frame| header(&frame).length())
+            });
             let expected = if size == fits {
                 Ok(Some(fits))
             } else {
                 Err(ApiMisuse::TooLarge)
             };
-            assert_eq!(made, expected);
-            assert_eq!(answer.is_ended(), size == fits);
+            assert_eq!(lengths, expected);
         }
     }
     let mut srv = two(R0005);
     assert_eq!(srv.recv(&req(3, NEW, C)), ran(3));
     let _ = srv.recv(&req(5, NEW, C)).unwrap();
-    srv.stream.end_with_next();
+    srv.out.stream_mut().end_with_next();
     srv.answer(1, Body::Bytes(b""));
-    let mut answer = srv.server.reject(srv.rejections.remove(0));
-    let mut out = srv.server.output(srv.store.split().0, &mut srv.stream);
-    let late = answer.next_frame(&mut out).err();
-    assert_eq!(late, Some(ApiMisuse::OutOfOrder));
-    assert!(!answer.is_ended());
+    let refusal = srv.refusals.remove(0);
+    let late = srv.step(|server, out| server.refuse(&refusal, out));
+    assert_eq!(late, Err(ApiMisuse::OutOfOrder));
 }
 
 #[test]
@@ -310,20 +308,6 @@ fn no_room_at_all_refuses_an_empty_frame_too() {
             srv.recv(&req(1, CONT | MORE, b"")),
             want("command-receiving")
         );
-    }
-    // A table that holds more requests than the arena has chunks.
-    use hgrpc::server::{Server, ServerAction};
-    use hgrpc::store::{FixedArena, FixedTable};
-    let (mut table, mut arena) = (FixedTable::<4>::new(), FixedArena::<1, 64>::new());
-    let mut server = Server::new(R0005, ServerConfig::DEFAULT);
-    for (id, is_refused) in [(1, false), (3, true)] {
-        let frame = req(id, NEW | MORE, b"");
-        let part = hgrpc::wire::FrameReader::new(9)
-            .next(&mut frame.as_slice())
-            .unwrap()
-            .unwrap();
-        let action = server.handle(part, &mut table, &mut arena).unwrap();
-        assert_eq!(matches!(action, ServerAction::RejectRequest(_)), is_refused);
     }
 }
 
@@ -582,23 +566,16 @@ fn an_answer_inside_of_a_data_frame() {
     for (revision, flags) in ALL.into_iter().flat_map(|r| [(r, CONTINUATION), (r, EOS)]) {
         let mut srv = streaming(revision);
         let bytes = data(revision, 1, flags, b"abcd");
-        let mut reader = hgrpc::wire::FrameReader::new(99);
         let mut seen = Vec::new();
-        for (number, mut byte) in bytes.chunks(1).enumerate() {
+        for (number, byte) in bytes.chunks(1).enumerate() {
             if number == 10 {
                 srv.answer(1, Body::Bytes(b""));
             }
-            while let Some(part) = reader.next(&mut byte).unwrap() {
-                let (table, arena) = srv.store.split();
-                let action = srv.server.handle(part, table, arena).unwrap();
-                seen.push(matches!(
-                    action,
-                    hgrpc::server::ServerAction::CommandData { .. }
-                ));
-            }
+            seen.extend(srv.recv_part(byte));
         }
-        // The header, then two pieces; what comes after the answer is swallowed.
-        assert_eq!(seen, [false, true, true, false, false]);
+        // Two pieces; what comes after the answer is swallowed.
+        assert_eq!(seen, [piece(1, b"a", false), piece(1, b"b", false)]);
+        assert_eq!(srv.server.finish(), Ok(()));
         let state = srv.state();
         assert_eq!((state, srv.receiving()), ("idle", vec![]));
         let next = srv.recv(&data(revision, 1, EOS, b""));
@@ -609,76 +586,58 @@ fn an_answer_inside_of_a_data_frame() {
 // Answers and their tokens
 
 #[test]
-fn a_stale_responder_is_refused_without_change() {
+fn a_stale_token_is_refused_without_change() {
     for revision in ALL {
-        let mut srv: Srv = Srv::idle(revision, ServerConfig::DEFAULT);
+        let mut config = ServerConfig::DEFAULT;
+        config.send_frame_size = 16;
+        let mut srv: Srv = Srv::idle(revision, config);
         assert_eq!(srv.recv(&req(1, NEW, C)), ran(1));
-        let stale = srv.responders.remove(&1).unwrap();
-        let table = srv.store.split().0;
-        let fresh = srv
-            .server
-            .take_over(table, hgrpc::wire::RequestId::new(1))
-            .unwrap();
-        let refused = srv
-            .server
-            .respond(srv.store.split().0, stale, Body::Bytes(b""));
+        let stale = srv.replies.remove(&1).unwrap();
+        let fresh = srv.take_over(1).unwrap();
+        let refused = srv.try_reply(&stale, Body::Bytes(b""));
         assert_eq!(refused.err(), Some(ApiMisuse::RequestNotActive));
         assert_eq!(srv.active(), [1]);
-        let mut answer = srv
-            .server
-            .respond(srv.store.split().0, fresh, Body::Bytes(b""))
-            .unwrap();
+        let mut body: &[u8] = &[b'x'; 40];
+        let begun = srv.step(|server, out| server.respond(&fresh, &mut body, true, out));
+        assert!(matches!(begun, Ok((Some(_), false))));
         // An answer whose request is taken over goes no further.
-        let table = srv.store.split().0;
-        let again = srv
-            .server
-            .take_over(table, hgrpc::wire::RequestId::new(1))
-            .unwrap();
-        assert_eq!(srv.next(&mut answer), Err(ApiMisuse::RequestNotActive));
-        srv.responders.insert(1, again);
+        let again = srv.take_over(1).unwrap();
+        let refused = srv.step(|server, out| server.respond(&fresh, &mut body, true, out));
+        assert_eq!(refused, Err(ApiMisuse::RequestNotActive));
+        srv.replies.insert(1, again);
         assert!(!srv.answer(1, Body::Bytes(b"")).is_empty());
         // One that is not active cannot be taken over.
-        let table = srv.store.split().0;
-        assert!(
-            srv.server
-                .take_over(table, hgrpc::wire::RequestId::new(1))
-                .is_none()
-        );
+        assert!(srv.take_over(1).is_none());
     }
 }
 
 #[test]
-fn a_responder_of_an_earlier_request_with_its_id_is_stale() {
+fn a_token_of_an_earlier_request_with_its_id_is_stale() {
     for revision in ALL {
         let mut srv: Srv = Srv::idle(revision, ServerConfig::STREAMING);
         let _ = srv.recv(&req(1, NEW | DATA, C)).unwrap();
-        let mut first = srv.begin(1, Body::Bytes(b"x")).unwrap();
+        let first = srv.replies.remove(&1).unwrap();
         // Taken over and answered; the ID is used again.
-        let table = srv.store.split().0;
-        let over = srv
-            .server
-            .take_over(table, hgrpc::wire::RequestId::new(1))
-            .unwrap();
-        srv.responders.insert(1, over);
+        let over = srv.take_over(1).unwrap();
+        srv.replies.insert(1, over);
         srv.answer(1, Body::Bytes(b"y"));
         assert_eq!(srv.recv(&req(1, NEW, C)), ran(1));
-        assert_eq!(srv.next(&mut first), Err(ApiMisuse::RequestNotActive));
+        let refused = srv.try_reply(&first, Body::Bytes(b"x"));
+        assert_eq!(refused, Err(ApiMisuse::RequestNotActive));
         assert_eq!(srv.active(), [1]);
     }
 }
 
 #[test]
-fn responders_of_servers_that_start_apart_are_foreign() {
+fn tokens_of_servers_that_start_apart_are_foreign() {
     let mut one: Srv = Srv::idle(R0005, ServerConfig::DEFAULT);
     let mut config = ServerConfig::DEFAULT;
-    config.first_order = 1 << 16;
+    config.first_order = 1 << 15;
     let mut other: Srv = Srv::idle(R0005, config);
     assert_eq!(one.recv(&req(1, NEW, C)), ran(1));
     assert_eq!(other.recv(&req(1, NEW, C)), ran(1));
-    let foreign = one.responders.remove(&1).unwrap();
-    let refused = other
-        .server
-        .respond(other.store.split().0, foreign, Body::Bytes(b""));
+    let foreign = one.replies.remove(&1).unwrap();
+    let refused = other.try_reply(&foreign, Body::Bytes(b""));
     assert_eq!(refused.err(), Some(ApiMisuse::RequestNotActive));
 }
 
@@ -701,19 +660,24 @@ fn d7_an_application_error_ends_its_request() {
 }
 
 #[test]
-fn the_request_stays_active_until_its_last_frame_is_taken() {
+fn the_request_stays_active_until_its_last_frame_is_made() {
     for revision in ALL {
         let mut config = ServerConfig::DEFAULT;
         config.send_frame_size = 16;
         let mut srv: Srv = Srv::idle(revision, config);
         assert_eq!(srv.recv(&req(1, NEW, C)), ran(1));
-        let mut answer = srv.begin(1, Body::Bytes(&[b'x'; 40])).unwrap();
-        while !answer.is_ended() {
+        let reply = srv.replies.remove(&1).unwrap();
+        let mut body: &[u8] = &[b'x'; 40];
+        loop {
             assert_eq!(srv.active(), [1]);
-            assert!(srv.next(&mut answer).unwrap().is_some());
+            let made = srv.step(|server, out| server.respond(&reply, &mut body, true, out));
+            if matches!(made.unwrap(), (_, true)) {
+                break;
+            }
         }
         assert_eq!(srv.active(), [0u16; 0]);
-        assert_eq!(srv.next(&mut answer), Ok(None));
+        let over = srv.try_reply(&reply, Body::Bytes(b""));
+        assert_eq!(over, Err(ApiMisuse::RequestNotActive));
     }
 }
 

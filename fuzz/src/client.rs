@@ -1,20 +1,23 @@
 //! The client reactor fed with frames that nearly make sense, over any split.
 
+use core::borrow::BorrowMut;
+
 use hgrpc::Revision;
 use hgrpc::cbor::EncodedArgs;
-use hgrpc::client::{Call, CallData, Client, ClientAction, ClientConfig, Request};
-use hgrpc::store::{Arena, FixedStore, Table};
-use hgrpc::wire::{FrameReader, OutFrame, RequestId};
-use hgrpc_std::store::{Budgets, GrowableStore};
+use hgrpc::next::client::{Client, ClientConfig, Event, Request, Upload};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc::next::store::Requests;
+use hgrpc::wire::RequestId;
 
 use crate::input::Input;
+use crate::kept::{Joined, fixed, growable, made};
 
 /// What is done to a client.
 #[derive(Clone, Debug)]
 enum Step {
     Frame(Vec<u8>),
     Call { has_data: bool },
-    TakeFrame { which: u8 },
+    MakeFrame { which: u8 },
     Cancel { id: u8 },
 }
 
@@ -25,7 +28,7 @@ fn steps(input: &mut Input<'_>) -> Vec<Step> {
             op @ 0..32 => Step::Call {
                 has_data: op & 1 == 1,
             },
-            which @ 32..80 => Step::TakeFrame { which },
+            which @ 32..80 => Step::MakeFrame { which },
             id @ 80..88 => Step::Cancel { id: id & 7 },
             88..96 => {
                 let len = usize::from(input.byte());
@@ -37,18 +40,37 @@ fn steps(input: &mut Input<'_>) -> Vec<Step> {
     steps
 }
 
-fn show(frame: &OutFrame<'_>) -> String {
-    let mut bytes = vec![0; frame.wire_len()];
-    assert_eq!(frame.copy_to(&mut bytes), Some(bytes.len()));
-    assert_eq!(frame.header().length() as usize + 8, bytes.len());
-    assert_eq!(frame.as_slices().concat(), bytes);
-    format!("out {bytes:02x?}")
+/// A request whose frames are made.
+struct Sending {
+    upload: Upload,
+    data: Option<&'static [u8]>,
+    is_requested: bool,
+}
+
+impl Sending {
+    /// Makes the next frame; whether it was the last.
+    fn step<T: Requests>(
+        &mut self,
+        client: &mut Client<Revision, T>,
+        out: &mut Output<'_>,
+    ) -> bool {
+        let request = Request::new(b"command", EncodedArgs::EMPTY);
+        let result = match &mut self.data {
+            _ if !self.is_requested => client.send(&self.upload, &request, out),
+            Some(data) => client.send_data(&self.upload, data, true, out),
+            None => return true,
+        };
+        let is_done = result.expect("a request that was taken is sent");
+        let is_last = is_done && (self.is_requested || self.data.is_none());
+        self.is_requested |= is_done;
+        is_last
+    }
 }
 
 /// Runs the steps, feeding each frame in pieces of at most `piece` bytes, and tells what happened
 /// in words that do not depend on the split.
-fn run<T: Table, A: Arena>(
-    (table, arena): (&mut T, &mut A),
+fn run<T: Requests>(
+    (requests, mut memory): (T, impl BorrowMut<T::Memory>),
     revision: Revision,
     takes_status: bool,
     steps: &[Step],
@@ -57,124 +79,101 @@ fn run<T: Table, A: Arena>(
     let mut config = ClientConfig::FULL_DUPLEX;
     config.takes_status = takes_status;
     config.send_frame_size = 16;
-    let mut client = Client::new(revision, config);
-    let mut reader = FrameReader::new(512);
-    let mut calls: Vec<Call<'_>> = Vec::new();
+    config.max_frame_size = 512;
+    let mut client = Client::new(revision, config, requests);
+    // The settings of 0006 are larger than a frame of the least size.
+    let mut buffer = [0; 128];
+    let mut out = Output::new(Stream::CLIENT, &mut buffer);
+    let mut calls: Vec<Sending> = Vec::new();
     let mut log = Vec::new();
-    let mut data = Vec::new();
+    let mut data = Joined::default();
     for step in steps {
         match step {
             Step::Call { has_data } => {
-                let request = Request::new(b"command", EncodedArgs::EMPTY);
-                let upload = if *has_data {
-                    CallData::Bytes(b"0123456789abcdef0")
-                } else {
-                    CallData::None
-                };
-                if let Ok((call, _)) = client.call(table, request.with_data(upload)) {
-                    calls.push(call);
+                if let Ok((upload, _)) = client.request(*has_data) {
+                    calls.push(Sending {
+                        upload,
+                        data: has_data.then_some(&b"0123456789abcdef0"[..]),
+                        is_requested: false,
+                    });
                 }
             }
-            Step::TakeFrame { which } if !calls.is_empty() => {
+            Step::MakeFrame { which } if !calls.is_empty() => {
                 let which = usize::from(*which) % calls.len();
-                match calls[which].next_frame(&mut client.output(table)) {
-                    Some(frame) => log.push(show(&frame)),
-                    None => drop(calls.swap_remove(which)),
+                let is_last = calls[which].step(&mut client, &mut out);
+                if !out.frame().is_empty() {
+                    log.push(made(out.frame()));
+                }
+                if is_last {
+                    drop(calls.swap_remove(which));
                 }
             }
-            Step::TakeFrame { .. } => {}
+            Step::MakeFrame { .. } => {}
             Step::Cancel { id } => {
-                let _ = client.cancel(table, arena, RequestId::new(u16::from(*id)));
+                let _ = client.cancel(RequestId::new(u16::from(*id)), memory.borrow_mut());
             }
             Step::Frame(bytes) => {
                 for mut chunk in bytes.chunks(piece) {
-                    loop {
-                        let part = match reader.next(&mut chunk) {
-                            Ok(Some(part)) => part,
-                            Ok(None) => break,
-                            Err(error) => {
-                                log.push(format!("{error}"));
-                                return log;
-                            }
-                        };
-                        // An error at a frame's head is told once; its parts are of no use.
-                        match client.handle(part, table, arena) {
-                            Ok(ClientAction::Noop) => {}
-                            Ok(ClientAction::ResponseData {
+                    while let Some(event) = client.next(&mut chunk, memory.borrow_mut()) {
+                        match event {
+                            Event::Response {
                                 request_id,
                                 status,
                                 data: bytes,
-                                expect_more,
-                                eos,
-                            }) => {
+                                expects_more,
+                                is_last,
+                            } => {
                                 if let Some(status) = status {
+                                    data.tell(&mut log);
                                     log.push(format!("status {request_id} {status:?}"));
                                 }
-                                data.extend_from_slice(bytes);
-                                if part.is_last {
-                                    log.push(format!(
-                                        "data {request_id} {data:02x?} {expect_more} {eos}"
-                                    ));
-                                    data.clear();
+                                let last = if is_last { "last" } else { "" };
+                                let end = format!("{expects_more} {last}");
+                                data.add(&mut log, format!("data {request_id}"), bytes, end);
+                                if is_last {
+                                    data.tell(&mut log);
                                 }
                             }
-                            Ok(other) => log.push(format!("{other:?}")),
-                            Err(error) => {
+                            Event::Error { error, request_id } => {
+                                // What came of the frame before depends on the split.
                                 data.clear();
-                                log.push(format!("{error:?}"));
+                                log.push(format!("{error:?} {request_id:?}"));
+                            }
+                            other => {
+                                data.tell(&mut log);
+                                log.push(format!("{other:?}"));
                             }
                         }
                     }
+                    assert!(chunk.is_empty(), "everything that is given is taken");
                 }
+                data.tell(&mut log);
             }
         }
         log.push(format!(
-            "active {:?}",
-            client.active(table).collect::<Vec<_>>()
+            "active {:?} {:?}",
+            client.active().collect::<Vec<_>>(),
+            client.finish()
         ));
     }
-    while let Some(id) = client.handle_eof(table) {
+    while let Some(id) = client.handle_eof(memory.borrow_mut()) {
         log.push(format!("unfinished {id}"));
     }
-    assert_eq!(client.active(table).count(), 0);
+    assert_eq!(client.active().count(), 0);
     log
 }
 
-/// The same steps give the same actions whatever the split, and as much memory as there is.
+/// The same steps give the same events whatever the split, and as much memory as there is.
 pub fn client(data: &[u8]) {
     let mut input = Input::new(data);
     let revision = input.revision();
     let takes_status = input.byte() & 1 == 1;
     let steps = steps(&mut input);
-    let budgets = {
-        let mut budgets = Budgets::DEFAULT;
-        budgets.requests = 4;
-        budgets.bytes = 1_024;
-        budgets
-    };
-    let whole = run(
-        FixedStore::<4, 1_024>::new().split(),
-        revision,
-        takes_status,
-        &steps,
-        usize::MAX,
-    );
+    let whole = run(fixed(1_024), revision, takes_status, &steps, usize::MAX);
     for piece in [1, 7] {
-        let parts = run(
-            FixedStore::<4, 1_024>::new().split(),
-            revision,
-            takes_status,
-            &steps,
-            piece,
-        );
+        let parts = run(fixed(1_024), revision, takes_status, &steps, piece);
         assert_eq!(parts, whole, "in pieces of {piece}");
     }
-    let grown = run(
-        GrowableStore::new(budgets).split(),
-        revision,
-        takes_status,
-        &steps,
-        7,
-    );
+    let grown = run(growable(1_024), revision, takes_status, &steps, 7);
     assert_eq!(grown, whole, "in growing memory");
 }

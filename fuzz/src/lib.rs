@@ -13,6 +13,7 @@ mod http_client;
 mod http_server;
 mod human;
 mod input;
+mod kept;
 mod link;
 mod memory;
 mod mercurial;

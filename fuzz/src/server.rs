@@ -1,12 +1,14 @@
 //! The server reactor fed with frames that nearly make sense, over any split.
 
-use hgrpc::server::{Body, DataMode, Failure, Responder, Server, ServerAction, ServerConfig};
-use hgrpc::store::{Arena, FixedStore, Table};
-use hgrpc::wire::FrameReader;
-use hgrpc::{ProtocolError, Revision};
-use hgrpc_std::store::{Budgets, GrowableStore};
+use core::borrow::BorrowMut;
+
+use hgrpc::Revision;
+use hgrpc::next::output::Output;
+use hgrpc::next::server::{DataMode, Event, Failure, Reply, Server, ServerConfig};
+use hgrpc::next::store::Requests;
 
 use crate::input::Input;
+use crate::kept::{Joined, fixed, growable, made};
 
 /// What is done to a server.
 #[derive(Clone, Debug)]
@@ -35,113 +37,110 @@ fn steps(input: &mut Input<'_>) -> Vec<Step> {
 
 /// Runs the steps, feeding each frame in pieces of at most `piece` bytes, and tells what happened
 /// in words that do not depend on the split.
-fn run<T: Table, A: Arena>(
-    (table, arena): (&mut T, &mut A),
+fn run<T: Requests>(
+    (requests, mut memory): (T, impl BorrowMut<T::Memory>),
     revision: Revision,
     config: ServerConfig,
     steps: &[Step],
     piece: usize,
 ) -> Vec<String> {
-    let mut server = Server::new(revision, config);
-    let mut reader = FrameReader::new(config.limits.max_frame_size);
-    let mut stream = server.open_stream(&[]).expect("the first stream is free");
-    let mut responders: Vec<Responder> = Vec::new();
+    let mut server = Server::new(revision, config, requests);
+    let stream = server.open_stream(&[]).expect("the first stream is free");
+    let mut buffer = [0; 128];
+    let mut out = Output::new(stream, &mut buffer);
+    let mut replies: Vec<Reply> = Vec::new();
     let mut log = Vec::new();
-    let mut data = String::new();
+    let mut data = Joined::default();
     for step in steps {
         match step {
             Step::Frame(bytes) => {
                 for mut chunk in bytes.chunks(piece) {
-                    loop {
-                        let part = match reader.next(&mut chunk) {
-                            Ok(Some(part)) => part,
-                            Ok(None) => break,
-                            Err(error) => {
-                                log.push(format!("{error}"));
-                                return log;
-                            }
-                        };
-                        match server.handle(part, table, arena) {
-                            Ok(ServerAction::Noop) => {}
-                            Ok(ServerAction::WantFrame(state)) => log.push(state.name().into()),
-                            Ok(ServerAction::RunCommand(command)) => {
+                    while let Some(event) = server.next(&mut chunk, memory.borrow_mut()) {
+                        if !matches!(event, Event::Data { .. }) {
+                            data.tell(&mut log);
+                        }
+                        match event {
+                            Event::Command(command) => {
                                 log.push(format!(
                                     "run {:?} {:?} {:?}",
                                     command.name,
                                     command.args.as_cbor(),
                                     command.data
                                 ));
-                                responders.push(command.responder);
+                                replies.push(command.reply);
                             }
-                            Ok(ServerAction::CommandData {
+                            Event::Data {
                                 request_id,
                                 bytes,
                                 is_last,
-                            }) => {
-                                data.push_str(
-                                    &format!("{bytes:02x?}").replace(['[', ']', ',', ' '], ""),
-                                );
-                                if is_last || part.is_last {
-                                    log.push(format!("data {request_id} {data} {is_last}"));
-                                    data.clear();
+                            } => {
+                                let end = if is_last { "last" } else { "" };
+                                let what = format!("data {request_id}");
+                                data.add(&mut log, what, bytes, end.into());
+                                if is_last {
+                                    data.tell(&mut log);
                                 }
                             }
-                            Ok(ServerAction::RejectRequest(rejection)) => {
-                                log.push(format!("reject {rejection:?}"));
-                                let mut answer = server.reject(rejection);
-                                let mut out = server.output(table, &mut stream);
-                                assert!(matches!(answer.next_frame(&mut out), Ok(Some(_))));
+                            Event::Refused(refusal) => {
+                                log.push(format!("refused {refusal:?}"));
+                                assert_eq!(server.refuse(&refusal, &mut out), Ok(true));
+                                log.push(made(out.frame()));
                             }
-                            Ok(other) => panic!("an action without a rule: {other:?}"),
-                            Err(ProtocolError::AlreadyErrored) if !part.is_first => {}
-                            Err(error) => log.push(format!("{error}")),
+                            Event::Error(error) => log.push(format!("{error}")),
+                            other => panic!("an event without a rule: {other:?}"),
                         }
+                    }
+                    assert!(chunk.is_empty(), "everything that is given is taken");
+                }
+                data.tell(&mut log);
+            }
+            Step::Answer { which, how } if !replies.is_empty() => {
+                let reply = replies.remove(usize::from(*which) % replies.len());
+                let id = reply.request_id();
+                let mut body: &[u8] = b"\x43abc";
+                let mut frames = 0;
+                loop {
+                    let result = match how % 3 {
+                        0 => server.respond(&reply, &mut body, true, &mut out),
+                        1 => server.fail(&reply, &Failure::command(b"no %s"), &mut out),
+                        _ => server.fail(&reply, &Failure::server(b"broken"), &mut out),
+                    };
+                    // Stale where a new request with too many frames took the place of its own.
+                    let Ok(is_done) = result else {
+                        assert_eq!(frames, 0, "an answer that was begun is sent");
+                        log.push(format!("stale {id}"));
+                        break;
+                    };
+                    log.push(made(out.frame()));
+                    frames += 1;
+                    assert!(frames < 10, "an answer ends");
+                    if is_done {
+                        assert!(
+                            !server.active().any(|active| active == id),
+                            "it is answered"
+                        );
+                        break;
                     }
                 }
             }
-            Step::Answer { which, how } if !responders.is_empty() => {
-                let responder = responders.remove(usize::from(*which) % responders.len());
-                let body = match how % 3 {
-                    0 => Body::Bytes(b"\x43abc"),
-                    1 => Body::Failure(Failure::command(b"no %s")),
-                    _ => Body::Failure(Failure::server(b"broken")),
-                };
-                let id = responder.request_id();
-                // Stale where a new request with too many frames took the place of its own.
-                let Ok(mut answer) = server.respond(table, responder, body) else {
-                    log.push(format!("stale {id}"));
-                    continue;
-                };
-                let mut frames = 0;
-                while let Some(frame) = answer
-                    .next_frame(&mut server.output(table, &mut stream), &mut [0; 64])
-                    .expect("an answer that was accepted is sent")
-                {
-                    assert_eq!(frame.header().length() as usize + 8, frame.wire_len());
-                    frames += 1;
-                    assert!(frames < 10, "an answer ends");
-                }
-                assert!(
-                    !server.active(table).any(|active| active == id),
-                    "it is answered"
-                );
-            }
             Step::Answer { .. } => {}
         }
-        let receiving: Vec<_> = server.receiving(table).collect();
-        let active: Vec<_> = server.active(table).collect();
+        let receiving: Vec<_> = server.receiving().collect();
+        let active: Vec<_> = server.active().collect();
         if config.data_mode == DataMode::Collect {
             assert!(receiving.iter().all(|id| !active.contains(id)));
         }
         log.push(format!(
-            "receiving {receiving:?} active {active:?} {:?}",
-            server.state()
+            "receiving {receiving:?} active {active:?} {:?} frames {} {:?}",
+            server.state(),
+            server.frames(),
+            server.finish(),
         ));
     }
     log
 }
 
-/// The same steps give the same actions whatever the split, and as much memory as there is.
+/// The same steps give the same events whatever the split, and as much memory as there is.
 pub fn server(data: &[u8]) {
     let mut input = Input::new(data);
     let revision = input.revision();
@@ -153,33 +152,11 @@ pub fn server(data: &[u8]) {
     config.limits.request_frames = 8;
     config.limits.max_frame_size = 512;
     let steps = steps(&mut input);
-    let mut budgets = Budgets::DEFAULT;
-    budgets.requests = 4;
-    budgets.refused = 4;
-    budgets.bytes = 256;
-    let whole = run(
-        FixedStore::<4, 256>::new().split(),
-        revision,
-        config,
-        &steps,
-        usize::MAX,
-    );
+    let whole = run(fixed(256), revision, config, &steps, usize::MAX);
     for piece in [1, 7] {
-        let parts = run(
-            FixedStore::<4, 256>::new().split(),
-            revision,
-            config,
-            &steps,
-            piece,
-        );
+        let parts = run(fixed(256), revision, config, &steps, piece);
         assert_eq!(parts, whole, "in pieces of {piece}");
     }
-    let grown = run(
-        GrowableStore::new(budgets).split(),
-        revision,
-        config,
-        &steps,
-        7,
-    );
+    let grown = run(growable(256), revision, config, &steps, 7);
     assert_eq!(grown, whole, "in growing memory");
 }

@@ -12,6 +12,16 @@ pub enum Cut {
     Every(usize),
 }
 
+impl Cut {
+    /// The pieces in which `input` arrives.
+    pub fn pieces(self, input: &[u8]) -> core::slice::Chunks<'_, u8> {
+        input.chunks(match self {
+            Self::Whole => input.len().max(1),
+            Self::Every(len) => len,
+        })
+    }
+}
+
 impl core::fmt::Display for Cut {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
@@ -32,11 +42,7 @@ pub fn read<E: From<ProtocolError>>(
     input: &[u8],
     mut handle: impl FnMut(Part<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let len = match cut {
-        Cut::Whole => input.len().max(1),
-        Cut::Every(len) => len,
-    };
-    for mut piece in input.chunks(len) {
+    for mut piece in cut.pieces(input) {
         while let Some(part) = reader.next(&mut piece)? {
             handle(part)?;
         }

@@ -1,25 +1,18 @@
 //! Every storage that reactors can use.
 
-use hgrpc::store::{Arena, FixedArena, FixedStore, FixedTable, Table};
-use hgrpc_std::store::{GrowableArena, GrowableStore, GrowableTable};
+use core::borrow::BorrowMut;
 
-/// A table and an arena together.
-pub trait Store {
-    /// The table.
-    type Table: Table;
-    /// The arena.
-    type Arena: Arena;
+use hgrpc::next::store::{FixedRequests, Requests};
+use hgrpc_std::requests::{GatheredBytes, GrowableRequests};
+use hgrpc_std::store::Budgets;
 
-    /// An empty store.
-    fn new() -> Self;
+/// Requests, and the memory beside them.
+pub trait Store: Requests + Sized {
+    /// The memory, as its owner holds it.
+    type Held: BorrowMut<Self::Memory>;
 
-    /// Both halves.
-    fn split(&mut self) -> (&mut Self::Table, &mut Self::Arena);
-
-    /// The table.
-    fn table(&mut self) -> &mut Self::Table {
-        self.split().0
-    }
+    /// No requests, and memory with nothing in it.
+    fn empty() -> (Self, Self::Held);
 }
 
 /// Requests that the fixed store holds: 16 being received and 16 active at once.
@@ -28,32 +21,22 @@ pub const REQUESTS: usize = 32;
 /// Bytes that the fixed store holds: room for the vectors' requests and their data.
 pub const BYTES: usize = 256 * 1024;
 
-/// Storage in fixed memory, boxed because it is large.
-#[derive(Debug)]
-pub struct Fixed(Box<FixedStore<REQUESTS, BYTES>>);
+/// Storage in fixed memory.
+pub type Fixed = FixedRequests<REQUESTS>;
 
 impl Store for Fixed {
-    type Table = FixedTable<REQUESTS>;
-    type Arena = FixedArena<REQUESTS, BYTES>;
+    type Held = Vec<u8>;
 
-    fn new() -> Self {
-        Self(Box::new(FixedStore::new()))
-    }
-
-    fn split(&mut self) -> (&mut Self::Table, &mut Self::Arena) {
-        self.0.split()
+    fn empty() -> (Self, Vec<u8>) {
+        (Self::new(), vec![0; BYTES])
     }
 }
 
-impl Store for GrowableStore {
-    type Table = GrowableTable;
-    type Arena = GrowableArena;
+impl Store for GrowableRequests {
+    type Held = GatheredBytes;
 
-    fn new() -> Self {
-        Self::default()
-    }
-
-    fn split(&mut self) -> (&mut Self::Table, &mut Self::Arena) {
-        Self::split(self)
+    fn empty() -> (Self, GatheredBytes) {
+        let budgets = Budgets::DEFAULT;
+        (Self::new(budgets), GatheredBytes::new(budgets.bytes))
     }
 }

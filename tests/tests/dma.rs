@@ -8,14 +8,12 @@ mod device;
 #[path = "../firmware/examples/src/ring.rs"]
 mod ring;
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use device::{Device, Memory};
 use hgrpc::R0005;
 use hgrpc::cbor::{EncodedArgs, Head};
-use hgrpc::client::{CallData, ClientConfig, Request};
-use hgrpc::io::blocking::ClientConnection;
+use hgrpc::next::client::{Client, ClientConfig, Request};
+use hgrpc::next::connection::{Buffers, ClientConnection, Drive};
+use hgrpc::next::store::FixedRequests;
 use proptest::prelude::*;
 use ring::Ring;
 
@@ -48,43 +46,34 @@ impl Dma {
     }
 }
 
-/// What is written.
-struct Sink(Rc<RefCell<Vec<u8>>>);
-
-impl embedded_io::ErrorType for Sink {
-    type Error = std::convert::Infallible;
-}
-
-impl embedded_io::Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
-        self.0.borrow_mut().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> Result<(), Self::Error> {
-        Ok(())
-    }
-}
-
 /// The bytes of calls.
 fn calls(uploads: &[Vec<u8>]) -> Vec<u8> {
-    let bytes = Rc::new(RefCell::new(Vec::new()));
-    let sink = Sink(Rc::clone(&bytes));
-    let mut client: ClientConnection<&[u8], Sink, 4, 256, 64, 64, R0005> =
-        ClientConnection::new(&[], sink, R0005, ClientConfig::FULL_DUPLEX);
+    let mut bytes = Vec::new();
+    let buffers = Buffers {
+        input: &mut [],
+        memory: &mut [0; 256],
+        output: &mut [0; 64],
+    };
+    let requests = FixedRequests::<4>::new();
+    let mut client = Client::new(R0005, ClientConfig::FULL_DUPLEX, requests);
+    let mut connection = ClientConnection::new(&mut client, buffers);
+    let calls = connection.sender();
+    let mut write = |some: &[u8]| bytes.extend_from_slice(some);
     for upload in uploads {
-        let request = Request::new(b"sum", EncodedArgs::EMPTY).with_data(CallData::Stream);
-        let mut call = client.calls().open(request).unwrap();
-        client.calls().send_data(&mut call, upload, true).unwrap();
+        let request = Request::new(b"sum", EncodedArgs::EMPTY);
+        let mut call = calls.request(request, true).unwrap();
+        calls.make_all(&mut call, &mut write).unwrap();
+        calls
+            .make_all(&mut call.data(upload, true), &mut write)
+            .unwrap();
         let args =
             EncodedArgs::from_cbor(b"\xa1Cmsg\x58\x28abcdefghijklmnopqrstuvwxyz0123456789ABCD");
-        client
-            .calls()
-            .call(Request::new(b"echo", args.unwrap()))
-            .unwrap();
+        let request = Request::new(b"echo", args.unwrap());
+        let mut call = calls.request(request, false).unwrap();
+        calls.make_all(&mut call, &mut write).unwrap();
     }
-    client.calls().flush().unwrap();
-    bytes.take()
+    calls.write_all(&mut write);
+    bytes
 }
 
 proptest! {

@@ -36,11 +36,10 @@ pub mod client;
 pub mod connection;
 #[cfg(feature = "embedded-io-v0_7")]
 pub mod drive;
-mod error;
 mod incoming;
 pub mod output;
 pub mod server;
 pub mod store;
 mod tuned;
 
-pub use error::Error;
+pub use crate::error::Error;

@@ -1,11 +1,11 @@
 //! Connections with memory of their own.
 
 use hgrpc::Protocol;
-use hgrpc::client::ClientConfig;
+use hgrpc::next::client::ClientConfig;
 use hgrpc::next::connection::{Buffers, ClientConnection, ServerConnection};
+use hgrpc::next::server::ServerConfig;
 use hgrpc::next::store::FixedRequests;
 use hgrpc::next::{client, server};
-use hgrpc::server::ServerConfig;
 
 pub type Requests = FixedRequests<4>;
 pub type Server<P> = ServerConnection<'static, P, Requests>;

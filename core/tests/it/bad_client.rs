@@ -2,17 +2,18 @@
 //! Whatever they send, however it is cut, wherever it is kept: the same events, the same answers,
 //! no panic, no leak (server.md, "A frame arrives"; deviations.md, D2).
 
+use core::borrow::BorrowMut;
 use std::collections::{BTreeSet, VecDeque};
 
-use hgrpc::server::{DataMode, ServerConfig, ServerState};
-use hgrpc::store::{Arena, FixedArena, FixedStore, FixedTable, Table};
+use hgrpc::next::server::{DataMode, Server, ServerConfig, ServerState};
+use hgrpc::next::store::{FixedRequests, Requests};
 use hgrpc::wire::FrameKind;
 use hgrpc::{REVISIONS, Revision};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use crate::oracle::{OracleArena, OracleTable};
+use crate::oracle::Oracle;
 use crate::script::{Event, Frame, Owner, Reply, request};
 
 const REQUESTS: usize = 3;
@@ -197,11 +198,11 @@ struct Outcome {
     state: ServerState,
 }
 
-fn run<T: Table, A: Arena>(
-    mut owner: Owner<T, A>,
+fn run<T: Requests, M: BorrowMut<T::Memory>>(
+    mut owner: Owner<T, M>,
     steps: &[Step],
     sizes: &[usize],
-) -> (Outcome, A) {
+) -> (Outcome, M) {
     for step in steps {
         match step {
             Step::Frame(frame) => owner.feed(&frame.bytes(), sizes),
@@ -214,16 +215,12 @@ fn run<T: Table, A: Arena>(
         owner.check();
     }
     let outcome = Outcome {
-        receiving: owner
-            .server
-            .receiving(&owner.table)
-            .map(u16::from)
-            .collect(),
+        receiving: owner.server.receiving().map(u16::from).collect(),
         state: owner.server.state(),
         events: owner.events,
         sent: owner.sent,
     };
-    (outcome, owner.arena)
+    (outcome, owner.memory)
 }
 
 type Case = (Revision, ServerConfig, Vec<Step>);
@@ -260,24 +257,21 @@ proptest! {
         (revision, config, steps) in case(),
         sizes in prop::collection::vec(1usize..90, 1..5),
     ) {
-        let oracle = || {
-            let arena = OracleArena::new(REQUESTS, BYTES);
-            Owner::new(revision, config, OracleTable::new(REQUESTS), arena)
-        };
-        let (whole, arena) = run(oracle(), &steps, &[usize::MAX]);
+        let oracle = || Owner::new(revision, config, Oracle::new(REQUESTS, BYTES));
+        let (whole, memory) = run(oracle(), &steps, &[usize::MAX]);
         for sizes in [&sizes[..], &[1]] {
             let (parts, _) = run(oracle(), &steps, sizes);
             prop_assert_eq!(&parts, &whole);
         }
         for sizes in [&sizes[..], &[usize::MAX]] {
-            let (table, arena) = (FixedTable::<REQUESTS>::new(), FixedArena::<REQUESTS, BYTES>::new());
-            let (fixed, _) = run(Owner::new(revision, config, table, arena), &steps, sizes);
+            let fixed = (FixedRequests::<REQUESTS>::new(), vec![0; BYTES]);
+            let (fixed, _) = run(Owner::new(revision, config, fixed), &steps, sizes);
             prop_assert_eq!(&fixed, &whole);
         }
         // Nothing is kept of requests that are not being received.
-        prop_assert!(arena.chunks.len() <= whole.receiving.len() + 1);
+        prop_assert!(memory.chunks.len() <= whole.receiving.len() + 1);
         if whole.receiving.is_empty() && whole.state == ServerState::Idle {
-            prop_assert!(arena.chunks.is_empty());
+            prop_assert!(memory.chunks.is_empty());
         }
     }
 
@@ -286,14 +280,15 @@ proptest! {
         revision in prop::sample::select(REVISIONS.to_vec()),
         bytes in prop::collection::vec(any::<u8>(), 0..200),
     ) {
-        let mut store = FixedStore::<REQUESTS, BYTES>::new();
-        let (table, arena) = store.split();
-        let mut server = hgrpc::server::Server::new(revision, ServerConfig::STREAMING);
-        let mut reader = hgrpc::wire::FrameReader::new(65_535);
+        let mut server = Server::new(
+            revision,
+            ServerConfig::STREAMING,
+            FixedRequests::<REQUESTS>::new(),
+        );
+        let mut memory = [0; BYTES];
         let mut input = &bytes[..];
-        while let Ok(Some(part)) = reader.next(&mut input) {
-            let _ = server.handle(part, table, arena);
-        }
+        while server.next(&mut input, &mut memory).is_some() {}
+        prop_assert!(input.is_empty());
     }
 }
 
@@ -304,11 +299,7 @@ fn the_scripts_reach_every_event() {
     let mut seen = BTreeSet::new();
     for _ in 0..1500 {
         let (revision, config, steps) = case().new_tree(&mut runner).unwrap().current();
-        let (table, arena) = (
-            OracleTable::new(REQUESTS),
-            OracleArena::new(REQUESTS, BYTES),
-        );
-        let owner = Owner::new(revision, config, table, arena);
+        let owner = Owner::new(revision, config, Oracle::new(REQUESTS, BYTES));
         let (outcome, _) = run(owner, &steps, &[usize::MAX]);
         seen.extend(outcome.events.iter().map(|event| match event {
             Event::Run {

@@ -2,23 +2,26 @@
 //! however it is cut, wherever it is kept: the same events, no panic, no leak
 //! (client.md, "A frame arrives"; revision-0006.md, 6).
 
+use core::borrow::BorrowMut;
 use std::collections::BTreeSet;
 
-use hgrpc::client::{Call, CallData, Client, ClientAction, ClientConfig, ClientError, Request};
-use hgrpc::store::{Arena, FixedArena, FixedTable, Table};
-use hgrpc::wire::{FrameKind, FrameReader, RequestId};
-use hgrpc::{REVISIONS, Revision};
+use hgrpc::next::client::{self, Client, ClientConfig};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc::next::store::{FixedRequests, Requests};
+use hgrpc::wire::{FrameKind, RequestId};
+use hgrpc::{ProtocolError, REVISIONS, Revision};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use crate::oracle::{OracleArena, OracleTable};
-use crate::script::{Frame, chunks, encoded};
+use crate::kit::{Call, CallData, output};
+use crate::oracle::Oracle;
+use crate::script::{Frame, chunks};
 
 #[derive(Clone, Debug)]
 pub enum Step {
     Frame(Frame),
-    /// Takes a frame of one of the calls.
+    /// Makes a frame of one of the calls.
     Take(usize),
     Cancel(u16),
 }
@@ -34,7 +37,7 @@ enum Event {
         eos: bool,
     },
     Other(String),
-    Error(ClientError),
+    Error(ProtocolError, Option<RequestId>),
 }
 
 fn payload() -> impl Strategy<Value = Vec<u8>> {
@@ -89,62 +92,62 @@ pub fn step() -> impl Strategy<Value = Step> {
     prop_oneof![8 => frame, 3 => any::<usize>().prop_map(Step::Take), 1 => id.prop_map(Step::Cancel)]
 }
 
-/// Runs the steps; the events, the frames taken, what is still awaited.
-fn run<T: Table, A: Arena>(
+/// Runs the steps; the events, the frames made, what is still awaited.
+fn run<T: Requests, M: BorrowMut<T::Memory>>(
     (revision, config): (Revision, ClientConfig),
-    mut table: T,
-    mut arena: A,
+    (requests, mut memory): (T, M),
     steps: &[Step],
     sizes: &[usize],
-) -> (Vec<Event>, Vec<u8>, Vec<RequestId>, A) {
-    let mut client: Client = Client::new(revision, config);
+) -> (Vec<Event>, Vec<u8>, Vec<RequestId>, M) {
+    let mut client = Client::new(revision, config, requests);
+    let mut out = output(Stream::CLIENT, config.send_frame_size);
     let mut events = Vec::new();
     let mut sent = Vec::new();
-    let mut reader = FrameReader::new(0x00ff_ffff);
-    let mut calls: Vec<Call<'_>> = [
+    let mut calls: Vec<Call> = [
         CallData::None,
         CallData::Bytes(b"some data"),
         CallData::Stream,
     ]
     .into_iter()
-    .map(|data| {
-        let request = Request::new(b"command", encoded(b"\xa0")).with_data(data);
-        client.call(&mut table, request).unwrap().0
-    })
+    .map(|data| Call::new(&mut client, data).unwrap().0)
     .collect();
     for step in steps {
         match step {
             Step::Frame(frame) => {
                 let mut of_frame = Vec::new();
                 for mut piece in chunks(&frame.bytes(), sizes) {
-                    while let Some(part) = reader.next(&mut piece).unwrap() {
-                        note(client.handle(part, &mut table, &mut arena), &mut of_frame);
+                    while let Some(event) = client.next(&mut piece, memory.borrow_mut()) {
+                        note(event, &mut of_frame);
                     }
                 }
+                assert_eq!(client.finish(), Ok(()));
                 assert!(of_frame.len() <= 2, "{of_frame:?}");
                 events.append(&mut of_frame);
             }
-            Step::Take(which) => take(&mut calls, *which, &mut client, &mut table, &mut sent),
-            Step::Cancel(id) => drop(client.cancel(&mut table, &mut arena, RequestId::new(*id))),
+            Step::Take(which) => take(&mut calls, *which, &mut client, &mut out, &mut sent),
+            Step::Cancel(id) => drop(client.cancel(RequestId::new(*id), memory.borrow_mut())),
         }
     }
     // However they ended, every call can be sent to its end.
     while !calls.is_empty() {
-        take(&mut calls, 0, &mut client, &mut table, &mut sent);
+        take(&mut calls, 0, &mut client, &mut out, &mut sent);
     }
     let mut awaited = Vec::new();
-    while let Some(id) = client.handle_eof(&mut table) {
+    while let Some(id) = client.handle_eof(memory.borrow_mut()) {
         awaited.push(id);
     }
-    assert!(table.next_after(None).is_none(), "everything is forgotten");
-    (events, sent, awaited, arena)
+    for id in 0..8 {
+        let state = client.request_state(RequestId::new(id));
+        assert_eq!(state, None, "everything is forgotten");
+    }
+    (events, sent, awaited, memory)
 }
 
-fn take<T: Table>(
-    calls: &mut Vec<Call<'_>>,
+fn take<T: Requests>(
+    calls: &mut Vec<Call>,
     which: usize,
-    client: &mut Client,
-    table: &mut T,
+    client: &mut Client<Revision, T>,
+    out: &mut Output<'_>,
     sent: &mut Vec<u8>,
 ) {
     if calls.is_empty() {
@@ -152,31 +155,26 @@ fn take<T: Table>(
     }
     let at = which % calls.len();
     let call = &mut calls[at];
-    let mut out = client.output(table);
     let frame = if call.wants_data() {
-        call.data_frame(&mut out, b"piece", which.is_multiple_of(2))
-            .unwrap()
+        call.data(client, b"piece", which.is_multiple_of(2), out)
     } else {
-        call.next_frame(&mut out)
+        call.next(client, out)
     };
-    if let Some(frame) = frame {
-        sent.extend(frame.as_slices().concat());
-    }
+    sent.extend(frame.unwrap().into_iter().flatten());
     if call.is_ended() {
         drop(calls.remove(at));
     }
 }
 
-fn note(action: Result<ClientAction<'_>, ClientError>, events: &mut Vec<Event>) {
-    match action {
-        Ok(ClientAction::Noop) => {}
-        Ok(ClientAction::ResponseData {
+fn note(event: client::Event<'_>, events: &mut Vec<Event>) {
+    match event {
+        client::Event::Response {
             request_id,
             status,
             data,
-            expect_more,
-            eos,
-        }) => {
+            expects_more,
+            is_last,
+        } => {
             let status = status.map(|s| format!("{s:?}"));
             if let Some(Event::Data {
                 status: before,
@@ -190,23 +188,25 @@ fn note(action: Result<ClientAction<'_>, ClientError>, events: &mut Vec<Event>) 
                 assert!(before.is_none() || status.is_none());
                 *before = before.take().or(status);
                 bytes.extend_from_slice(data);
-                (*more, *end) = (expect_more, eos);
+                (*more, *end) = (expects_more, is_last);
                 return;
             }
             events.push(Event::Data {
                 id: request_id,
                 status,
                 bytes: data.to_vec(),
-                expect_more,
-                eos,
+                expect_more: expects_more,
+                eos: is_last,
             });
         }
-        Ok(ClientAction::MessageTooLarge { kind, .. }) => {
+        client::Event::MessageTooLarge { kind, .. } => {
             assert_ne!(kind, FrameKind::CommandResponse);
             panic!("messages fit");
         }
-        Ok(other) => events.push(Event::Other(format!("{other:?}"))),
-        Err(error) => events.push(Event::Error(error)),
+        client::Event::Error { error, request_id } => {
+            events.push(Event::Error(error, request_id));
+        }
+        other => events.push(Event::Other(format!("{other:?}"))),
     }
 }
 
@@ -223,10 +223,10 @@ proptest! {
         let mut config = ClientConfig::FULL_DUPLEX;
         config.takes_status = takes_status;
         let oracle = |sizes: &[usize]| {
-            run((revision, config), OracleTable::new(4), OracleArena::new(8, 400), &steps, sizes)
+            run((revision, config), Oracle::new(4, 400), &steps, sizes)
         };
-        let (events, sent, awaited, arena) = oracle(&[usize::MAX]);
-        prop_assert!(arena.chunks.len() <= 4, "{:?}", arena.chunks);
+        let (events, sent, awaited, memory) = oracle(&[usize::MAX]);
+        prop_assert!(memory.chunks.len() <= 4, "{:?}", memory.chunks);
         for sizes in [&sizes[..], &[1]] {
             let (a, b, c, _) = oracle(sizes);
             prop_assert_eq!(&a, &events);
@@ -234,8 +234,8 @@ proptest! {
             prop_assert_eq!(&c, &awaited);
         }
         for sizes in [&sizes[..], &[usize::MAX]] {
-            let (table, arena) = (FixedTable::<4>::new(), FixedArena::<8, 400>::new());
-            let (a, b, c, _) = run((revision, config), table, arena, &steps, sizes);
+            let fixed = (FixedRequests::<4>::new(), vec![0; 400]);
+            let (a, b, c, _) = run((revision, config), fixed, &steps, sizes);
             prop_assert_eq!(&a, &events);
             prop_assert_eq!(&b, &sent);
             prop_assert_eq!(&c, &awaited);
@@ -253,12 +253,12 @@ fn the_scripts_reach_every_event() {
         let steps = steps.new_tree(&mut runner).unwrap().current();
         for revision in REVISIONS {
             let config = ClientConfig::FULL_DUPLEX;
-            let (table, arena) = (OracleTable::new(4), OracleArena::new(8, 400));
-            let (events, ..) = run((revision, config), table, arena, &steps, &[usize::MAX]);
+            let oracle = Oracle::new(4, 400);
+            let (events, ..) = run((revision, config), oracle, &steps, &[usize::MAX]);
             seen.extend(events.iter().map(|event| match event {
                 Event::Data { status, eos, .. } => format!("data {} {eos}", status.is_some()),
                 Event::Other(text) => text.split(' ').next().unwrap().to_owned(),
-                Event::Error(error) => error.error.name().to_owned(),
+                Event::Error(error, _) => error.name().to_owned(),
             }));
         }
     }
@@ -267,8 +267,8 @@ fn the_scripts_reach_every_event() {
         "data true false",
         "data false true",
         "data false false",
-        "ErrorResponse",
-        "TextOutput",
+        "Failed",
+        "Text",
         "Progress",
         "SetDecoder",
         "stream-parity",

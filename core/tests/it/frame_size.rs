@@ -1,12 +1,13 @@
 //! Whatever size of frames is asked for, frames are as large as that and as a header can say, and
 //! everything arrives.
 
+use hgrpc::R0003;
 use hgrpc::cbor::EncodedArgs;
-use hgrpc::client::{CallData, Client, ClientConfig, Request};
-use hgrpc::server::{Body, Server, ServerAction, ServerConfig};
-use hgrpc::store::FixedStore;
-use hgrpc::wire::{FrameHeader, FrameReader, MAX_LENGTH};
-use hgrpc::{Limits, R0003};
+use hgrpc::next::client::{Client, ClientConfig, Request};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc::next::server::{Event, Server, ServerConfig};
+use hgrpc::next::store::FixedRequests;
+use hgrpc::wire::{FrameHeader, FrameReader, HEADER_LEN, MAX_LENGTH};
 
 /// What is asked for, and what the largest frame is then.
 const SIZES: [(u32, u32); 6] = [
@@ -76,29 +77,31 @@ fn client_config(size: u32) -> ClientConfig {
     config
 }
 
+/// A buffer that holds the largest frame.
+fn buffer(most: u32) -> Vec<u8> {
+    vec![0; HEADER_LEN + most as usize]
+}
+
 #[test]
 fn of_the_server() {
     for (size, most) in SIZES {
         let (data, mut written) = (data(most), Headers::new());
-        let mut server = Server::new(R0003, server_config(size));
-        let mut store = FixedStore::<1, 64>::new();
-        let (table, arena) = store.split();
-        let mut stream = server.open_stream(&[]).unwrap();
-        let mut reader = FrameReader::new(Limits::DEFAULT.max_frame_size);
-        let part = reader.next(&mut &*REQUEST).unwrap().unwrap();
-        let Ok(ServerAction::RunCommand(command)) = server.handle(part, table, arena) else {
+        let requests = FixedRequests::<1>::new();
+        let mut server = Server::new(R0003, server_config(size), requests);
+        let mut buffer = buffer(most);
+        let mut out = Output::new(server.open_stream(&[]).unwrap(), &mut buffer);
+        let mut memory = [0; 64];
+        let Some(Event::Command(command)) = server.next(&mut &*REQUEST, &mut memory) else {
             panic!()
         };
-        let mut answer = server
-            .respond(table, command.responder, Body::Bytes(&data))
-            .unwrap();
-        let mut out = server.output(table, &mut stream);
-        while let Some(frame) = answer.next_frame(&mut out, &mut []).unwrap() {
-            frame
-                .as_slices()
-                .iter()
-                .for_each(|slice| written.put(slice));
+        let mut rest = data.as_slice();
+        while !server
+            .respond(&command.reply, &mut rest, true, &mut out)
+            .unwrap()
+        {
+            written.put(out.frame());
         }
+        written.put(out.frame());
         written.check(RESPONSE, most);
     }
 }
@@ -107,30 +110,25 @@ fn of_the_server() {
 fn of_the_client() {
     for (size, most) in SIZES {
         let (data, mut written) = (data(most), Headers::new());
-        let mut client = Client::new(R0003, client_config(size));
-        assert_eq!(client.config().send_frame_size, most);
-        let mut store = FixedStore::<1, 64>::new();
-        let (table, _) = store.split();
-        let request = Request::new(b"c", EncodedArgs::EMPTY).with_data(CallData::Bytes(&data));
-        let (mut call, _) = client.call(table, request).unwrap();
-        let mut out = client.output(table);
-        while let Some(frame) = call.next_frame(&mut out) {
-            frame
-                .as_slices()
-                .iter()
-                .for_each(|slice| written.put(slice));
+        let mut client = Client::new(R0003, client_config(size), FixedRequests::<1>::new());
+        let (upload, _) = client.request(true).unwrap();
+        let request = Request::new(b"c", EncodedArgs::EMPTY);
+        let mut buffer = buffer(most);
+        let mut out = Output::new(Stream::CLIENT, &mut buffer);
+        while !client.send(&upload, &request, &mut out).unwrap() {
+            written.put(out.frame());
         }
+        written.put(out.frame());
+        let mut rest = data.as_slice();
+        while !client
+            .send_data(&upload, &mut rest, true, &mut out)
+            .unwrap()
+        {
+            written.put(out.frame());
+        }
+        written.put(out.frame());
         written.check(DATA, most);
     }
-}
-
-/// A write half that is looked at later.
-#[cfg(feature = "embedded-io-v0_7")]
-struct Written<'a>(&'a mut Headers);
-
-#[cfg(feature = "embedded-io-v0_7")]
-impl embedded_io::ErrorType for Written<'_> {
-    type Error = std::convert::Infallible;
 }
 
 #[cfg(feature = "embedded-io-v0_7")]
@@ -138,9 +136,17 @@ mod blocking {
     use std::convert::Infallible;
 
     use embedded_io::Write;
-    use hgrpc::io::blocking::{ClientConnection, ServerConnection};
+    use hgrpc::next::connection::{Buffers, ClientConnection, ServerConnection};
+    use hgrpc::next::drive::blocking::Driver;
 
     use super::*;
+
+    /// A write half that is looked at later.
+    struct Written<'a>(&'a mut Headers);
+
+    impl embedded_io::ErrorType for Written<'_> {
+        type Error = Infallible;
+    }
 
     impl Write for Written<'_> {
         fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
@@ -153,19 +159,30 @@ mod blocking {
         }
     }
 
+    /// What is asked for, the buffer's size, and what the largest frame is then.
+    fn sizes() -> impl Iterator<Item = (u32, u32, u32)> {
+        SIZES
+            .into_iter()
+            .flat_map(|(size, most)| [(size, most, most), (size, 120, most.min(120))])
+    }
+
     #[test]
     fn of_the_servers_driver() {
-        for (size, most) in SIZES {
+        for (size, room, most) in sizes() {
             let (data, mut written) = (data(most), Headers::new());
-            let mut connection: ServerConnection<_, _, 1, 64, 64, 64, R0003> =
-                ServerConnection::new(REQUEST, Written(&mut written), R0003, server_config(size));
-            let action = connection.next_action();
-            let Ok(Some((ServerAction::RunCommand(command), replies))) = action else {
+            let buffers = Buffers {
+                input: &mut [0; 64],
+                memory: &mut [0; 64],
+                output: &mut buffer(room),
+            };
+            let requests = FixedRequests::<1>::new();
+            let mut server = Server::new(R0003, server_config(size), requests);
+            let connection = ServerConnection::new(&mut server, buffers);
+            let mut driver = Driver::new(connection, REQUEST, Written(&mut written));
+            let Ok(Some((Event::Command(command), mut replies))) = driver.step() else {
                 panic!()
             };
-            replies
-                .respond(command.responder, Body::Bytes(&data))
-                .unwrap();
+            replies.send(command.reply.body(&data)).unwrap();
             replies.flush().unwrap();
             written.check(RESPONSE, most);
         }
@@ -173,111 +190,23 @@ mod blocking {
 
     #[test]
     fn of_the_clients_driver() {
-        for (size, most) in SIZES {
-            for is_whole in [true, false] {
-                let (data, mut written) = (data(most), Headers::new());
-                let mut connection: ClientConnection<&[u8], _, 1, 64, 64, 64, R0003> =
-                    ClientConnection::new(&[], Written(&mut written), R0003, client_config(size));
-                let request = Request::new(b"c", EncodedArgs::EMPTY);
-                let calls = connection.calls();
-                if is_whole {
-                    calls
-                        .call(request.with_data(CallData::Bytes(&data)))
-                        .unwrap();
-                } else {
-                    let mut call = calls.open(request.with_data(CallData::Stream)).unwrap();
-                    assert_eq!(calls.send_data(&mut call, &data, true), Ok(false));
-                }
-                calls.flush().unwrap();
-                written.check(DATA, most);
-            }
-        }
-    }
-}
-
-#[cfg(feature = "embedded-io-async-v0_7")]
-mod asynch {
-    use std::convert::Infallible;
-    use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
-
-    use embedded_io_async::Write;
-    use hgrpc::io::asynch::{ClientConnection, Sender, ServerConnection};
-
-    use super::*;
-
-    /// Bytes of the output buffer: what frames have to fit.
-    const OUT: usize = 128;
-
-    impl Write for Written<'_> {
-        async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-            self.0.put(bytes);
-            Ok(bytes.len())
-        }
-
-        async fn flush(&mut self) -> Result<(), Infallible> {
-            Ok(())
-        }
-    }
-
-    /// Memory is always ready.
-    fn run(future: impl Future<Output = ()>) {
-        let mut context = Context::from_waker(Waker::noop());
-        assert_eq!(pin!(future).poll(&mut context), Poll::Ready(()));
-    }
-
-    /// Frames are no larger than what the output buffer holds.
-    fn sizes() -> impl Iterator<Item = (u32, u32)> {
-        let room = u32::try_from(Sender::<(), OUT>::PAYLOAD).unwrap();
-        SIZES
-            .into_iter()
-            .map(move |(size, most)| (size, most.min(room)))
-    }
-
-    #[test]
-    fn of_the_servers_driver() {
-        for (size, most) in sizes() {
+        for (size, room, most) in sizes() {
             let (data, mut written) = (data(most), Headers::new());
-            let mut connection: ServerConnection<_, _, 1, 64, 64, OUT, R0003> =
-                ServerConnection::new(REQUEST, Written(&mut written), R0003, server_config(size));
-            run(async {
-                let action = connection.next_action().await;
-                let Ok(Some((ServerAction::RunCommand(command), replies))) = action else {
-                    panic!()
-                };
-                let body = Body::Bytes(&data);
-                replies.respond(command.responder, body).await.unwrap();
-                replies.flush().await.unwrap();
-            });
-            written.check(RESPONSE, most);
-        }
-    }
-
-    #[test]
-    fn of_the_clients_driver() {
-        for (size, most) in sizes() {
-            for is_whole in [true, false] {
-                let (data, mut written) = (data(most), Headers::new());
-                let mut connection: ClientConnection<&[u8], _, 1, 64, 64, OUT, R0003> =
-                    ClientConnection::new(&[], Written(&mut written), R0003, client_config(size));
-                run(async {
-                    let request = Request::new(b"c", EncodedArgs::EMPTY);
-                    let calls = connection.calls();
-                    if is_whole {
-                        let request = request.with_data(CallData::Bytes(&data));
-                        calls.call(request).await.unwrap();
-                    } else {
-                        let request = request.with_data(CallData::Stream);
-                        let mut call = calls.begin(request).unwrap();
-                        calls.send(&mut call).await.unwrap();
-                        let mut rest = data.as_slice();
-                        let is_open = calls.send_data(&mut call, &mut rest, true).await;
-                        assert_eq!(is_open, Ok(false));
-                    }
-                    calls.flush().await.unwrap();
-                });
-                written.check(DATA, most);
-            }
+            let buffers = Buffers {
+                input: &mut [0; 64],
+                memory: &mut [0; 64],
+                output: &mut buffer(room),
+            };
+            let mut client = Client::new(R0003, client_config(size), FixedRequests::<1>::new());
+            let connection = ClientConnection::new(&mut client, buffers);
+            let mut driver = Driver::new(connection, &[][..], Written(&mut written));
+            let mut calls = driver.sender();
+            let request = Request::new(b"c", EncodedArgs::EMPTY);
+            let mut call = calls.request(request, true).unwrap();
+            calls.send(&mut call).unwrap();
+            calls.send(call.data(&data, true)).unwrap();
+            calls.flush().unwrap();
+            written.check(DATA, most);
         }
     }
 }

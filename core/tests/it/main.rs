@@ -15,9 +15,9 @@
 mod acceptance;
 mod bad_client;
 mod bad_server;
-#[cfg(feature = "embedded-io-v0_7")]
-mod blocking;
 mod frame_size;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod oracle;
 mod pair;
 #[cfg(feature = "embedded-io-v0_7")]

@@ -2,121 +2,120 @@
 
 use std::collections::BTreeMap;
 
-use hgrpc::store::{Arena, ArenaFull, Entry, FixedArena, FixedTable, Key, Table, TableFull, laws};
+use hgrpc::next::store::{FixedRequests, Key, Requests, Slot, laws};
 use hgrpc::wire::RequestId;
 
+/// So many requests, and as many that stand aside.
 #[derive(Debug)]
-pub struct OracleTable {
-    pub room: usize,
-    pub entries: BTreeMap<RequestId, Entry>,
+pub struct Oracle {
+    room: usize,
+    slots: BTreeMap<u32, (Key, Slot)>,
 }
 
-impl OracleTable {
-    pub fn new(room: usize) -> Self {
-        let entries = BTreeMap::new();
-        Self { room, entries }
-    }
+/// So many bytes.
+#[derive(Debug)]
+pub struct OracleMemory {
+    bytes: usize,
+    pub chunks: BTreeMap<u32, Vec<u8>>,
+    taken: Vec<u8>,
 }
 
-impl Table for OracleTable {
-    fn find(&self, id: RequestId) -> Option<&Entry> {
-        self.entries.get(&id)
-    }
-
-    fn find_mut(&mut self, id: RequestId) -> Option<&mut Entry> {
-        self.entries.get_mut(&id)
-    }
-
-    fn insert(&mut self, id: RequestId, entry: Entry) -> Result<(), TableFull> {
-        let alike = |(other, e): &(&RequestId, &Entry)| {
-            **other != id && e.is_refused() == entry.is_refused()
+impl Oracle {
+    pub fn new(room: usize, bytes: usize) -> (Self, OracleMemory) {
+        let slots = BTreeMap::new();
+        let memory = OracleMemory {
+            bytes,
+            chunks: BTreeMap::new(),
+            taken: Vec::new(),
         };
-        if self.entries.iter().filter(alike).count() >= self.room {
-            return Err(TableFull);
-        }
-        self.entries.insert(id, entry);
-        Ok(())
+        (Self { room, slots }, memory)
     }
+}
 
-    fn remove(&mut self, id: RequestId) {
-        self.entries.remove(&id);
-    }
-
-    fn next_after(&self, order: Option<u32>) -> Option<(RequestId, Entry)> {
-        self.entries
-            .iter()
-            .filter(|(_, e)| order.is_none_or(|o| e.order() > o))
-            .min_by_key(|(_, e)| e.order())
-            .map(|(id, e)| (*id, *e))
-    }
+impl Requests for Oracle {
+    type Memory = OracleMemory;
 
     fn capacity(&self) -> usize {
         self.room
     }
-}
 
-#[derive(Debug)]
-pub struct OracleArena {
-    pub keys: usize,
-    pub bytes: usize,
-    pub chunks: BTreeMap<Key, Vec<u8>>,
-    taken: Vec<u8>,
-}
+    fn find(&mut self, key: Key) -> Option<&mut Slot> {
+        self.slots.get_mut(&key.number()).map(|(_, slot)| slot)
+    }
 
-impl OracleArena {
-    pub fn new(keys: usize, bytes: usize) -> Self {
-        Self {
-            keys,
-            bytes,
-            chunks: BTreeMap::new(),
-            taken: Vec::new(),
+    fn open(&mut self, key: Key, order: u32, bits: u16) -> bool {
+        let is_alike = |(other, slot): &&(Key, Slot)| {
+            *other != key && slot.is_aside() == Slot::stands_aside(bits)
+        };
+        if self.slots.values().filter(is_alike).count() >= self.room {
+            return false;
         }
-    }
-
-    fn used(&self) -> usize {
-        self.chunks.values().map(Vec::len).sum()
-    }
-}
-
-impl Arena for OracleArena {
-    fn room(&self, key: Key) -> usize {
-        if self.chunks.len() >= self.keys && !self.chunks.contains_key(&key) {
-            return 0;
-        }
-        self.bytes - self.used()
-    }
-
-    fn append(&mut self, key: Key, bytes: &[u8]) -> Result<(), ArenaFull> {
-        let is_new = !self.chunks.contains_key(&key);
-        if bytes.len() > self.room(key) || (is_new && self.chunks.len() >= self.keys) {
-            return Err(ArenaFull);
-        }
-        self.chunks.entry(key).or_default().extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn find(&self, key: Key) -> Option<&[u8]> {
-        self.chunks.get(&key).map(Vec::as_slice)
-    }
-
-    fn take(&mut self, key: Key) -> &[u8] {
-        self.taken = self.chunks.remove(&key).unwrap_or_default();
-        &self.taken
+        let mut slot = Slot::EMPTY;
+        slot.open(order, bits);
+        self.slots.insert(key.number(), (key, slot));
+        true
     }
 
     fn remove(&mut self, key: Key) {
-        self.chunks.remove(&key);
+        self.slots.remove(&key.number());
     }
 
-    fn capacity(&self) -> usize {
-        self.bytes
+    fn next_after(&self, order: Option<u32>) -> Option<(RequestId, Slot)> {
+        self.slots
+            .values()
+            .filter_map(|(key, slot)| Some((key.request_id()?, *slot)))
+            .filter(|(_, slot)| order.is_none_or(|order| slot.order() > order))
+            .min_by_key(|(_, slot)| slot.order())
+    }
+
+    fn room(&self, memory: &OracleMemory) -> usize {
+        let held: usize = memory.chunks.values().map(Vec::len).sum();
+        memory.bytes - held - memory.taken.len()
+    }
+
+    fn append(&mut self, key: Key, bytes: &[u8], memory: &mut OracleMemory) -> bool {
+        if bytes.len() > self.room(memory) {
+            return false;
+        }
+        let Some(slot) = self.find(key) else {
+            return false;
+        };
+        let chunk = memory.chunks.entry(key.number()).or_default();
+        chunk.extend_from_slice(bytes);
+        slot.set_len(u32::try_from(chunk.len()).unwrap());
+        true
+    }
+
+    fn gathered<'m>(&self, key: Key, memory: &'m OracleMemory) -> &'m [u8] {
+        let chunk = memory.chunks.get(&key.number());
+        chunk.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn take(&mut self, key: Key, memory: &mut OracleMemory) {
+        memory.taken = memory.chunks.remove(&key.number()).unwrap_or_default();
+        if let Some(slot) = self.find(key) {
+            slot.set_free();
+        }
+    }
+
+    fn taken<'m>(&self, memory: &'m OracleMemory) -> &'m [u8] {
+        &memory.taken
+    }
+
+    fn release(&mut self, memory: &mut OracleMemory) {
+        memory.taken.clear();
+    }
+
+    fn clear(&mut self, memory: &mut OracleMemory) {
+        self.slots.clear();
+        memory.chunks.clear();
+        memory.taken.clear();
     }
 }
 
 #[test]
 fn the_oracle_keeps_the_laws() {
-    laws::check_table(&mut OracleTable::new(4)).unwrap();
-    laws::check_arena(&mut OracleArena::new(4, 64)).unwrap();
-    laws::check_table(&mut FixedTable::<4>::new()).unwrap();
-    laws::check_arena(&mut FixedArena::<4, 64>::new()).unwrap();
+    let (mut requests, mut memory) = Oracle::new(4, 64);
+    laws::check(&mut requests, &mut memory).unwrap();
+    laws::check(&mut FixedRequests::<4>::new(), &mut [0; 64]).unwrap();
 }

@@ -1,18 +1,19 @@
 //! The reactors against each other, in all revisions, over every split: what one sends the other
 //! understands.
 
-use hgrpc::cbor::{Atom, Progress, STATUS_OK, Status};
-use hgrpc::client::{CallData, CallQueue, Client, ClientAction, ClientConfig, Request};
-use hgrpc::server::{
-    Answer, Body, DataMode, Deferred, DeferredQueue, Failure, Object, OutputStream, Push,
-    ResponseWriter, Server, ServerAction, ServerConfig,
-};
-use hgrpc::store::FixedStore;
-use hgrpc::wire::{FrameReader, RequestId};
+use std::collections::VecDeque;
+
+use hgrpc::cbor::{Atom, Pieces, Progress, STATUS_OK, Status, Value};
+use hgrpc::next::client::{self, Client, ClientConfig, Request, Upload};
+use hgrpc::next::connection::{Frames, HeldBack};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc::next::server::{self, DataMode, Failure, Reply, Server, ServerConfig};
+use hgrpc::next::store::FixedRequests;
+use hgrpc::wire::{HEADER_LEN, RequestId};
 use hgrpc::{REVISIONS, Revision};
 use proptest::prelude::*;
 
-use crate::script::{args, chunks, encoded, output};
+use crate::script::{args, chunks, encoded};
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -45,7 +46,8 @@ struct Scenario {
     specs: Vec<Spec>,
     client_frame: u32,
     server_frame: u32,
-    scratch: usize,
+    /// Bytes of the output buffer beyond what is needed.
+    spare: usize,
     buffered: bool,
     takes_status: bool,
     streaming: bool,
@@ -88,14 +90,14 @@ fn scenario() -> impl Strategy<Value = Scenario> {
         prop::collection::vec(0usize..8, 1..12),
     )
         .prop_map(
-            |(revision, specs, client_frame, server_frame, scratch, flags, turns)| {
+            |(revision, specs, client_frame, server_frame, spare, flags, turns)| {
                 let [buffered, takes_status, streaming, deferred] = flags;
                 Scenario {
                     revision,
                     specs,
                     client_frame,
                     server_frame,
-                    scratch,
+                    spare,
                     buffered,
                     takes_status,
                     streaming,
@@ -106,7 +108,11 @@ fn scenario() -> impl Strategy<Value = Scenario> {
         )
 }
 
-type Store = FixedStore<8, 8192>;
+type Host = Client<Revision, FixedRequests<8>>;
+type Device = Server<Revision, FixedRequests<8>>;
+
+/// Bytes of memory of each.
+const MEMORY: usize = 8192;
 
 /// What the server saw of a request.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -128,9 +134,50 @@ struct Heard {
     has_ended: bool,
 }
 
+/// A call that is sent.
+struct Call<'a> {
+    upload: Upload,
+    request: Request<'a>,
+    /// Data that is handed in piece by piece, or known.
+    data: Option<&'a [u8]>,
+    streams: bool,
+    is_requested: bool,
+    is_over: bool,
+}
+
+impl Call<'_> {
+    /// Makes the next frame. Pieces that are handed in are at most so long.
+    fn step(&mut self, client: &mut Host, most: usize, out: &mut Output<'_>, bytes: &mut Vec<u8>) {
+        let is_done = match &mut self.data {
+            _ if !self.is_requested => client.send(&self.upload, &self.request, out),
+            Some(data) if self.streams => {
+                let (mut piece, rest) = data.split_at(most.min(data.len()));
+                *data = rest;
+                let is_last = data.is_empty();
+                loop {
+                    let is_taken = client
+                        .send_data(&self.upload, &mut piece, is_last, out)
+                        .unwrap();
+                    bytes.extend_from_slice(out.frame());
+                    if is_taken {
+                        break;
+                    }
+                }
+                self.is_over = is_last;
+                return;
+            }
+            Some(data) => client.send_data(&self.upload, data, true, out),
+            None => Ok(true),
+        }
+        .unwrap();
+        bytes.extend_from_slice(out.frame());
+        self.is_over = is_done && (self.is_requested || self.data.is_none());
+        self.is_requested |= is_done;
+    }
+}
+
 /// The bytes of all calls, in frames whose order the turns decide.
-fn send_calls(scenario: &Scenario, client: &mut Client, store: &mut Store) -> Vec<u8> {
-    let (table, _) = store.split();
+fn send_calls(scenario: &Scenario, client: &mut Host) -> Vec<u8> {
     let encodings: Vec<Vec<u8>> = scenario
         .specs
         .iter()
@@ -142,152 +189,138 @@ fn send_calls(scenario: &Scenario, client: &mut Client, store: &mut Store) -> Ve
         .collect();
     let mut bytes = Vec::new();
     let mut calls = Vec::new();
-    let mut queue: CallQueue<'_, 8> = CallQueue::new();
     for (spec, encoding) in scenario.specs.iter().zip(&encodings) {
-        let streams = spec.streams && !scenario.buffered;
-        let data = match &spec.data {
-            None => CallData::None,
-            Some(_) if streams => CallData::Stream,
-            Some(data) => CallData::Bytes(data),
-        };
-        let request = Request::new(b"echo", encoded(encoding)).with_data(data);
-        let (call, _) = client.call(table, request).unwrap();
-        if scenario.buffered {
-            queue.push(call).unwrap();
-        } else {
-            calls.push((call, spec, 0usize));
-        }
+        calls.push(Call {
+            upload: client.request(spec.data.is_some()).unwrap().0,
+            request: Request::new(b"echo", encoded(encoding)),
+            data: spec.data.as_deref(),
+            streams: spec.streams && !scenario.buffered,
+            is_requested: false,
+            is_over: false,
+        });
     }
     let _ = client.flush().unwrap();
-    let mut out = client.output(table);
-    while let Some(frame) = queue.next_frame(&mut out) {
-        bytes.extend(frame.as_slices().concat());
-    }
+    let mut buffer = vec![0; HEADER_LEN + scenario.client_frame as usize + scenario.spare];
+    let mut out = Output::new(Stream::CLIENT, &mut buffer);
+    let most = scenario.client_frame.min(70) as usize;
     for turn in scenario.turns.iter().cycle() {
         if calls.is_empty() {
             break;
         }
-        let at = turn % calls.len();
-        let (call, spec, sent) = &mut calls[at];
-        if call.wants_data() {
-            let data = spec.data.as_deref().unwrap();
-            let end = data
-                .len()
-                .min(*sent + scenario.client_frame.min(70) as usize);
-            let piece = &data[*sent..end];
-            *sent = end;
-            let frame = call.data_frame(&mut out, piece, end == data.len());
-            bytes.extend(frame.unwrap().unwrap().as_slices().concat());
-        } else if let Some(frame) = call.next_frame(&mut out) {
-            bytes.extend(frame.as_slices().concat());
-        }
-        if call.is_ended() {
+        // What waits for a flush goes in the order of the calls.
+        let at = if scenario.buffered {
+            0
+        } else {
+            turn % calls.len()
+        };
+        calls[at].step(client, most, &mut out, &mut bytes);
+        if calls[at].is_over {
             drop(calls.remove(at));
         }
     }
     bytes
 }
 
-enum Source<'a> {
-    Answer(Answer<'a>),
-    Writer(ResponseWriter, Vec<&'a [u8]>, Option<Failure<'a>>),
+/// An answer that is made.
+struct Source<'a> {
+    reply: Reply,
+    pieces: VecDeque<&'a [u8]>,
+    /// The last piece ends the response.
+    is_whole: bool,
+    failure: Option<Failure<'static>>,
+}
+
+impl Source<'_> {
+    /// Makes the next frame; whether it was the last.
+    fn step(&mut self, server: &mut Device, out: &mut Output<'_>) -> bool {
+        let is_last = self.is_whole && self.pieces.len() == 1;
+        let is_done = match (self.pieces.front_mut(), &self.failure) {
+            (Some(piece), _) => server.respond(&self.reply, piece, is_last, out),
+            (None, Some(failure)) => server.fail(&self.reply, failure, out),
+            (None, None) => server.respond(&self.reply, &mut &[][..], true, out),
+        }
+        .unwrap();
+        if is_done && self.pieces.pop_front().is_some() {
+            return is_last;
+        }
+        is_done
+    }
 }
 
 /// The bytes of all answers, in frames whose order the turns decide.
-fn send_answers(
-    scenario: &Scenario,
-    server: &mut Server,
-    store: &mut Store,
-    seen: &[(hgrpc::server::Responder, Seen)],
-    stream: &mut Option<OutputStream>,
-) -> Vec<u8> {
-    let (table, _) = store.split();
+fn send_answers(scenario: &Scenario, server: &mut Device, seen: &[(RequestId, Seen)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let echoes: Vec<Vec<u8>> = seen.iter().map(|(_, s)| echo(s)).collect();
     let values: Vec<Vec<u8>> = echoes.iter().map(|e| cbor_bytes(e)).collect();
-    let objects: Vec<[Object<'_>; 1]> = values
-        .iter()
-        .map(|v| [Object::Cbor(hgrpc::cbor::Value::from_cbor(v).unwrap())])
-        .collect();
-    let mut buffers = vec![[0u8; 128]; seen.len() * 2];
-    let mut lent = buffers.iter_mut();
-    let mut queue: DeferredQueue<'_, 32> = DeferredQueue::new();
-    let mut sources: Vec<(Source<'_>, Vec<u8>)> = Vec::new();
-    for (at, (responder, _)) in seen.iter().enumerate() {
-        let id = responder.request_id();
+    let mut buffer = vec![0; HEADER_LEN + scenario.server_frame as usize + scenario.spare];
+    let mut out = Output::new(server.open_stream(&[]).unwrap(), &mut buffer);
+    let mut held = HeldBack::<8>::new();
+    let mut sources: Vec<Source<'_>> = Vec::new();
+    for (at, (id, _)) in seen.iter().enumerate() {
         let spec = &scenario.specs[usize::from(id.value() / 2)];
         // The tests' owner answers from a list that it keeps.
-        let responder = server.take_over(table, id).unwrap();
+        let reply = server.take_over(*id).unwrap();
         if spec.talks {
             let atom = Atom {
                 args: &[b"1"],
                 ..Atom::new("%s of %%\n")
             };
-            let text = server.text_output(&responder, &[atom], lent.next().unwrap());
+            assert_eq!(server.text(&reply, &[atom], &mut out), Ok(true));
+            bytes.extend_from_slice(out.frame());
             let update = Progress::new("topic", 7, 9);
-            let progress = server.progress(&responder, &update, lent.next().unwrap());
-            for mut side in [text.unwrap(), progress.unwrap()] {
-                if scenario.deferred {
-                    queue.push(Deferred::Side(side)).unwrap();
-                    continue;
-                }
-                let mut out = output(server, table, stream);
-                let frame = side.next_frame(&mut out).unwrap().unwrap();
-                bytes.extend(frame.as_slices().concat());
-            }
+            assert_eq!(server.progress(&reply, &update, &mut out), Ok(true));
+            bytes.extend_from_slice(out.frame());
         }
-        let body = match spec.kind {
-            Kind::CommandFailure => Body::Failure(Failure::command(b"no %%")),
-            Kind::ServerFailure => Body::Failure(Failure::server(b"on fire")),
-            Kind::Object => Body::Objects(&objects[at]),
-            Kind::Whole => Body::Bytes(&echoes[at]),
-            Kind::Written(size) | Kind::Broken(size) if !scenario.deferred => {
-                let failure = matches!(spec.kind, Kind::Broken(_));
-                let source = Source::Writer(
-                    server.begin_response(table, responder).unwrap(),
-                    chunks(&echoes[at], &[size]),
-                    failure.then(|| Failure::command(b"broke off")),
-                );
-                sources.push((source, vec![0; scenario.scratch]));
-                continue;
-            }
-            Kind::Written(_) | Kind::Broken(_) => Body::Bytes(&echoes[at]),
+        let mut source = Source {
+            reply,
+            pieces: VecDeque::new(),
+            is_whole: false,
+            failure: None,
         };
-        let answer = server.respond(table, responder, body).unwrap();
-        if scenario.deferred {
-            queue.push(Deferred::Answer(answer)).unwrap();
-        } else {
-            sources.push((Source::Answer(answer), vec![0; scenario.scratch]));
+        match spec.kind {
+            Kind::CommandFailure => source.failure = Some(Failure::command(b"no %%")),
+            Kind::ServerFailure => source.failure = Some(Failure::server(b"on fire")),
+            Kind::Object if scenario.deferred => source.pieces.push_back(&values[at]),
+            Kind::Object => {
+                let value = Value::from_cbor(&values[at]).unwrap();
+                source.pieces.extend(Pieces::new(value));
+            }
+            Kind::Written(size) | Kind::Broken(size) if !scenario.deferred => {
+                source.pieces.extend(chunks(&echoes[at], &[size]));
+                if matches!(spec.kind, Kind::Broken(_)) {
+                    source.failure = Some(Failure::command(b"broke off"));
+                }
+            }
+            _ => {
+                source.pieces.push_back(&echoes[at]);
+                source.is_whole = true;
+            }
         }
+        if !scenario.deferred {
+            sources.push(source);
+            continue;
+        }
+        let result = match source.failure {
+            Some(failure) => held.fail(source.reply, failure),
+            None => held.body(source.reply, source.pieces[0]),
+        };
+        assert_eq!(result, Ok(()));
     }
-    let mut out = output(server, table, stream);
-    let mut scratch = vec![0; scenario.scratch];
-    while let Some(frame) = queue.next_frame(&mut out, &mut scratch).unwrap() {
-        bytes.extend(frame.as_slices().concat());
+    if scenario.deferred {
+        while !held.next_frame(server, &mut out).unwrap() {
+            bytes.extend_from_slice(out.frame());
+        }
+        bytes.extend_from_slice(out.frame());
     }
     for turn in scenario.turns.iter().cycle() {
         if sources.is_empty() {
             break;
         }
         let at = turn % sources.len();
-        let (source, scratch) = &mut sources[at];
-        let frame = match source {
-            Source::Answer(answer) => answer.next_frame(&mut out, scratch).unwrap(),
-            Source::Writer(writer, pieces, failure) => match (pieces.first(), failure) {
-                (Some(piece), _) => match writer.push(&mut out, scratch, piece).unwrap() {
-                    Push::Frame(frame) => Some(frame),
-                    Push::Taken => {
-                        pieces.remove(0);
-                        continue;
-                    }
-                },
-                (None, None) => writer.finish(&mut out, scratch).unwrap(),
-                (None, Some(failure)) => writer.fail(&mut out, scratch, &[], failure).unwrap(),
-            },
-        };
-        match frame {
-            Some(frame) => bytes.extend(frame.as_slices().concat()),
-            None => drop(sources.remove(at)),
+        let is_over = sources[at].step(server, &mut out);
+        bytes.extend_from_slice(out.frame());
+        if is_over {
+            drop(sources.remove(at));
         }
     }
     bytes
@@ -307,23 +340,22 @@ fn cbor_bytes(bytes: &[u8]) -> Vec<u8> {
 
 fn serve(
     scenario: &Scenario,
-    server: &mut Server,
-    store: &mut Store,
+    server: &mut Device,
     input: &[u8],
     sizes: &[usize],
-) -> Vec<(hgrpc::server::Responder, Seen)> {
-    let (table, arena) = store.split();
-    let mut reader = FrameReader::new(0x8000);
-    let mut seen: Vec<(hgrpc::server::Responder, Seen)> = Vec::new();
+) -> Vec<(RequestId, Seen)> {
+    let mut memory = [0; MEMORY];
+    let mut seen: Vec<(RequestId, Seen)> = Vec::new();
     for mut piece in chunks(input, sizes) {
-        while let Some(part) = reader.next(&mut piece).unwrap() {
-            match server.handle(part, table, arena).unwrap() {
-                ServerAction::RunCommand(command) => {
+        while let Some(event) = server.next(&mut piece, &mut memory) {
+            match event {
+                server::Event::Command(command) => {
                     assert!(scenario.streaming || !command.data_follows);
                     let value: hgrpc::cbor::ByteString<'_> = command.args.value(b"value").unwrap();
+                    let name = command.name.as_bytes().unwrap();
                     let follows = command.data_follows;
                     let one = Seen {
-                        name: command.name.chunks().flatten().copied().collect(),
+                        name: name.chunks().flatten().copied().collect(),
                         value: value.chunks().flatten().copied().collect(),
                         data: match command.data {
                             Some(data) => Some(data.to_vec()),
@@ -331,44 +363,39 @@ fn serve(
                         },
                         is_whole: !follows,
                     };
-                    seen.push((command.responder, one));
+                    seen.push((command.reply.request_id(), one));
                 }
-                ServerAction::CommandData {
+                server::Event::Data {
                     request_id,
                     bytes,
                     is_last,
                 } => {
-                    let (_, one) = seen
-                        .iter_mut()
-                        .find(|(r, _)| r.request_id() == request_id)
-                        .unwrap();
+                    let (_, one) = seen.iter_mut().find(|(id, _)| *id == request_id).unwrap();
                     assert!(!one.is_whole);
                     one.data.as_mut().unwrap().extend_from_slice(bytes);
                     one.is_whole = is_last;
                 }
-                ServerAction::RejectRequest(rejection) => panic!("{rejection:?}"),
-                _ => {}
+                other => panic!("{other:?}"),
             }
         }
     }
-    assert_eq!(reader.finish(), Ok(()));
-    assert_eq!(server.receiving(table).count(), 0);
+    assert_eq!(server.finish(), Ok(()));
+    assert_eq!(server.receiving().count(), 0);
     seen
 }
 
-fn listen(client: &mut Client, store: &mut Store, input: &[u8], sizes: &[usize]) -> Vec<Heard> {
-    let (table, arena) = store.split();
-    let mut reader = FrameReader::new(0x8000);
+fn listen(client: &mut Host, input: &[u8], sizes: &[usize]) -> Vec<Heard> {
+    let mut memory = [0; MEMORY];
     let mut heard = vec![Heard::default(); 8];
     let at = |id: RequestId| usize::from(id.value() / 2);
     for mut piece in chunks(input, sizes) {
-        while let Some(part) = reader.next(&mut piece).unwrap() {
-            match client.handle(part, table, arena).unwrap() {
-                ClientAction::ResponseData {
+        while let Some(event) = client.next(&mut piece, &mut memory) {
+            match event {
+                client::Event::Response {
                     request_id,
                     status,
                     data,
-                    eos,
+                    is_last,
                     ..
                 } => {
                     let one = &mut heard[at(request_id)];
@@ -378,9 +405,9 @@ fn listen(client: &mut Client, store: &mut Store, input: &[u8], sizes: &[usize])
                         one.status = Some(show(&status));
                     }
                     one.data.extend_from_slice(data);
-                    one.has_ended = eos;
+                    one.has_ended = is_last;
                 }
-                ClientAction::ErrorResponse {
+                client::Event::Failed {
                     request_id,
                     message,
                 } => {
@@ -389,21 +416,21 @@ fn listen(client: &mut Client, store: &mut Store, input: &[u8], sizes: &[usize])
                     one.error = Some(message.to_string());
                     one.has_ended = true;
                 }
-                ClientAction::TextOutput { request_id, atoms } => {
+                client::Event::Text { request_id, atoms } => {
                     heard[at(request_id)].text += &atoms.to_string();
                 }
-                ClientAction::Progress {
+                client::Event::Progress {
                     request_id,
                     progress,
                 } => heard[at(request_id)]
                     .positions
                     .push(progress.progress().pos),
-                ClientAction::Noop | ClientAction::SetDecoder { .. } => {}
+                client::Event::SetDecoder { .. } => {}
                 other => panic!("{other:?}"),
             }
         }
     }
-    assert_eq!(reader.finish(), Ok(()));
+    assert_eq!(client.finish(), Ok(()));
     heard
 }
 
@@ -488,9 +515,8 @@ proptest! {
                 // The settings would not fit one frame.
                 config.announcement = None;
             }
-            let mut client: Client = Client::new(scenario.revision, config);
-            let mut client_store = Store::new();
-            let requests = send_calls(&scenario, &mut client, &mut client_store);
+            let mut client = Client::new(scenario.revision, config, FixedRequests::new());
+            let requests = send_calls(&scenario, &mut client);
 
             let mut config = ServerConfig::DEFAULT;
             config.send_frame_size = scenario.server_frame;
@@ -498,24 +524,22 @@ proptest! {
             if scenario.streaming {
                 config.data_mode = DataMode::Stream;
             }
-            let mut server: Server = Server::new(scenario.revision, config);
-            let mut store = Store::new();
-            let seen = serve(&scenario, &mut server, &mut store, &requests, up);
+            let mut server = Server::new(scenario.revision, config, FixedRequests::new());
+            let seen = serve(&scenario, &mut server, &requests, up);
             prop_assert_eq!(seen.len(), scenario.specs.len());
-            for (responder, one) in &seen {
-                let spec = &scenario.specs[usize::from(responder.request_id().value() / 2)];
+            for (id, one) in &seen {
+                let spec = &scenario.specs[usize::from(id.value() / 2)];
                 prop_assert_eq!(&one.name, b"echo");
                 prop_assert_eq!(&one.value, &spec.value);
                 prop_assert_eq!(&one.data, &spec.data);
                 prop_assert!(one.is_whole);
             }
-            let mut stream = None;
-            let answers = send_answers(&scenario, &mut server, &mut store, &seen, &mut stream);
-            prop_assert_eq!(server.active(store.split().0).count(), 0);
+            let answers = send_answers(&scenario, &mut server, &seen);
+            prop_assert_eq!(server.active().count(), 0);
 
-            let heard = listen(&mut client, &mut client_store, &answers, down);
-            prop_assert_eq!(client.active(client_store.split().0).count(), 0);
-            prop_assert_eq!(client.handle_eof(client_store.split().0), None);
+            let heard = listen(&mut client, &answers, down);
+            prop_assert_eq!(client.active().count(), 0);
+            prop_assert_eq!(client.handle_eof(&mut [0; MEMORY]), None);
             for (spec, heard) in scenario.specs.iter().zip(&heard) {
                 let heard = split_status(scenario.revision, heard.clone());
                 prop_assert_eq!(heard, expected(&scenario, spec));

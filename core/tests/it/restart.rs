@@ -2,102 +2,92 @@
 //! frame, an error, open requests.
 
 use hgrpc::cbor::EncodingSet;
-use hgrpc::client::{Call, CallData, Client, ClientConfig, Request, SendAction};
-use hgrpc::server::{Body, DataMode, OutputStream, Responder, Server, ServerConfig, ServerState};
-use hgrpc::store::FixedStore;
+use hgrpc::next::client::{Client, ClientConfig, SendAction};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc::next::server::{self, DataMode, Server, ServerConfig, ServerState};
+use hgrpc::next::store::{FixedRequests, Requests};
 use hgrpc::wire::{FrameReader, RequestId};
 use hgrpc::{ApiMisuse, ProtocolError, REVISIONS, Revision};
 use proptest::prelude::*;
 
-use crate::script::{Event, Frame, chunks, encoded, note, output, request};
+use crate::kit::{Call, CallData, output};
+use crate::script::{Event, Frame, Reply, answer, chunks, note, request};
 use crate::{bad_client, bad_server};
 
 /// Less than some of the frames have.
 const MAX_FRAME: u32 = 180;
 
+/// Bytes of a server's memory, and of a client's.
+const SERVER_MEMORY: usize = 200;
+const CLIENT_MEMORY: usize = 400;
+
 /// A server and what is beside it.
 struct Device {
-    server: Server,
-    store: Box<FixedStore<3, 200>>,
-    reader: FrameReader,
-    stream: Option<OutputStream>,
-    responders: Vec<Responder>,
+    server: Server<Revision, FixedRequests<3>>,
+    memory: [u8; SERVER_MEMORY],
+    out: Output<'static>,
+    replies: Vec<server::Reply>,
     events: Vec<Event>,
     sent: Vec<u8>,
 }
 
 impl Device {
-    fn new(revision: Revision, config: ServerConfig) -> Self {
+    fn new(revision: Revision, mut config: ServerConfig) -> Self {
+        config.limits.max_frame_size = MAX_FRAME;
         Self {
-            server: Server::new(revision, config),
-            store: Box::new(FixedStore::new()),
-            reader: FrameReader::new(MAX_FRAME),
-            stream: None,
-            responders: Vec::new(),
+            server: Server::new(revision, config, FixedRequests::new()),
+            memory: [0; SERVER_MEMORY],
+            out: output(Stream::ONLY, config.send_frame_size),
+            replies: Vec::new(),
             events: Vec::new(),
             sent: Vec::new(),
         }
     }
 
-    /// The next connection; the responders of the last one.
-    fn restart(&mut self, revision: Revision) -> Vec<Responder> {
-        self.server.restart(revision);
-        self.store.clear();
-        self.reader.restart();
-        self.stream = None;
+    /// The next connection; the tokens of the last one.
+    fn restart(&mut self, revision: Revision) -> Vec<server::Reply> {
+        self.server.restart(revision, &mut self.memory);
+        self.out = output(Stream::ONLY, 0x8000);
         self.events.clear();
         self.sent.clear();
-        std::mem::take(&mut self.responders)
+        std::mem::take(&mut self.replies)
+    }
+
+    /// Bytes of the memory that are free.
+    fn room(&self) -> usize {
+        self.server.requests().room(&self.memory)
     }
 
     /// Requests with every other ID are answered at once, the others stay open.
     fn feed(&mut self, bytes: &[u8], sizes: &[usize]) {
         for mut piece in chunks(bytes, sizes) {
-            loop {
-                let part = match self.reader.next(&mut piece) {
-                    Ok(Some(part)) => part,
-                    Ok(None) => break,
-                    Err(error) => return self.events.push(Event::Error(error)),
-                };
-                let (table, arena) = self.store.split();
-                let is_last = part.is_last;
-                let action = self.server.handle(part, table, arena);
-                let rejection = note(action, &mut self.events, &mut self.responders);
-                if is_last {
-                    self.events.push(Event::Frame(self.server.state()));
+            while let Some(event) = self.server.next(&mut piece, &mut self.memory) {
+                let refusal = note(event, &mut self.events, &mut self.replies);
+                if let Some(refusal) = refusal {
+                    assert_eq!(self.server.refuse(&refusal, &mut self.out), Ok(true));
+                    self.sent.extend_from_slice(self.out.frame());
                 }
-                if let Some(rejection) = rejection {
-                    let mut answer = self.server.reject(rejection);
-                    let mut out = output(&mut self.server, table, &mut self.stream);
-                    while let Some(frame) = answer.next_frame(&mut out).unwrap() {
-                        self.sent.extend(frame.as_slices().concat());
-                    }
-                }
-                let is_due = |responder: &mut Responder| responder.request_id().value() % 4 == 1;
-                for responder in self.responders.extract_if(.., is_due) {
-                    let answer = self.server.respond(table, responder, Body::Bytes(b"yes"));
-                    // Refused while its data came.
-                    let Ok(mut answer) = answer else { continue };
-                    let mut out = output(&mut self.server, table, &mut self.stream);
-                    while let Some(frame) = answer.next_frame(&mut out, &mut []).unwrap() {
-                        self.sent.extend(frame.as_slices().concat());
-                    }
+                let is_due = |reply: &mut server::Reply| reply.request_id().value() % 4 == 1;
+                for reply in self.replies.extract_if(.., is_due) {
+                    let (out, sent) = (&mut self.out, &mut self.sent);
+                    // Or refused while its data came.
+                    let _ = answer(&mut self.server, &reply, Reply::Bytes(3), out, sent);
                 }
             }
         }
+        self.events.push(Event::Frame(self.server.state()));
     }
 
     /// All that can be asked of it.
     fn seen(&mut self) -> impl PartialEq + core::fmt::Debug + use<> {
-        let (table, _) = self.store.split();
         let server = &self.server;
         (
             (server.revision(), server.state(), server.peer_encodings()),
-            server.peer_takes_side_frames(),
+            (server.peer_takes_notes(), server.frames(), server.finish()),
             server.open_streams().collect::<Vec<_>>(),
-            server.receiving(table).collect::<Vec<_>>(),
-            server.active(table).collect::<Vec<_>>(),
-            self.store.split().1.held(),
+            server.receiving().collect::<Vec<_>>(),
+            server.active().collect::<Vec<_>>(),
+            self.room(),
             (self.events.clone(), self.sent.clone()),
         )
     }
@@ -178,10 +168,9 @@ proptest! {
         used.feed(&after, &sizes);
         new.feed(&after, &sizes);
         prop_assert_eq!(used.seen(), new.seen());
-        for responder in stale {
-            let (table, _) = used.store.split();
-            let answer = used.server.respond(table, responder, Body::Bytes(b""));
-            prop_assert_eq!(answer.err(), Some(ApiMisuse::RequestNotActive));
+        for reply in stale {
+            let refused = used.server.respond(&reply, &mut &[][..], true, &mut used.out);
+            prop_assert_eq!(refused, Err(ApiMisuse::RequestNotActive));
         }
     }
 
@@ -212,8 +201,8 @@ proptest! {
         }
         // Calls of before give nothing.
         for mut call in calls {
-            let mut out = used.client.output(used.store.split().0);
-            prop_assert!(call.next_frame(&mut out).is_none());
+            let made = call.next(&mut used.client, &mut used.out);
+            prop_assert_eq!(made.ok().flatten(), None);
         }
         prop_assert_eq!(used.seen(), new.seen());
     }
@@ -221,56 +210,51 @@ proptest! {
 
 /// A client and what is beside it.
 struct Host {
-    client: Client,
-    store: Box<FixedStore<4, 400>>,
-    reader: FrameReader,
+    client: Client<Revision, FixedRequests<4>>,
+    memory: [u8; CLIENT_MEMORY],
+    out: Output<'static>,
     events: Vec<String>,
     sent: Vec<u8>,
 }
 
 impl Host {
-    fn new(revision: Revision, config: ClientConfig) -> Self {
+    fn new(revision: Revision, mut config: ClientConfig) -> Self {
+        config.max_frame_size = MAX_FRAME;
         Self {
-            client: Client::new(revision, config),
-            store: Box::new(FixedStore::new()),
-            reader: FrameReader::new(MAX_FRAME),
+            client: Client::new(revision, config, FixedRequests::new()),
+            memory: [0; CLIENT_MEMORY],
+            out: output(Stream::CLIENT, config.send_frame_size),
             events: Vec::new(),
             sent: Vec::new(),
         }
     }
 
     fn restart(&mut self, revision: Revision) {
-        self.client.restart(revision);
-        self.store.clear();
-        self.reader.restart();
+        self.client.restart(revision, &mut self.memory);
+        self.out = output(Stream::CLIENT, 0x8000);
         self.events.clear();
         self.sent.clear();
     }
 
-    fn calls(&mut self) -> Vec<Call<'static>> {
+    fn calls(&mut self) -> Vec<Call> {
         [CallData::None, CallData::Bytes(b"some data")]
             .into_iter()
-            .map(|data| {
-                let request = Request::new(b"command", encoded(b"\xa0")).with_data(data);
-                self.client.call(self.store.split().0, request).unwrap().0
-            })
+            .map(|data| Call::new(&mut self.client, data).unwrap().0)
             .collect()
     }
 
-    fn run(&mut self, calls: &mut [Call<'_>], steps: &[bad_server::Step], sizes: &[usize]) {
+    fn run(&mut self, calls: &mut [Call], steps: &[bad_server::Step], sizes: &[usize]) {
         for step in steps {
             match step {
                 bad_server::Step::Frame(frame) => self.feed(&frame.bytes(), sizes),
                 bad_server::Step::Take(which) => {
                     let at = which % calls.len();
-                    let mut out = self.client.output(self.store.split().0);
-                    if let Some(frame) = calls[at].next_frame(&mut out) {
-                        self.sent.extend(frame.as_slices().concat());
-                    }
+                    let frame = calls[at].next(&mut self.client, &mut self.out);
+                    self.sent.extend(frame.unwrap().into_iter().flatten());
                 }
                 bad_server::Step::Cancel(id) => {
-                    let (table, arena) = self.store.split();
-                    let result = self.client.cancel(table, arena, RequestId::new(*id));
+                    let id = RequestId::new(*id);
+                    let result = self.client.cancel(id, &mut self.memory);
                     self.events.push(format!("{result:?}"));
                 }
             }
@@ -279,24 +263,23 @@ impl Host {
 
     fn feed(&mut self, bytes: &[u8], sizes: &[usize]) {
         for mut piece in chunks(bytes, sizes) {
-            while let Ok(Some(part)) = self.reader.next(&mut piece) {
-                let (table, arena) = self.store.split();
-                let action = self.client.handle(part, table, arena);
-                self.events.push(format!("{action:?}"));
+            while let Some(event) = self.client.next(&mut piece, &mut self.memory) {
+                self.events.push(format!("{event:?}"));
             }
         }
     }
 
     /// All that can be asked of it; nothing is awaited then.
     fn seen(&mut self) -> impl PartialEq + core::fmt::Debug + use<> {
-        let held = self.store.split().1.held();
-        let (table, _) = self.store.split();
-        let states = [1, 3, 5].map(|id| self.client.request_state(table, RequestId::new(id)));
-        let active: Vec<RequestId> = self.client.active(table).collect();
-        let unanswered: Vec<_> = core::iter::from_fn(|| self.client.handle_eof(table)).collect();
+        let client = &mut self.client;
+        let states = [1, 3, 5].map(|id| client.request_state(RequestId::new(id)));
+        let active: Vec<RequestId> = client.active().collect();
+        let unanswered: Vec<_> =
+            core::iter::from_fn(|| client.handle_eof(&mut self.memory)).collect();
         (
-            (self.client.revision(), states, active, unanswered, held),
-            self.client.open_streams().collect::<Vec<_>>(),
+            (client.revision(), states, active, unanswered),
+            (client.frames(), client.finish()),
+            client.open_streams().collect::<Vec<_>>(),
             (self.events.clone(), self.sent.clone()),
         )
     }
@@ -325,7 +308,7 @@ fn a_server_after_half_a_frame_an_error_and_open_requests() {
     device.feed(&frame(3, 1, 1, 0, &whole), &[5]);
     device.feed(&frame(7, 1, 1 | 4, 0, &whole[..9]), &[5]);
     assert_eq!(device.server.state(), ServerState::CommandReceiving);
-    assert!(device.store.split().1.held() > 0);
+    assert!(device.room() < SERVER_MEMORY);
     let mut bad = frame(9, 1, 1, 0, &whole);
     bad[5] = 3;
     device.feed(&bad, &[5]);
@@ -333,18 +316,19 @@ fn a_server_after_half_a_frame_an_error_and_open_requests() {
     assert!(device.events.contains(&error), "{:?}", device.events);
     assert_eq!(device.server.state(), ServerState::Errored);
     device.feed(&frame(11, 1, 1, 0, &whole)[..13], &[5]);
+    assert!(device.server.finish().is_err());
     let sent = core::mem::take(&mut device.sent);
 
     assert_eq!(device.restart(Revision::R0005).len(), 1);
     assert_eq!(device.server.state(), ServerState::Idle);
-    assert_eq!(device.store.split().1.held(), 0);
+    assert_eq!(device.room(), SERVER_MEMORY);
     device.feed(&frame(1, 1, 1, 1, &whole), &[5]);
     assert!(matches!(
         device.events[..],
         [Event::Run { .. }, Event::Frame(ServerState::Idle)]
     ));
     // Stream 2 begins anew, too.
-    assert_eq!(device.sent, b"\x0e\0\0\x01\0\x02\x01\x32\xa1FstatusBokyes");
+    assert_eq!(device.sent, b"\x0e\0\0\x01\0\x02\x01\x32\xa1FstatusBok@@@");
     assert_eq!(device.sent, sent);
 }
 
@@ -356,7 +340,7 @@ fn a_server_knows_nothing_of_its_next_peer() {
     for _ in 0..3 {
         assert_eq!(device.server.state(), ServerState::Initial);
         assert_eq!(device.server.peer_encodings(), EncodingSet::IDENTITY);
-        assert!(!device.server.peer_takes_side_frames());
+        assert!(!device.server.peer_takes_notes());
         // As many frames as may be.
         device.feed(&frame(1, 8, 1, 1, b"\xa2Pcontentencodings\x82Dzlib"), &[5]);
         device.feed(&frame(1, 8, 2, 0, b"HidentityEhgrpc\x01"), &[5]);
@@ -367,7 +351,7 @@ fn a_server_knows_nothing_of_its_next_peer() {
             device.events
         );
         assert_ne!(device.server.peer_encodings(), EncodingSet::IDENTITY);
-        assert!(device.server.peer_takes_side_frames());
+        assert!(device.server.peer_takes_notes());
         device.restart(Revision::R0006);
     }
 }
@@ -380,9 +364,7 @@ fn a_client_with_a_single_send() {
         assert_eq!(host.client.flush(), Ok(SendAction::Noop));
         let calls = host.calls();
         assert_eq!(host.client.flush(), Ok(SendAction::SendFrames));
-        let spent = host
-            .client
-            .call(host.store.split().0, Request::new(b"c", encoded(b"\xa0")));
+        let spent = host.client.request(false);
         assert_eq!(spent.err(), Some(ApiMisuse::CannotIssueCommands));
         drop(calls);
         host.restart(Revision::R0005);

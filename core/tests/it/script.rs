@@ -1,14 +1,16 @@
 //! Scripts of what peers may do, and what reactors make of them, in a form that does not depend on
 //! how bytes are cut.
 
+use core::borrow::BorrowMut;
+
 use hgrpc::cbor::{Args, ArgsWriter, EncodedArgs, RequestPieces};
-use hgrpc::server::{
-    Body, Failure, OutputStream, Rejection, Responder, Server, ServerAction, ServerConfig,
-    ServerState,
-};
-use hgrpc::store::{Arena, Table};
-use hgrpc::wire::{FrameHeader, FrameReader, RequestId, StreamFlags, StreamId, TypeFlags};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc::next::server::{self, Failure, Refusal, Server, ServerConfig, ServerState};
+use hgrpc::next::store::Requests;
+use hgrpc::wire::{FrameHeader, RequestId, StreamFlags, StreamId, TypeFlags};
 use hgrpc::{ApiMisuse, KeyOrder, ProtocolError, RefusalReason, Revision};
+
+use crate::kit::output;
 
 /// Cuts bytes into pieces of these sizes, over and over.
 pub fn chunks<'a>(mut bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
@@ -85,18 +87,16 @@ pub enum Event {
         limit: u32,
     },
     Error(ProtocolError),
-    /// A frame is complete.
+    /// All of the bytes were taken.
     Frame(ServerState),
 }
 
-/// A server and its owner. Responders are kept until the script says to answer.
-pub struct Owner<T: Table, A: Arena> {
-    pub server: Server,
-    pub table: T,
-    pub arena: A,
-    reader: FrameReader,
-    stream: Option<OutputStream>,
-    responders: Vec<Responder>,
+/// A server and its owner. Tokens are kept until the script says to answer.
+pub struct Owner<T: Requests, M> {
+    pub server: Server<Revision, T>,
+    pub memory: M,
+    out: Output<'static>,
+    replies: Vec<server::Reply>,
     pub events: Vec<Event>,
     pub sent: Vec<u8>,
 }
@@ -111,25 +111,41 @@ pub enum Reply {
 
 pub const BODY: [u8; 300] = [0x40; 300];
 
-impl Reply {
-    pub fn body(self) -> Body<'static> {
-        match self {
-            Self::Bytes(len) => Body::Bytes(&BODY[..len.min(BODY.len())]),
-            Self::CommandFailure => Body::Failure(Failure::command(b"no such thing")),
-            Self::ServerFailure => Body::Failure(Failure::server(b"on fire")),
+/// Answers a request.
+///
+/// # Errors
+/// The token is stale, or nothing fits.
+pub fn answer<T: Requests>(
+    server: &mut Server<Revision, T>,
+    reply: &server::Reply,
+    how: Reply,
+    out: &mut Output<'_>,
+    sent: &mut Vec<u8>,
+) -> Result<(), ApiMisuse> {
+    let mut body = match how {
+        Reply::Bytes(len) => &BODY[..len.min(BODY.len())],
+        _ => &[],
+    };
+    loop {
+        let is_done = match how {
+            Reply::Bytes(_) => server.respond(reply, &mut body, true, out),
+            Reply::CommandFailure => server.fail(reply, &Failure::command(b"no such thing"), out),
+            Reply::ServerFailure => server.fail(reply, &Failure::server(b"on fire"), out),
+        }?;
+        sent.extend_from_slice(out.frame());
+        if is_done {
+            return Ok(());
         }
     }
 }
 
-impl<T: Table, A: Arena> Owner<T, A> {
-    pub fn new(revision: Revision, config: ServerConfig, table: T, arena: A) -> Self {
+impl<T: Requests, M: BorrowMut<T::Memory>> Owner<T, M> {
+    pub fn new(revision: Revision, config: ServerConfig, (requests, memory): (T, M)) -> Self {
         Self {
-            server: Server::new(revision, config),
-            table,
-            arena,
-            reader: FrameReader::new(0x00ff_ffff),
-            stream: None,
-            responders: Vec::new(),
+            server: Server::new(revision, config, requests),
+            memory,
+            out: output(Stream::ONLY, config.send_frame_size),
+            replies: Vec::new(),
             events: Vec::new(),
             sent: Vec::new(),
         }
@@ -138,66 +154,53 @@ impl<T: Table, A: Arena> Owner<T, A> {
     /// Feeds a frame in pieces of these sizes. Refusals are answered at once.
     pub fn feed(&mut self, frame: &[u8], sizes: &[usize]) {
         for mut piece in chunks(frame, sizes) {
-            while let Some(part) = self.reader.next(&mut piece).unwrap() {
-                let is_last = part.is_last;
-                let action = self.server.handle(part, &mut self.table, &mut self.arena);
-                let rejection = note(action, &mut self.events, &mut self.responders);
-                if is_last {
-                    self.events.push(Event::Frame(self.server.state()));
-                }
-                if let Some(rejection) = rejection {
-                    self.reject(rejection);
+            while let Some(event) = self.server.next(&mut piece, self.memory.borrow_mut()) {
+                let refusal = note(event, &mut self.events, &mut self.replies);
+                if let Some(refusal) = refusal {
+                    self.refuse(&refusal);
                 }
             }
         }
-        assert_eq!(self.reader.finish(), Ok(()), "a script's frames are whole");
+        self.events.push(Event::Frame(self.server.state()));
+        assert_eq!(self.server.finish(), Ok(()), "a script's frames are whole");
     }
 
-    fn reject(&mut self, rejection: Rejection) {
-        let id = rejection.request_id();
-        if let Some(at) = self.responders.iter().position(|r| r.request_id() == id) {
+    fn refuse(&mut self, refusal: &Refusal) {
+        let id = refusal.request_id();
+        if let Some(at) = self.replies.iter().position(|r| r.request_id() == id) {
             // It was running already and its data went on for too many frames.
+            let reply = self.replies.remove(at);
             let stale = self
                 .server
-                .begin_response(&self.table, self.responders.remove(at));
-            assert_eq!(stale.unwrap_err(), ApiMisuse::RequestNotActive);
+                .respond(&reply, &mut &[][..], true, &mut self.out);
+            assert_eq!(stale, Err(ApiMisuse::RequestNotActive));
         }
-        let mut answer = self.server.reject(rejection);
-        let mut out = output(&mut self.server, &mut self.table, &mut self.stream);
-        while let Some(frame) = answer.next_frame(&mut out).unwrap() {
-            self.sent.extend(frame.as_slices().concat());
-        }
+        assert_eq!(self.server.refuse(refusal, &mut self.out), Ok(true));
+        self.sent.extend_from_slice(self.out.frame());
     }
 
     /// Answers one of the requests that wait for it, if there is one. The ID it had.
-    pub fn answer(&mut self, which: usize, reply: Reply) -> Option<RequestId> {
-        if self.responders.is_empty() {
+    pub fn answer(&mut self, which: usize, how: Reply) -> Option<RequestId> {
+        if self.replies.is_empty() {
             return None;
         }
-        let responder = self.responders.remove(which % self.responders.len());
-        let id = responder.request_id();
-        let mut answer = self
-            .server
-            .respond(&self.table, responder, reply.body())
-            .expect("a responder is good for one answer");
-        let mut out = output(&mut self.server, &mut self.table, &mut self.stream);
-        while let Some(frame) = answer.next_frame(&mut out, &mut []).unwrap() {
-            self.sent.extend(frame.as_slices().concat());
-        }
-        Some(id)
+        let reply = self.replies.remove(which % self.replies.len());
+        let (out, sent) = (&mut self.out, &mut self.sent);
+        answer(&mut self.server, &reply, how, out, sent).expect("a token is good for one answer");
+        Some(reply.request_id())
     }
 
     /// What must hold after any frame and any answer.
     pub fn check(&self) {
-        let receiving: Vec<_> = self.server.receiving(&self.table).collect();
-        let active: Vec<_> = self.server.active(&self.table).collect();
+        let receiving: Vec<_> = self.server.receiving().collect();
+        let active: Vec<_> = self.server.active().collect();
         match self.server.state() {
             ServerState::CommandReceiving => assert!(!receiving.is_empty()),
             ServerState::Idle => assert!(receiving.is_empty()),
             _ => {}
         }
-        assert!(receiving.len() <= self.table.capacity());
-        let mut waiting: Vec<_> = self.responders.iter().map(Responder::request_id).collect();
+        assert!(receiving.len() <= self.server.requests().capacity());
+        let mut waiting: Vec<_> = self.replies.iter().map(server::Reply::request_id).collect();
         let mut listed = active;
         waiting.sort_unstable();
         listed.sort_unstable();
@@ -205,49 +208,36 @@ impl<T: Table, A: Arena> Owner<T, A> {
     }
 }
 
-/// Where frames are made; the stream is opened at its first use.
-pub fn output<'o, T: Table>(
-    server: &'o mut Server,
-    table: &'o mut T,
-    stream: &'o mut Option<OutputStream>,
-) -> hgrpc::server::Output<'o, T, Revision> {
-    let stream = match stream {
-        Some(stream) => stream,
-        None => stream.insert(server.open_stream(&[]).unwrap()),
-    };
-    server.output(table, stream)
-}
-
-/// Notes an action; pieces of one frame's data are one event.
+/// Notes an event; pieces of data that follow each other are one.
 pub fn note(
-    action: Result<ServerAction<'_>, ProtocolError>,
+    event: server::Event<'_>,
     events: &mut Vec<Event>,
-    responders: &mut Vec<Responder>,
-) -> Option<Rejection> {
-    match action {
-        Ok(ServerAction::Noop | ServerAction::WantFrame(_)) => {}
-        Ok(ServerAction::RunCommand(command)) => {
+    replies: &mut Vec<server::Reply>,
+) -> Option<Refusal> {
+    match event {
+        server::Event::Command(command) => {
             assert!(Args::from_cbor(command.args.as_cbor()).is_ok());
+            let name = command.name.as_bytes().expect("names are byte strings");
             events.push(Event::Run {
-                id: command.request_id(),
-                name: command.name.chunks().flatten().copied().collect(),
+                id: command.reply.request_id(),
+                name: name.chunks().flatten().copied().collect(),
                 args: command.args.as_cbor().to_vec(),
                 redirect: command.redirect.map(|r| r.as_cbor().to_vec()),
                 data: command.data.map(<[u8]>::to_vec),
                 data_follows: command.data_follows,
             });
-            responders.push(command.responder);
+            replies.push(command.reply);
         }
-        Ok(ServerAction::CommandData {
+        server::Event::Data {
             request_id,
             bytes,
             is_last,
-        }) => match events.last_mut() {
+        } => match events.last_mut() {
             Some(Event::Data {
+                id,
                 bytes: before,
                 is_last: last,
-                ..
-            }) => {
+            }) if *id == request_id => {
                 before.extend_from_slice(bytes);
                 *last = is_last;
             }
@@ -257,16 +247,16 @@ pub fn note(
                 is_last,
             }),
         },
-        Ok(ServerAction::RejectRequest(rejection)) => {
+        server::Event::Refused(refusal) => {
             events.push(Event::Reject {
-                id: rejection.request_id(),
-                reason: rejection.reason(),
-                limit: rejection.limit(),
+                id: refusal.request_id(),
+                reason: refusal.reason(),
+                limit: refusal.limit(),
             });
-            return Some(rejection);
+            return Some(refusal);
         }
-        Ok(other) => panic!("unknown action {other:?}"),
-        Err(error) => events.push(Event::Error(error)),
+        server::Event::Error(error) => events.push(Event::Error(error)),
+        other => panic!("unknown event {other:?}"),
     }
     None
 }

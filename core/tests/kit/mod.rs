@@ -9,14 +9,11 @@
 use std::collections::BTreeMap;
 
 use hgrpc::cbor::{EncodedArgs, ErrorMessage, Status};
-use hgrpc::client::{
-    Call, CallData, Client, ClientAction, ClientConfig, ClientError, Request, SendAction,
-};
-use hgrpc::server::{
-    Answer, Body, Failure, OutputStream, Responder, Server, ServerAction, ServerConfig,
-};
-use hgrpc::store::FixedStore;
-use hgrpc::wire::{FrameHeader, FrameReader, OutFrame, RequestId, StreamId};
+use hgrpc::next::client::{self, Client, ClientConfig, Request, SendAction, Upload};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc::next::server::{self, Failure, Refusal, Reply, Server, ServerConfig};
+use hgrpc::next::store::{FixedRequests, Requests};
+use hgrpc::wire::{FrameHeader, HEADER_LEN, RequestId, StreamId};
 use hgrpc::{ApiMisuse, ProtocolError, Revision};
 
 pub const ALL: [Revision; 3] = [Revision::R0003, Revision::R0005, Revision::R0006];
@@ -70,10 +67,10 @@ pub fn response_kind(revision: Revision) -> u8 {
 /// `{"name": "c"}`
 pub const C: &[u8] = b"\xa1\x44name\x41c";
 
-/// What a server asked for.
+/// What a frame led to at a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
-    Nothing,
+    /// Nothing: the next frame is wanted.
     Want(&'static str),
     Run {
         id: u16,
@@ -113,27 +110,56 @@ pub fn rejected(id: u16, reason: &'static str, limit: u32) -> Result<Seen, Proto
     Ok(Seen::Reject { id, reason, limit })
 }
 
-/// A server, its store and an output stream.
+/// What a response consists of.
+#[derive(Clone, Copy)]
+pub enum Body {
+    Bytes(&'static [u8]),
+    /// Pieces, one after the other.
+    Pieces(&'static [&'static [u8]]),
+    Redirect(&'static [u8]),
+    Failure(Failure<'static>),
+}
+
+/// Output with frames of this size. The buffer is never given back: tests are short.
+pub fn output(stream: Stream, send_frame_size: u32) -> Output<'static> {
+    // Only tests of sizes make large frames.
+    let size = match send_frame_size {
+        0x8000 => 1_024,
+        size => size.min(0x00ff_ffff),
+    };
+    let buffer = vec![0; HEADER_LEN + usize::try_from(size).unwrap()];
+    Output::new(stream, Box::leak(buffer.into_boxed_slice()))
+}
+
+/// A frame that was made, if one was, and whether that was all.
+pub type Made = Result<(Option<Vec<u8>>, bool), ApiMisuse>;
+
+fn made(out: &Output<'_>, is_done: bool) -> (Option<Vec<u8>>, bool) {
+    let frame = out.frame();
+    ((!frame.is_empty()).then(|| frame.to_vec()), is_done)
+}
+
+/// A server, its memory and an output stream.
 pub struct Srv<const N: usize = 8, const B: usize = 4096> {
     pub config: ServerConfig,
-    pub server: Server,
-    pub store: Box<FixedStore<N, B>>,
-    pub stream: OutputStream,
-    pub responders: BTreeMap<u16, Responder>,
-    pub rejections: Vec<hgrpc::server::Rejection>,
+    pub server: Server<Revision, FixedRequests<N>>,
+    pub memory: Vec<u8>,
+    pub out: Output<'static>,
+    pub replies: BTreeMap<u16, Reply>,
+    pub refusals: Vec<Refusal>,
 }
 
 impl<const N: usize, const B: usize> Srv<N, B> {
     pub fn new(revision: Revision, config: ServerConfig) -> Self {
-        let mut server = Server::new(revision, config);
+        let mut server = Server::new(revision, config, FixedRequests::new());
         let stream = server.open_stream(&[]).unwrap();
         Self {
             config,
             server,
-            store: Box::new(FixedStore::new()),
-            stream,
-            responders: BTreeMap::new(),
-            rejections: Vec::new(),
+            memory: vec![0; B],
+            out: output(stream, config.send_frame_size),
+            replies: BTreeMap::new(),
+            refusals: Vec::new(),
         }
     }
 
@@ -152,86 +178,134 @@ impl<const N: usize, const B: usize> Srv<N, B> {
         all.pop().unwrap()
     }
 
-    /// One frame in parts: what every part led to, but for nothing.
+    /// One frame in parts: what they led to.
     pub fn recv_cut(&mut self, frame: &[u8], len: usize) -> Vec<Result<Seen, ProtocolError>> {
-        let mut reader = FrameReader::new(0x00ff_ffff);
         let mut all = Vec::new();
-        for mut piece in frame.chunks(len) {
-            while let Some(part) = reader.next(&mut piece).unwrap() {
-                let (table, arena) = self.store.split();
-                let seen = match self.server.handle(part, table, arena) {
-                    Ok(action) => see(action, &mut self.responders, &mut self.rejections),
-                    Err(error) => {
-                        all.push(Err(error));
-                        continue;
-                    }
-                };
-                if seen != Seen::Nothing {
-                    all.push(Ok(seen));
-                }
-            }
+        for piece in frame.chunks(len) {
+            all.extend(self.recv_part(piece));
         }
-        assert_eq!(reader.finish(), Ok(()));
+        assert_eq!(self.server.finish(), Ok(()));
+        if all.is_empty() {
+            all.push(want(self.state()));
+        }
         all
     }
 
-    pub fn begin(&mut self, id: u16, body: Body<'static>) -> Result<Answer<'static>, ApiMisuse> {
-        let responder = self
-            .responders
-            .remove(&id)
-            .ok_or(ApiMisuse::RequestNotActive)?;
-        self.server.respond(self.store.split().0, responder, body)
+    /// Some bytes.
+    pub fn recv_part(&mut self, mut bytes: &[u8]) -> Vec<Result<Seen, ProtocolError>> {
+        let mut all = Vec::new();
+        while let Some(event) = self.server.next(&mut bytes, &mut self.memory) {
+            all.push(see(event, &mut self.replies, &mut self.refusals));
+        }
+        assert!(bytes.is_empty());
+        all
     }
 
-    /// Takes the next frame of an answer.
-    pub fn next(&mut self, answer: &mut Answer<'_>) -> Result<Option<Vec<u8>>, ApiMisuse> {
-        let mut scratch = [0; 64];
-        let mut out = self.server.output(self.store.split().0, &mut self.stream);
-        Ok(answer
-            .next_frame(&mut out, &mut scratch)?
-            .map(|f| bytes(&f)))
+    /// Puts another stream in the place of the output's.
+    pub fn switch(&mut self, stream: Stream) -> Stream {
+        let new = output(stream, self.config.send_frame_size);
+        std::mem::replace(&mut self.out, new).into_stream()
     }
 
-    /// Answers a request and takes all frames.
-    pub fn answer(&mut self, id: u16, body: Body<'static>) -> Vec<Vec<u8>> {
-        let mut answer = self.begin(id, body).unwrap();
-        self.take(&mut answer)
+    /// One call that makes a frame.
+    pub fn step(
+        &mut self,
+        call: impl FnOnce(
+            &mut Server<Revision, FixedRequests<N>>,
+            &mut Output<'_>,
+        ) -> Result<bool, ApiMisuse>,
+    ) -> Made {
+        let is_done = call(&mut self.server, &mut self.out)?;
+        Ok(made(&self.out, is_done))
     }
 
-    pub fn take(&mut self, answer: &mut Answer<'_>) -> Vec<Vec<u8>> {
-        let mut scratch = vec![0; 0x8000];
+    /// Calls until all is done.
+    pub fn make(
+        &mut self,
+        mut call: impl FnMut(
+            &mut Server<Revision, FixedRequests<N>>,
+            &mut Output<'_>,
+        ) -> Result<bool, ApiMisuse>,
+    ) -> Result<Vec<Vec<u8>>, ApiMisuse> {
         let mut frames = Vec::new();
         loop {
-            let mut out = self.server.output(self.store.split().0, &mut self.stream);
-            match answer.next_frame(&mut out, &mut scratch).unwrap() {
-                Some(frame) => frames.push(bytes(&frame)),
-                None => return frames,
+            let (frame, is_done) = self.step(&mut call)?;
+            frames.extend(frame);
+            if is_done {
+                return Ok(frames);
             }
         }
+    }
+
+    /// Writes a piece of a response, or its end.
+    pub fn push(
+        &mut self,
+        reply: &Reply,
+        mut piece: &[u8],
+        is_last: bool,
+    ) -> Result<Vec<Vec<u8>>, ApiMisuse> {
+        self.make(|server, out| server.respond(reply, &mut piece, is_last, out))
+    }
+
+    pub fn try_reply(&mut self, reply: &Reply, body: Body) -> Result<Vec<Vec<u8>>, ApiMisuse> {
+        match body {
+            Body::Bytes(bytes) => self.push(reply, bytes, true),
+            Body::Pieces(pieces) => {
+                let mut frames = Vec::new();
+                for piece in pieces {
+                    frames.extend(self.push(reply, piece, false)?);
+                }
+                frames.extend(self.push(reply, &[], true)?);
+                Ok(frames)
+            }
+            Body::Redirect(status) => {
+                let mut frames = self.make(|server, out| server.redirect(reply, status, out))?;
+                frames.extend(self.push(reply, &[], true)?);
+                Ok(frames)
+            }
+            Body::Failure(failure) => self.make(|server, out| server.fail(reply, &failure, out)),
+        }
+    }
+
+    /// Answers a request; it can be answered again if that failed.
+    pub fn try_answer(&mut self, id: u16, body: Body) -> Result<Vec<Vec<u8>>, ApiMisuse> {
+        let reply = self.replies.remove(&id).unwrap();
+        let result = self.try_reply(&reply, body);
+        if result.is_err() {
+            self.replies.insert(id, reply);
+        }
+        result
+    }
+
+    /// Answers a request and gives all frames.
+    pub fn answer(&mut self, id: u16, body: Body) -> Vec<Vec<u8>> {
+        self.try_answer(id, body).unwrap()
     }
 
     /// Answers the oldest refused request.
     pub fn reject(&mut self) -> Vec<u8> {
-        let mut answer = self.server.reject(self.rejections.remove(0));
-        let mut out = self.server.output(self.store.split().0, &mut self.stream);
-        let frame = bytes(&answer.next_frame(&mut out).unwrap().unwrap());
-        assert!(answer.is_ended());
-        assert!(answer.next_frame(&mut out).unwrap().is_none());
-        frame
+        let refusal = self.refusals.remove(0);
+        let (frame, is_done) = self
+            .step(|server, out| server.refuse(&refusal, out))
+            .unwrap();
+        assert!(is_done);
+        frame.unwrap()
     }
 
     pub fn fail(&mut self, id: u16, message: &'static [u8]) -> Vec<Vec<u8>> {
         self.answer(id, Body::Failure(Failure::server(message)))
     }
 
-    pub fn receiving(&mut self) -> Vec<u16> {
-        let table = self.store.split().0;
-        self.server.receiving(table).map(RequestId::value).collect()
+    pub fn take_over(&mut self, id: u16) -> Option<Reply> {
+        self.server.take_over(RequestId::new(id))
     }
 
-    pub fn active(&mut self) -> Vec<u16> {
-        let table = self.store.split().0;
-        self.server.active(table).map(RequestId::value).collect()
+    pub fn receiving(&self) -> Vec<u16> {
+        self.server.receiving().map(RequestId::value).collect()
+    }
+
+    pub fn active(&self) -> Vec<u16> {
+        self.server.active().map(RequestId::value).collect()
     }
 
     pub fn open(&self) -> Vec<u8> {
@@ -244,24 +318,29 @@ impl<const N: usize, const B: usize> Srv<N, B> {
 }
 
 fn see(
-    action: ServerAction<'_>,
-    responders: &mut BTreeMap<u16, Responder>,
-    rejections: &mut Vec<hgrpc::server::Rejection>,
-) -> Seen {
-    match action {
-        ServerAction::Noop => Seen::Nothing,
-        ServerAction::WantFrame(state) => Seen::Want(state.name()),
-        ServerAction::RunCommand(command) => {
-            let id = command.request_id().value();
-            responders.insert(id, command.responder);
+    event: server::Event<'_>,
+    replies: &mut BTreeMap<u16, Reply>,
+    refusals: &mut Vec<Refusal>,
+) -> Result<Seen, ProtocolError> {
+    Ok(match event {
+        server::Event::Command(command) => {
+            let id = command.reply.request_id().value();
+            replies.insert(id, command.reply);
             Seen::Run {
                 id,
-                name: command.name.chunks().flatten().copied().collect(),
+                name: command
+                    .name
+                    .as_bytes()
+                    .unwrap()
+                    .chunks()
+                    .flatten()
+                    .copied()
+                    .collect(),
                 data: command.data.map(<[u8]>::to_vec),
                 follows: command.data_follows,
             }
         }
-        ServerAction::CommandData {
+        server::Event::Data {
             request_id,
             bytes,
             is_last,
@@ -270,21 +349,18 @@ fn see(
             bytes: bytes.to_vec(),
             last: is_last,
         },
-        ServerAction::RejectRequest(rejection) => {
+        server::Event::Refused(refusal) => {
             let seen = Seen::Reject {
-                id: rejection.request_id().value(),
-                reason: rejection.reason().name(),
-                limit: rejection.limit(),
+                id: refusal.request_id().value(),
+                reason: refusal.reason().name(),
+                limit: refusal.limit(),
             };
-            rejections.push(rejection);
+            refusals.push(refusal);
             seen
         }
+        server::Event::Error(error) => return Err(error),
         other => panic!("{other:?}"),
-    }
-}
-
-pub fn bytes(frame: &OutFrame<'_>) -> Vec<u8> {
-    frame.as_slices().concat()
+    })
 }
 
 /// A frame's header.
@@ -292,7 +368,7 @@ pub fn header(frame: &[u8]) -> FrameHeader {
     *FrameHeader::split_from(frame).unwrap().0
 }
 
-/// What a client asked for.
+/// What a frame brought to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Got {
     Noop,
@@ -322,37 +398,165 @@ pub enum Got {
         stream: u8,
         name: &'static str,
     },
+    DropDecoder {
+        stream: u8,
+    },
+    Encoded {
+        stream: u8,
+        last: bool,
+        ends_stream: bool,
+    },
 }
 
-/// A client and its store.
+/// An error, and the request that it is of.
+pub type Wrong = (ProtocolError, Option<u16>);
+
+/// Data of a request.
+#[derive(Clone, Copy)]
+pub enum CallData {
+    None,
+    Bytes(&'static [u8]),
+    /// Handed in as it comes.
+    Stream,
+}
+
+/// A request whose frames are made.
+pub struct Call {
+    pub upload: Upload,
+    data: CallData,
+    is_requested: bool,
+    is_ended: bool,
+}
+
+impl Call {
+    pub fn new<T: Requests>(
+        client: &mut Client<Revision, T>,
+        data: CallData,
+    ) -> Result<(Self, SendAction), ApiMisuse> {
+        let has_data = !matches!(data, CallData::None);
+        let (upload, action) = client.request(has_data)?;
+        let call = Self {
+            upload,
+            data,
+            is_requested: false,
+            is_ended: false,
+        };
+        Ok((call, action))
+    }
+
+    /// Makes the next frame of what is known of the call.
+    pub fn next<T: Requests>(
+        &mut self,
+        client: &mut Client<Revision, T>,
+        out: &mut Output<'_>,
+    ) -> Result<Option<Vec<u8>>, ApiMisuse> {
+        if self.is_ended {
+            return Ok(None);
+        }
+        if !self.is_requested {
+            self.is_requested = client.send(&self.upload, &REQUEST, out)?;
+            self.is_ended = self.is_requested && matches!(self.data, CallData::None);
+            // One that was cancelled before its first frame gives none.
+            return Ok(made(out, false).0);
+        }
+        let is_wanted = client.active().any(|id| id == self.upload.request_id());
+        self.is_ended = match &mut self.data {
+            CallData::Bytes(rest) => client.send_data(&self.upload, rest, true, out)?,
+            // The end of data that is not wanted any more.
+            CallData::Stream if !is_wanted => {
+                client.send_data(&self.upload, &mut &[][..], false, out)?
+            }
+            _ => return Ok(None),
+        };
+        Ok(made(out, false).0)
+    }
+
+    /// Makes a frame of data that is handed in; `None`: it is not wanted any more.
+    pub fn data<T: Requests>(
+        &mut self,
+        client: &mut Client<Revision, T>,
+        mut chunk: &[u8],
+        last: bool,
+        out: &mut Output<'_>,
+    ) -> Result<Option<Vec<u8>>, ApiMisuse> {
+        let is_taken = client.send_data(&self.upload, &mut chunk, last, out)?;
+        self.is_ended |= last && is_taken;
+        Ok(made(out, false).0)
+    }
+
+    pub fn request_id(&self) -> RequestId {
+        self.upload.request_id()
+    }
+
+    /// Its data is handed in, and goes on.
+    pub fn wants_data(&self) -> bool {
+        self.is_requested && !self.is_ended && matches!(self.data, CallData::Stream)
+    }
+
+    pub fn is_ended(&self) -> bool {
+        self.is_ended
+    }
+}
+
+/// What is called.
+pub const REQUEST: Request<'static> = Request::new(b"c", EncodedArgs::EMPTY);
+
+/// A client and its memory.
 pub struct Cli<const N: usize = 8, const B: usize = 4096> {
-    pub client: Client,
-    pub store: Box<FixedStore<N, B>>,
+    pub client: Client<Revision, FixedRequests<N>>,
+    pub memory: Vec<u8>,
+    pub out: Output<'static>,
 }
 
 impl<const N: usize, const B: usize> Cli<N, B> {
     pub fn new(revision: Revision, mut config: ClientConfig) -> Self {
         config.announcement = None;
+        Self::announcing(revision, config)
+    }
+
+    pub fn announcing(revision: Revision, config: ClientConfig) -> Self {
         Self {
-            client: Client::new(revision, config),
-            store: Box::new(FixedStore::new()),
+            client: Client::new(revision, config, FixedRequests::new()),
+            memory: vec![0; B],
+            out: output(Stream::CLIENT, config.send_frame_size),
         }
     }
 
-    pub fn call(
+    pub fn call(&mut self, data: CallData) -> Result<(Call, SendAction), ApiMisuse> {
+        Call::new(&mut self.client, data)
+    }
+
+    /// Makes the next frame of what is known of a call.
+    pub fn try_next(&mut self, call: &mut Call) -> Result<Option<Vec<u8>>, ApiMisuse> {
+        call.next(&mut self.client, &mut self.out)
+    }
+
+    pub fn next(&mut self, call: &mut Call) -> Option<Vec<u8>> {
+        self.try_next(call).unwrap()
+    }
+
+    /// Makes a frame of data that is handed in; `None`: it is not wanted any more.
+    pub fn data(
         &mut self,
-        data: CallData<'static>,
-    ) -> Result<(Call<'static>, SendAction), ApiMisuse> {
-        let request = Request::new(b"c", EncodedArgs::EMPTY).with_data(data);
-        self.client.call(self.store.split().0, request)
+        call: &mut Call,
+        chunk: &[u8],
+        last: bool,
+    ) -> Result<Option<Vec<u8>>, ApiMisuse> {
+        call.data(&mut self.client, chunk, last, &mut self.out)
     }
 
-    pub fn next(&mut self, call: &mut Call<'_>) -> Option<Vec<u8>> {
-        let mut out = self.client.output(self.store.split().0);
-        call.next_frame(&mut out).map(|frame| bytes(&frame))
+    /// Makes all frames of some calls that are known as a whole.
+    pub fn take(&mut self, calls: &mut [Call]) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        for call in calls {
+            while let Some(frame) = self.next(call) {
+                frames.push(frame);
+            }
+        }
+        frames
     }
 
-    /// A call whose frames were all taken.
+    /// A call whose frames were all made.
     pub fn sent(&mut self) -> u16 {
         let (mut call, _) = self.call(CallData::None).unwrap();
         while self.next(&mut call).is_some() {}
@@ -360,45 +564,50 @@ impl<const N: usize, const B: usize> Cli<N, B> {
     }
 
     /// One frame, whole.
-    pub fn recv(&mut self, frame: &[u8]) -> Result<Got, ClientError> {
+    pub fn recv(&mut self, frame: &[u8]) -> Result<Got, Wrong> {
         let mut all = self.recv_cut(frame, frame.len());
+        if all.len() > 1 {
+            // A stream's decoder goes before the frame's own event.
+            all.retain(|got| !matches!(got, Ok(Got::DropDecoder { .. })));
+        }
         assert_eq!(all.len(), 1, "{all:?}");
         all.pop().unwrap()
     }
 
-    /// One frame in parts: what every part led to.
-    pub fn recv_cut(&mut self, frame: &[u8], len: usize) -> Vec<Result<Got, ClientError>> {
-        let mut reader = FrameReader::new(0x00ff_ffff);
+    /// One frame in parts: what they brought.
+    pub fn recv_cut(&mut self, frame: &[u8], len: usize) -> Vec<Result<Got, Wrong>> {
         let mut all = Vec::new();
-        for mut piece in frame.chunks(len) {
-            while let Some(part) = reader.next(&mut piece).unwrap() {
-                let (table, arena) = self.store.split();
-                all.push(
-                    self.client
-                        .handle(part, table, arena)
-                        .map(|action| got(&action)),
-                );
-            }
+        for piece in frame.chunks(len) {
+            all.extend(self.recv_part(piece));
         }
-        assert_eq!(reader.finish(), Ok(()));
+        assert_eq!(self.client.finish(), Ok(()));
+        if all.is_empty() {
+            all.push(Ok(Got::Noop));
+        }
+        all
+    }
+
+    /// Some bytes.
+    pub fn recv_part(&mut self, mut bytes: &[u8]) -> Vec<Result<Got, Wrong>> {
+        let mut all = Vec::new();
+        while let Some(event) = self.client.next(&mut bytes, &mut self.memory) {
+            all.push(got(&event));
+        }
+        assert!(bytes.is_empty());
         all
     }
 
     pub fn cancel(&mut self, id: u16) -> Result<(), ApiMisuse> {
-        let (table, arena) = self.store.split();
-        self.client.cancel(table, arena, RequestId::new(id))
+        self.client.cancel(RequestId::new(id), &mut self.memory)
     }
 
     pub fn state(&mut self, id: u16) -> Option<&'static str> {
-        let table = self.store.split().0;
-        self.client
-            .request_state(table, RequestId::new(id))
-            .map(|state| state.name())
+        let state = self.client.request_state(RequestId::new(id));
+        state.map(|state| state.name())
     }
 
-    pub fn active(&mut self) -> Vec<u16> {
-        let table = self.store.split().0;
-        self.client.active(table).map(RequestId::value).collect()
+    pub fn active(&self) -> Vec<u16> {
+        self.client.active().map(RequestId::value).collect()
     }
 
     pub fn open(&self) -> Vec<u8> {
@@ -406,15 +615,15 @@ impl<const N: usize, const B: usize> Cli<N, B> {
     }
 }
 
-pub fn got(action: &ClientAction<'_>) -> Got {
-    match action {
-        ClientAction::Noop => Got::Noop,
-        ClientAction::ResponseData {
+pub fn got(event: &client::Event<'_>) -> Result<Got, Wrong> {
+    use client::Event;
+    Ok(match event {
+        Event::Response {
             request_id,
             status,
             data,
-            expect_more,
-            eos,
+            expects_more,
+            is_last,
         } => Got::Data {
             id: request_id.value(),
             status: status.as_ref().map(|status| match status {
@@ -424,10 +633,10 @@ pub fn got(action: &ClientAction<'_>) -> Got {
                 _ => "?",
             }),
             data: data.to_vec(),
-            more: *expect_more,
-            eos: *eos,
+            more: *expects_more,
+            eos: *is_last,
         },
-        ClientAction::ErrorResponse {
+        Event::Failed {
             request_id,
             message,
         } => Got::Error {
@@ -443,43 +652,53 @@ pub fn got(action: &ClientAction<'_>) -> Got {
                 message => message.to_string(),
             },
         },
-        ClientAction::TextOutput { request_id, atoms } => Got::Text {
+        Event::Text { request_id, atoms } => Got::Text {
             id: request_id.value(),
             text: atoms.to_string(),
         },
-        ClientAction::Progress {
+        Event::Progress {
             request_id,
             progress,
         } => Got::Progress {
             id: request_id.value(),
             pos: progress.progress().pos,
         },
-        ClientAction::MessageTooLarge { request_id, .. } => Got::TooLarge {
+        Event::MessageTooLarge { request_id, .. } => Got::TooLarge {
             id: request_id.value(),
         },
-        ClientAction::SetDecoder {
+        Event::SetDecoder {
             stream_id,
             encoding,
         } => Got::Decoder {
             stream: stream_id.value(),
             name: encoding.name(),
         },
+        Event::DropDecoder { stream_id } => Got::DropDecoder {
+            stream: stream_id.value(),
+        },
+        Event::Encoded {
+            stream_id,
+            is_last,
+            ends_stream,
+            ..
+        } => Got::Encoded {
+            stream: stream_id.value(),
+            last: *is_last,
+            ends_stream: *ends_stream,
+        },
+        Event::Error { error, request_id } => {
+            return Err((*error, request_id.map(RequestId::value)));
+        }
         other => panic!("{other:?}"),
-    }
+    })
 }
 
 /// An error of the connection.
-pub fn fatal(error: ProtocolError) -> Result<Got, ClientError> {
-    Err(ClientError {
-        error,
-        request_id: None,
-    })
+pub fn fatal(error: ProtocolError) -> Result<Got, Wrong> {
+    Err((error, None))
 }
 
 /// An error of a request.
-pub fn failed(id: u16, error: ProtocolError) -> Result<Got, ClientError> {
-    Err(ClientError {
-        error,
-        request_id: Some(RequestId::new(id)),
-    })
+pub fn failed(id: u16, error: ProtocolError) -> Result<Got, Wrong> {
+    Err((error, Some(id)))
 }

@@ -14,15 +14,5 @@
 
 mod end;
 mod line;
-#[cfg(feature = "embedded-io-v0_7")]
-mod line_io;
-#[cfg(feature = "embedded-io-v0_7")]
-mod line_ready;
 mod noise;
-#[cfg(feature = "embedded-io-v0_7")]
-#[path = "../kit/peer.rs"]
-mod peer;
-#[cfg(feature = "embedded-io-v0_7")]
-#[path = "../kit/uart.rs"]
-mod uart;
 mod vectors;

@@ -3,14 +3,16 @@
 use std::hint::black_box;
 
 use hgrpc::cbor::{ArgsWriter, ByteString, Status};
-use hgrpc::client::{Client, ClientAction, ClientConfig, Request};
-use hgrpc::server::{Body, Command, OutputStream, Server, ServerAction, ServerConfig};
-use hgrpc::store::{Arena, FixedStore, Table};
+use hgrpc::next::client::{self, Client, ClientConfig, Request};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc::next::server::{Command, Event, Server, ServerConfig};
+use hgrpc::next::store::{FixedRequests, Requests};
 use hgrpc::wire::FrameReader;
 use hgrpc::{Limits, Protocol, R0005, Revision};
 use hgrpc_bench::Row;
 use hgrpc_bench::messages::*;
-use hgrpc_std::store::{Budgets, GrowableStore};
+use hgrpc_std::requests::{GatheredBytes, GrowableRequests};
+use hgrpc_std::store::Budgets;
 
 /// All rows.
 pub(crate) const ROWS: &[Row] = &[
@@ -39,15 +41,9 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new("today/round-trip", round_trip),
 ];
 
-type Fixed = FixedStore<4, 256>;
-
-fn reader() -> FrameReader {
-    FrameReader::new(Limits::DEFAULT.max_frame_size)
-}
-
 fn parse_frame(count: u32) {
     let frame = frame(1, true, NEW_REQUEST, REQUEST);
-    let mut reader = reader();
+    let mut reader = FrameReader::new(Limits::DEFAULT.max_frame_size);
     for _ in 0..count {
         let mut input: &[u8] = black_box(&frame);
         let part = reader.next(&mut input).unwrap().unwrap();
@@ -55,35 +51,41 @@ fn parse_frame(count: u32) {
     }
 }
 
+fn growable(requests: usize) -> (GrowableRequests, GatheredBytes) {
+    let mut budgets = Budgets::DEFAULT;
+    budgets.requests = requests;
+    let memory = GatheredBytes::new(budgets.bytes);
+    (GrowableRequests::new(budgets), memory)
+}
+
 fn data_fixed(count: u32) {
-    let mut store = Fixed::new();
-    let (table, arena) = store.split();
-    data(R0005, table, arena, 1, count);
+    data(
+        R0005,
+        FixedRequests::<4>::new(),
+        &mut [0; 256][..],
+        1,
+        count,
+    );
 }
 
 fn data_growable(open: u16, count: u32) {
-    let mut budgets = Budgets::DEFAULT;
-    budgets.requests = usize::from(open);
-    let mut store = GrowableStore::new(budgets);
-    let (table, arena) = store.split();
-    data(R0005, table, arena, open, count);
+    let (requests, mut memory) = growable(usize::from(open));
+    data(R0005, requests, &mut memory, open, count);
 }
 
 /// Frames of data of `open` requests in turn.
-fn data<P: Protocol, T: Table, A: Arena>(
+fn data<P: Protocol, T: Requests>(
     protocol: P,
-    table: &mut T,
-    arena: &mut A,
+    requests: T,
+    memory: &mut T::Memory,
     open: u16,
     count: u32,
 ) {
-    let mut server = Server::new(protocol, ServerConfig::STREAMING);
-    let mut reader = reader();
+    let mut server = Server::new(protocol, ServerConfig::STREAMING, requests);
     for index in 0..open {
         let frame = frame(2 * index + 1, index == 0, NEW_REQUEST_WITH_DATA, REQUEST);
-        let part = reader.next(&mut &frame[..]).unwrap().unwrap();
-        let action = server.handle(part, table, arena).unwrap();
-        assert!(matches!(action, ServerAction::RunCommand(_)));
+        let event = server.next(&mut &frame[..], memory);
+        assert!(matches!(event, Some(Event::Command(_))));
     }
     let mut frame = data_frame(1);
     let mut index = 0u16;
@@ -92,9 +94,8 @@ fn data<P: Protocol, T: Table, A: Arena>(
         frame[3..5].copy_from_slice(&(2 * index + 1).to_le_bytes());
         index = if index + 1 < open { index + 1 } else { 0 };
         let mut input: &[u8] = black_box(&frame);
-        let part = reader.next(&mut input).unwrap().unwrap();
-        match server.handle(part, table, arena) {
-            Ok(ServerAction::CommandData {
+        match server.next(&mut input, memory) {
+            Some(Event::Data {
                 request_id, bytes, ..
             }) => {
                 black_box(request_id);
@@ -119,134 +120,106 @@ hgrpc::args! {
     }
 }
 
-/// What a command does.
-type Handler = fn(&Command<'_>) -> Body<'static>;
+/// What a command does, and the body of its response.
+type Handler = fn(&Command<'_>) -> &'static [u8];
 
-fn echo(command: &Command<'_>) -> Body<'static> {
-    assert!(command.name == *NAME);
+fn echo(command: &Command<'_>) -> &'static [u8] {
+    assert!(command.name.is_bytes(NAME));
     let args = Echo::from_args(&command.args).unwrap();
     black_box(args.value);
-    Body::Cbor(BODY)
+    BODY
 }
 
-fn rated_echo(command: &Command<'_>) -> Body<'static> {
-    assert!(command.name == *NAME);
+fn rated_echo(command: &Command<'_>) -> &'static [u8] {
+    assert!(command.name.is_bytes(NAME));
     let args = RatedEcho::from_args(&command.args).unwrap();
     black_box((args.value, args.rate));
-    Body::Cbor(BODY)
+    BODY
 }
 
 fn request_fixed(request: &[u8], handler: Handler, count: u32) {
-    let mut store = Fixed::new();
-    let (table, arena) = store.split();
-    requests(R0005, table, arena, request, handler, count);
+    let requests = FixedRequests::<4>::new();
+    answer_all(R0005, requests, &mut [0; 256][..], request, handler, count);
 }
 
 fn request_growable(request: &[u8], handler: Handler, count: u32) {
-    let mut store = GrowableStore::default();
-    let (table, arena) = store.split();
-    requests(
-        black_box(Revision::R0006),
-        table,
-        arena,
-        request,
-        handler,
-        count,
-    );
+    let (requests, mut memory) = growable(Budgets::DEFAULT.requests);
+    let protocol = black_box(Revision::R0006);
+    answer_all(protocol, requests, &mut memory, request, handler, count);
 }
 
-/// A server with what it needs beside it.
-struct End<'s, P: Protocol, T: Table, A: Arena> {
-    server: Server<P>,
-    reader: FrameReader,
-    stream: OutputStream,
-    table: &'s mut T,
-    arena: &'s mut A,
-}
-
-impl<'s, P: Protocol, T: Table, A: Arena> End<'s, P, T, A> {
-    fn new(protocol: P, table: &'s mut T, arena: &'s mut A) -> Self {
-        let mut server = Server::new(protocol, ServerConfig::STREAMING);
-        let stream = server.open_stream(&[]).unwrap();
-        Self {
-            server,
-            reader: reader(),
-            stream,
-            table,
-            arena,
-        }
-    }
-
-    /// A request that lies whole in `input`, to its whole answer in `output`; its length.
-    fn step(&mut self, handler: Handler, mut input: &[u8], output: &mut [u8]) -> usize {
-        let part = self.reader.next(&mut input).unwrap().unwrap();
-        let command = match self.server.handle(part, self.table, self.arena) {
-            Ok(ServerAction::RunCommand(command)) => command,
-            other => panic!("{other:?}"),
-        };
-        let body = handler(&command);
-        let mut answer = self
-            .server
-            .respond(self.table, command.responder, body)
+/// Takes a request that lies whole in `input`, and makes its whole answer, frame by frame; bytes of
+/// all of them.
+fn step<P: Protocol, T: Requests>(
+    server: &mut Server<P, T>,
+    memory: &mut T::Memory,
+    handler: Handler,
+    mut input: &[u8],
+    out: &mut Output<'_>,
+) -> usize {
+    let command = match server.next(&mut input, memory) {
+        Some(Event::Command(command)) => command,
+        other => panic!("{other:?}"),
+    };
+    let mut body = handler(&command);
+    let mut len = 0;
+    loop {
+        let is_done = server
+            .respond(&command.reply, &mut body, true, out)
             .unwrap();
-        let mut out = self.server.output(self.table, &mut self.stream);
-        let mut scratch = [0; 64];
-        let mut len = 0;
-        while let Some(frame) = answer.next_frame(&mut out, &mut scratch).unwrap() {
-            len += frame.copy_to(&mut output[len..]).unwrap();
+        len += black_box(out.frame()).len();
+        if is_done {
+            return len;
         }
-        len
     }
 }
 
-fn requests<P: Protocol, T: Table, A: Arena>(
+fn answer_all<P: Protocol, T: Requests>(
     protocol: P,
-    table: &mut T,
-    arena: &mut A,
+    requests: T,
+    memory: &mut T::Memory,
     request: &[u8],
     handler: Handler,
     count: u32,
 ) {
-    let mut end = End::new(protocol, table, arena);
+    let mut server = Server::new(protocol, ServerConfig::STREAMING, requests);
     let frame = frame(1, true, NEW_REQUEST, request);
-    let mut output = [0; 128];
+    let mut buffer = [0; 128];
+    let mut out = Output::new(server.open_stream(&[]).unwrap(), &mut buffer);
     for _ in 0..count {
-        let len = end.step(handler, black_box(&frame), &mut output);
-        assert!(black_box(&output[..len]).len() >= 40);
+        let len = step(&mut server, memory, handler, black_box(&frame), &mut out);
+        assert!(len >= 40);
     }
 }
 
 fn round_trip(count: u32) {
-    let (mut here, mut there) = (Fixed::new(), Fixed::new());
-    let (table, arena) = there.split();
-    let mut end = End::new(R0005, table, arena);
-    let (table, arena) = here.split();
-    let mut client = Client::new(R0005, ClientConfig::FULL_DUPLEX);
-    let mut reader = reader();
+    let requests = || FixedRequests::<4>::new();
+    let mut server = Server::new(R0005, ServerConfig::STREAMING, requests());
+    let mut client = Client::new(R0005, ClientConfig::FULL_DUPLEX, requests());
+    let (mut here, mut there) = ([0; 256], [0; 256]);
     let (mut up, mut down) = ([0; 128], [0; 128]);
+    let mut up = Output::new(Stream::CLIENT, &mut up);
+    let mut down = Output::new(server.open_stream(&[]).unwrap(), &mut down);
     for _ in 0..count {
         let mut memory = [0; 32];
         let mut args = ArgsWriter::new(&mut memory, client.revision().key_order());
         args.bytes(b"value", black_box(VALUE)).unwrap();
         let request = Request::new(black_box(NAME), args.finish().unwrap());
-        let (mut call, _) = client.call(table, request).unwrap();
-        let mut out = client.output(table);
-        let mut len = 0;
-        while let Some(frame) = call.next_frame(&mut out) {
-            len += frame.copy_to(&mut up[len..]).unwrap();
-        }
-        let len = end.step(echo, black_box(&up[..len]), &mut down);
-        let mut input: &[u8] = black_box(&down[..len]);
-        let part = reader.next(&mut input).unwrap().unwrap();
-        match client.handle(part, table, arena) {
-            Ok(ClientAction::ResponseData {
+        let (upload, _) = client.request(false).unwrap();
+        // One frame holds it.
+        assert!(client.send(&upload, &request, &mut up).unwrap());
+        let input = black_box(up.frame());
+        step(&mut server, &mut there[..], echo, input, &mut down);
+        let mut input: &[u8] = black_box(down.frame());
+        match client.next(&mut input, &mut here[..]) {
+            Some(client::Event::Response {
                 request_id,
                 status,
                 data,
-                eos,
+                is_last,
                 ..
             }) => {
-                assert!(request_id == call.request_id() && status == Some(Status::Ok) && eos);
+                assert!(request_id == upload.request_id() && status == Some(Status::Ok) && is_last);
                 assert!(black_box(data).len() == BODY.len());
             }
             other => panic!("{other:?}"),

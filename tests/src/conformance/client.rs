@@ -1,26 +1,23 @@
 //! Cases of the kind `client`.
 
-use std::collections::BTreeMap;
+use core::borrow::BorrowMut;
+use std::collections::{BTreeMap, VecDeque};
 
 use hgrpc::cbor::{ContentEncoding, EncodedArgs, EncodingSet, ErrorMessage};
-use hgrpc::client::{
-    Announcement, Call, CallData, CallQueue, Client, ClientAction, ClientConfig, ClientError,
-    Request, SendAction,
-};
-use hgrpc::server::Verdict;
-use hgrpc::wire::{FrameReader, Part, RequestId, StreamId};
+use hgrpc::next::client::{Announcement, Client, ClientConfig, Event, Request, SendAction, Upload};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc::wire::{FrameHeader, HEADER_LEN, RequestId, StreamFlags, StreamId};
 use hgrpc::{KeyOrder, ProtocolError, Revision};
 use hgrpc_std::encoding::{SUPPORTED, StreamDecoders};
 use serde_json::{Map, Value, json};
 
-use super::server_output::wire;
-use super::{Config, StepFault, at, canonical, case_fields, client_next, same};
+use super::{Config, StepFault, at, canonical, case_fields, same};
 use crate::bytes::hex;
 use crate::fields::{Fault, Fields};
-use crate::parts::{self, Cut};
+use crate::parts::Cut;
 use crate::stores::Store;
 
-pub(super) fn check<S: Store>(
+pub(super) fn check<T: Store>(
     revision: Revision,
     case: &Value,
     config: Config,
@@ -45,10 +42,21 @@ pub(super) fn check<S: Store>(
     for (number, step) in steps.iter().enumerate() {
         inputs.push(at(number, Input::parse(revision, step))?);
     }
-    if config.reworked {
-        return client_next::check(revision, client_config, config.cut, steps, &inputs);
-    }
-    let mut run = Run::<S>::new(revision, client_config, config.cut);
+    let size = usize::try_from(client_config.send_frame_size).unwrap_or(usize::MAX);
+    let mut buffer = vec![0; HEADER_LEN + size];
+    let (requests, memory) = T::empty();
+    let mut run = Run {
+        client: Client::new(revision, client_config, requests),
+        memory,
+        out: Output::new(Stream::CLIENT, &mut buffer),
+        cut: config.cut,
+        decoders: StreamDecoders::default(),
+        calls: Vec::new(),
+        queue: VecDeque::new(),
+        handles: Vec::new(),
+        requests: BTreeMap::new(),
+        spread: Spread::default(),
+    };
     for (number, (step, input)) in steps.iter().zip(&inputs).enumerate() {
         at(number, run.step(step, input))?;
     }
@@ -81,7 +89,7 @@ fn announcement(names: &Value) -> Result<Option<Announcement>, Fault> {
 
 /// A step's input.
 #[derive(Debug)]
-pub(super) enum Input {
+enum Input {
     Recv(Vec<u8>),
     Call {
         name: Vec<u8>,
@@ -116,63 +124,41 @@ impl Input {
         fields.finish()?;
         Ok(input)
     }
-
-    fn request(&self) -> Result<Request<'_>, Fault> {
-        let Self::Call {
-            name,
-            args,
-            data,
-            redirect,
-        } = self
-        else {
-            return Err(Fault::schema("not a call"));
-        };
-        let args = EncodedArgs::from_cbor(args)
-            .map_err(|error| Fault::schema(format!("`args`: {error:?}")))?;
-        let data = data.as_deref().map_or(CallData::None, CallData::Bytes);
-        Ok(Request {
-            redirect: redirect.as_deref(),
-            ..Request::new(name, args).with_data(data)
-        })
-    }
 }
 
-/// Frames that are to be taken later.
-enum Handle<'v> {
-    Call(Box<Call<'v>>),
+/// Frames that are to be made later.
+#[derive(Clone, Copy)]
+enum Handle {
+    Call(usize),
     /// Those of all calls that wait then.
     Queue,
 }
 
+/// A request that is sent.
+struct Sending<'v> {
+    upload: Upload,
+    request: Request<'v>,
+    data: Option<&'v [u8]>,
+    is_requested: bool,
+    is_over: bool,
+}
+
 /// A client and its owner.
-struct Run<'v, S> {
-    client: Client<Revision>,
-    store: S,
-    reader: FrameReader,
+struct Run<'v, 'b, T: Store> {
+    client: Client<Revision, T>,
+    memory: T::Held,
+    out: Output<'b>,
     cut: Cut,
     decoders: StreamDecoders,
-    queue: Box<CallQueue<'v, 64>>,
-    handles: Vec<Handle<'v>>,
+    calls: Vec<Sending<'v>>,
+    queue: VecDeque<usize>,
+    handles: Vec<Handle>,
     /// How requests ended; the reactor forgets them. `None`: it has not.
     requests: BTreeMap<u16, Option<&'static str>>,
     spread: Spread,
 }
 
-impl<'v, S: Store> Run<'v, S> {
-    fn new(revision: Revision, config: ClientConfig, cut: Cut) -> Self {
-        Self {
-            client: Client::new(revision, config),
-            store: S::new(),
-            reader: FrameReader::new(config.max_frame_size),
-            cut,
-            decoders: StreamDecoders::default(),
-            queue: Box::new(CallQueue::new()),
-            handles: Vec::new(),
-            requests: BTreeMap::new(),
-            spread: Spread::default(),
-        }
-    }
-
+impl<'v, T: Store> Run<'v, '_, T> {
     fn step(&mut self, step: &Value, input: &'v Input) -> Result<(), Fault> {
         let fields = Fields::new(step)?;
         let expected = fields.value("expect")?;
@@ -196,13 +182,12 @@ impl<'v, S: Store> Run<'v, S> {
     }
 
     fn after(&mut self) -> Value {
-        let table = self.store.table();
-        let mut active: Vec<_> = self.client.active(table).map(RequestId::value).collect();
+        let mut active: Vec<_> = self.client.active().map(RequestId::value).collect();
         active.sort_unstable();
-        let streams = self.client.open_streams().map(StreamId::value);
+        let streams: Vec<_> = self.client.open_streams().map(StreamId::value).collect();
         let mut states = Map::new();
         for (id, ended) in &self.requests {
-            let state = self.client.request_state(table, RequestId::new(*id));
+            let state = self.client.request_state(RequestId::new(*id));
             let name = match (state, ended) {
                 (Some(state), None) => state.name(),
                 (None, Some(ended)) => ended,
@@ -210,34 +195,47 @@ impl<'v, S: Store> Run<'v, S> {
             };
             states.insert(id.to_string(), name.into());
         }
-        json!({
-            "active": active,
-            "open_streams": streams.collect::<Vec<_>>(),
-            "request_states": states,
-        })
+        json!({"active": active, "open_streams": streams, "request_states": states})
     }
 
     fn call(&mut self, input: &'v Input) -> Result<Value, Fault> {
-        let request = input.request()?;
-        let table = self.store.table();
-        let (call, action) = match self.client.call(table, request) {
+        let Input::Call {
+            name,
+            args,
+            data,
+            redirect,
+        } = input
+        else {
+            return Err(Fault::schema("not a call"));
+        };
+        let args = EncodedArgs::from_cbor(args)
+            .map_err(|error| Fault::schema(format!("`args`: {error:?}")))?;
+        let mut request = Request::new(name, args);
+        request.redirect = redirect.as_deref();
+        let (upload, action) = match self.client.request(data.is_some()) {
             Ok(called) => called,
             Err(error) => return Ok(json!({"action": "error", "kind": error.name()})),
         };
-        let id = call.request_id();
+        let id = upload.request_id();
         self.requests.insert(id.value(), None);
+        let index = self.calls.len();
+        self.calls.push(Sending {
+            upload,
+            request,
+            data: data.as_deref(),
+            is_requested: false,
+            is_over: false,
+        });
         let mut result = match action {
             SendAction::Noop => {
-                if self.queue.push(call).is_err() {
-                    return Err(Fault::schema("more calls than the queue holds"));
-                }
+                self.queue.push_back(index);
                 json!({"action": "noop"})
             }
-            SendAction::SendFrames => self.send(Handle::Call(Box::new(call)))?,
+            SendAction::SendFrames => self.send(Handle::Call(index))?,
         };
         result["request_id"] = id.value().into();
         if !self.client.revision().has_settings() {
-            let state = self.client.request_state(self.store.table(), id);
+            let state = self.client.request_state(id);
             result["request_state"] = state.map(|state| state.name()).into();
         }
         Ok(result)
@@ -251,271 +249,314 @@ impl<'v, S: Store> Run<'v, S> {
         }
     }
 
-    /// Before 0006 the frames are taken now; in 0006 they get a handle.
-    fn send(&mut self, handle: Handle<'v>) -> Result<Value, Fault> {
+    /// Before 0006 the frames are made now; in 0006 they get a handle.
+    fn send(&mut self, handle: Handle) -> Result<Value, Fault> {
         self.handles.push(handle);
-        let number = self.handles.len();
         if self.client.revision().has_settings() {
+            let number = self.handles.len();
             return Ok(json!({"action": "send_frames", "handle": number}));
         }
-        let frames = self.take(number - 1)?;
+        let frames = self.take(handle)?;
         Ok(json!({"action": "send_frames", "frames": frames}))
     }
 
     fn drain(&mut self, handle: u64) -> Result<Vec<String>, Fault> {
         let index = handle.checked_sub(1).and_then(|i| usize::try_from(i).ok());
-        match index.filter(|index| *index < self.handles.len()) {
-            Some(index) => self.take(index),
+        match index.and_then(|index| self.handles.get(index)) {
+            Some(handle) => self.take(*handle),
             None => Err(Fault::schema("an unknown handle")),
         }
     }
 
-    fn take(&mut self, index: usize) -> Result<Vec<String>, Fault> {
+    fn take(&mut self, handle: Handle) -> Result<Vec<String>, Fault> {
         let mut frames = Vec::new();
-        loop {
-            let mut out = self.client.output(self.store.split().0);
-            let frame = match &mut self.handles[index] {
-                Handle::Call(call) => call.next_frame(&mut out),
-                Handle::Queue => self.queue.next_frame(&mut out),
-            };
-            match frame {
-                Some(frame) => frames.push(wire(&frame)?),
-                None => return Ok(frames),
+        match handle {
+            Handle::Call(index) => self.take_call(index, &mut frames)?,
+            Handle::Queue => {
+                while let Some(index) = self.queue.pop_front() {
+                    self.take_call(index, &mut frames)?;
+                }
             }
         }
+        Ok(frames)
+    }
+
+    /// Makes the frames of a request and of its data.
+    fn take_call(&mut self, index: usize, frames: &mut Vec<String>) -> Result<(), Fault> {
+        let call = &mut self.calls[index];
+        while !call.is_over {
+            let Sending {
+                upload, request, ..
+            } = call;
+            let made = match &mut call.data {
+                _ if !call.is_requested => self.client.send(upload, request, &mut self.out),
+                Some(data) => self.client.send_data(upload, data, true, &mut self.out),
+                None => {
+                    call.is_over = true;
+                    break;
+                }
+            };
+            let is_done =
+                made.map_err(|error| Fault::new("a frame".into(), error.name().into()))?;
+            if !self.out.frame().is_empty() {
+                frames.push(hex(self.out.frame()));
+            }
+            call.is_over = is_done && call.is_requested;
+            call.is_requested |= is_done;
+        }
+        Ok(())
     }
 
     /// The action of a frame, and whether its payload was compressed.
     fn receive(&mut self, frame: &[u8]) -> Result<(Value, bool), Fault> {
+        let whole = FrameHeader::split_from(frame)
+            .filter(|(header, rest)| u32::try_from(rest.len()) == Ok(header.length()));
+        let Some((header, _)) = whole else {
+            return Err(Fault::schema("`frame` is not one whole frame"));
+        };
+        let is_compressed = header.stream_flags().contains(StreamFlags::ENCODED)
+            && self.decoders.has_decoder(header.stream_id());
         let Self {
             client,
-            store,
-            reader,
-            cut,
+            memory,
             decoders,
             requests,
             ..
         } = self;
         let mut arrival = Arrival {
             client,
-            store,
+            memory,
             decoders,
             requests,
-            is_whole: *cut == Cut::Whole,
-            stream: None,
-            verdict: None,
+            is_whole: self.cut == Cut::Whole,
             result: None,
             data: Vec::new(),
             new_decoder: None,
+            ended_stream: None,
         };
-        let mut ends = 0;
-        let mut is_compressed = false;
-        let read = parts::read(reader, *cut, frame, |part| {
-            ends += usize::from(part.is_last);
-            is_compressed |= arrival.decodes(&part);
-            arrival.part(&part)
-        });
-        read.map_err(|Stop(fault)| fault)?;
-        let result = arrival.finish();
-        if ends != 1 || reader.finish().is_err() {
-            return Err(Fault::schema("`frame` is not one whole frame"));
+        for piece in self.cut.pieces(frame) {
+            arrival.piece(piece)?;
         }
+        let result = arrival.finish();
+        self.client
+            .finish()
+            .map_err(|error| Fault::new("a whole frame".into(), error.name().into()))?;
         Ok((result, is_compressed))
     }
 }
 
-/// Lets reading a frame stop.
-struct Stop(Fault);
-
-impl From<ProtocolError> for Stop {
-    fn from(error: ProtocolError) -> Self {
-        Self(Fault::new("a frame".into(), error.name().into()))
-    }
-}
-
 /// A frame that arrives, and what its parts have led to.
-struct Arrival<'r, S> {
-    client: &'r mut Client<Revision>,
-    store: &'r mut S,
+struct Arrival<'r, T: Store> {
+    client: &'r mut Client<Revision, T>,
+    memory: &'r mut T::Held,
     decoders: &'r mut StreamDecoders,
     requests: &'r mut BTreeMap<u16, Option<&'static str>>,
     is_whole: bool,
-    stream: Option<StreamId>,
-    /// How the frame was judged; `None` after an error.
-    verdict: Option<hgrpc::client::ClientVerdict>,
     result: Option<Value>,
     /// Response data of the parts so far.
     data: Vec<u8>,
     new_decoder: Option<(StreamId, ContentEncoding)>,
+    ended_stream: Option<StreamId>,
 }
 
-impl<S: Store> Arrival<'_, S> {
-    /// Whether the part's payload goes through a decoder that is not `identity`.
-    fn decodes(&self, part: &Part<'_>) -> bool {
-        let flags = part.header.stream_flags();
-        flags.contains(hgrpc::wire::StreamFlags::ENCODED)
-            && self.decoders.has_decoder(part.header.stream_id())
-    }
+/// What came out of a decoder.
+enum Decoded {
+    Piece(Vec<u8>, bool),
+    Failed(ProtocolError),
+}
 
-    fn part(&mut self, part: &Part<'_>) -> Result<(), Stop> {
-        if part.is_first {
-            self.stream = Some(part.header.stream_id());
-            match self.client.begin_frame(&part.header, self.store.table()) {
-                Ok(verdict) => self.verdict = Some(verdict),
-                Err(error) => self.error(error)?,
-            }
-        }
-        let Some(verdict) = self.verdict else {
-            return Ok(());
-        };
-        let Some(stream) = verdict.decoder else {
-            if verdict.verdict == Verdict::Skip && !self.is_whole {
-                // What is not wanted may be dropped before the reactor sees it.
-                return if part.is_last {
-                    self.handle(&[], true)
-                } else {
-                    Ok(())
-                };
-            }
-            return self.handle(part.bytes, part.is_last);
-        };
-        // The decoder sees all bytes, wanted or not. Whole frames are handed on whole, others as
-        // the decoder cuts them.
-        let mut pieces = Vec::new();
-        let mut failed = None;
-        let mut decoded = self.decoders.decode(stream, part.bytes, part.is_last);
+impl<T: Store> Arrival<'_, T> {
+    fn piece(&mut self, mut input: &[u8]) -> Result<(), Fault> {
+        let order = self.client.revision().key_order();
         loop {
-            match decoded.next_piece() {
-                Ok(Some(piece)) if self.is_whole && !pieces.is_empty() => {
-                    let whole: &mut Vec<u8> = &mut pieces[0];
-                    whole.extend_from_slice(piece);
+            let mut decoded = Vec::new();
+            match self.client.next(&mut input, self.memory.borrow_mut()) {
+                None => return Ok(()),
+                Some(Event::Encoded {
+                    stream_id,
+                    bytes,
+                    is_last,
+                    ends_stream,
+                }) => {
+                    self.ended_stream = ends_stream.then_some(stream_id);
+                    decode(self.decoders, stream_id, bytes, is_last, &mut decoded);
                 }
-                Ok(Some(piece)) => pieces.push(piece.to_vec()),
-                Ok(None) => break,
-                Err(error) => {
-                    failed = Some(error);
-                    break;
+                Some(Event::DropDecoder { stream_id }) => self.ended_stream = Some(stream_id),
+                Some(event) => {
+                    let seen = seen(event, order);
+                    self.handle(seen)?;
                 }
             }
-        }
-        drop(decoded);
-        if let (true, None) = (self.is_whole, failed) {
-            let whole = pieces.pop().unwrap_or_default();
-            return self.handle(&whole, part.is_last);
-        }
-        if failed.is_none() || !self.is_whole {
-            for piece in pieces {
-                self.handle(&piece, false)?;
+            if self.is_whole && !matches!(decoded.last(), None | Some(Decoded::Failed(_))) {
+                // Whole frames are handed on whole.
+                let pieces = decoded.iter().flat_map(|piece| match piece {
+                    Decoded::Piece(bytes, _) => bytes.as_slice(),
+                    Decoded::Failed(_) => &[],
+                });
+                decoded = vec![Decoded::Piece(pieces.copied().collect(), true)];
+            } else if self.is_whole {
+                decoded.retain(|piece| matches!(piece, Decoded::Failed(_)));
             }
-        }
-        match failed {
-            Some(error) => {
-                let error = error
-                    .protocol_error()
-                    .unwrap_or(ProtocolError::DecodeFailed);
-                let error = self.client.handle_decode_error(error);
-                self.verdict = None;
-                self.result = None;
-                self.error(error)
+            for piece in decoded {
+                let event = match &piece {
+                    Decoded::Piece(bytes, is_last) => {
+                        self.client
+                            .decoded(bytes, *is_last, self.memory.borrow_mut())
+                    }
+                    Decoded::Failed(error) => Some(self.client.handle_decode_error(*error)),
+                };
+                if let Some(event) = event {
+                    let seen = seen(event, order);
+                    self.handle(seen)?;
+                }
             }
-            None if part.is_last => self.handle(&[], true),
-            None => Ok(()),
         }
     }
 
-    fn handle(&mut self, bytes: &[u8], is_last: bool) -> Result<(), Stop> {
-        let (table, arena) = self.store.split();
-        match self.client.handle_part(bytes, is_last, table, arena) {
-            Ok(ClientAction::Noop) => Ok(()),
-            Ok(ClientAction::SetDecoder {
-                stream_id,
-                encoding,
-            }) => {
-                self.new_decoder = Some((stream_id, encoding));
-                Ok(())
-            }
-            Ok(ClientAction::ResponseData {
-                request_id,
-                status: None,
+    fn handle(&mut self, seen: Seen) -> Result<(), Fault> {
+        match seen {
+            Seen::Data {
+                id,
                 data,
-                expect_more,
-                eos,
-            }) => {
-                self.data.extend_from_slice(data);
-                if eos {
-                    self.requests.insert(request_id.value(), Some("received"));
+                expects_more,
+                is_last,
+            } => {
+                self.data.extend_from_slice(&data);
+                if is_last {
+                    self.requests.insert(id, Some("received"));
                 }
                 // The action of the whole frame is that of its last part.
                 self.result = Some(json!({
                     "action": "response_data",
-                    "request_id": request_id.value(),
-                    "expect_more": expect_more,
-                    "eos": eos,
+                    "request_id": id,
+                    "expect_more": expects_more,
+                    "eos": is_last,
                     "data": hex(&self.data),
                 }));
                 Ok(())
             }
-            Ok(ClientAction::ErrorResponse {
-                request_id,
-                message,
-            }) => {
-                self.requests.insert(request_id.value(), Some("errored"));
-                let order = self.client.revision().key_order();
-                let action = error_response(request_id.value(), &message, order);
+            Seen::Decoder(stream, encoding) => {
+                self.new_decoder = Some((stream, encoding));
+                Ok(())
+            }
+            Seen::Failed(id, action) => {
+                self.requests.insert(id, Some("errored"));
                 self.only(action)
             }
-            Ok(ClientAction::TextOutput { request_id, atoms }) => {
-                let order = self.client.revision().key_order();
-                let atoms = canonical(atoms.as_cbor(), order);
-                let id = request_id.value();
+            Seen::Text(id, atoms) => {
+                let atoms = canonical(&atoms, self.client.revision().key_order());
                 self.only(json!({"action": "text_output", "request_id": id, "atoms": atoms}))
             }
-            Ok(other) => {
-                let result = format!("{other:?}").into();
-                self.only(result)
+            Seen::Error(error, id) => {
+                if let Some(id) = id
+                    && self.client.request_state(id).is_none()
+                {
+                    self.requests.insert(id.value(), Some("errored"));
+                }
+                self.only(json!({"action": "error", "kind": error.name()}))
             }
-            Err(error) => self.error(error),
+            Seen::Other(text) => self.only(text.into()),
         }
     }
 
     /// One frame gives one action.
-    fn only(&mut self, action: Value) -> Result<(), Stop> {
+    fn only(&mut self, action: Value) -> Result<(), Fault> {
         match &self.result {
             None => {
                 self.result = Some(action);
                 Ok(())
             }
-            Some(_) => Err(Stop(Fault::new("one action".into(), action))),
+            Some(_) => Err(Fault::new("one action".into(), action)),
         }
-    }
-
-    fn error(&mut self, error: ClientError) -> Result<(), Stop> {
-        if let Some(id) = error.request_id
-            && self.client.request_state(self.store.table(), id).is_none()
-        {
-            self.requests.insert(id.value(), Some("errored"));
-        }
-        self.only(json!({"action": "error", "kind": error.error.name()}))
     }
 
     fn finish(self) -> Value {
         if let Some((stream, encoding)) = self.new_decoder {
             self.decoders.install(stream, encoding);
         }
-        if self.verdict.is_some_and(|verdict| verdict.ends_stream)
-            && let Some(stream) = self.stream
-        {
+        if let Some(stream) = self.ended_stream {
             self.decoders.end(stream);
         }
         self.result.unwrap_or_else(|| json!({"action": "noop"}))
     }
 }
 
-pub(super) fn error_response(
-    request_id: u16,
-    message: &ErrorMessage<'_>,
-    order: KeyOrder,
-) -> Value {
+/// Puts bytes through a stream's decoder.
+fn decode(
+    decoders: &mut StreamDecoders,
+    stream: StreamId,
+    bytes: &[u8],
+    is_last: bool,
+    pieces: &mut Vec<Decoded>,
+) {
+    let mut decoded = decoders.decode(stream, bytes, is_last);
+    loop {
+        match decoded.next_piece() {
+            Ok(Some(piece)) => pieces.push(Decoded::Piece(piece.to_vec(), false)),
+            Ok(None) => break,
+            Err(error) => {
+                let error = error
+                    .protocol_error()
+                    .unwrap_or(ProtocolError::DecodeFailed);
+                pieces.push(Decoded::Failed(error));
+                return;
+            }
+        }
+    }
+    if is_last {
+        pieces.push(Decoded::Piece(Vec::new(), true));
+    }
+}
+
+/// An event without what it borrows.
+enum Seen {
+    Data {
+        id: u16,
+        data: Vec<u8>,
+        expects_more: bool,
+        is_last: bool,
+    },
+    Failed(u16, Value),
+    Text(u16, Vec<u8>),
+    Decoder(StreamId, ContentEncoding),
+    Error(ProtocolError, Option<RequestId>),
+    Other(String),
+}
+
+fn seen(event: Event<'_>, order: KeyOrder) -> Seen {
+    match event {
+        Event::Response {
+            request_id,
+            status: None,
+            data,
+            expects_more,
+            is_last,
+        } => Seen::Data {
+            id: request_id.value(),
+            data: data.to_vec(),
+            expects_more,
+            is_last,
+        },
+        Event::Failed {
+            request_id,
+            message,
+        } => {
+            let id = request_id.value();
+            Seen::Failed(id, error_response(id, &message, order))
+        }
+        Event::Text { request_id, atoms } => {
+            Seen::Text(request_id.value(), atoms.as_cbor().to_vec())
+        }
+        Event::SetDecoder {
+            stream_id,
+            encoding,
+        } => Seen::Decoder(stream_id, encoding),
+        Event::Error { error, request_id } => Seen::Error(error, request_id),
+        other => Seen::Other(format!("{other:?}")),
+    }
+}
+
+fn error_response(request_id: u16, message: &ErrorMessage<'_>, order: KeyOrder) -> Value {
     match message {
         ErrorMessage::Structured { kind, message } => {
             let mut name = vec![0; kind.len()];
@@ -543,10 +584,10 @@ pub(super) fn error_response(
 /// point, how decoded bytes spread over frames depends on the library: per step the data may lag
 /// behind or run ahead, at the end all of a request's must be the same.
 #[derive(Debug, Default)]
-pub(super) struct Spread(BTreeMap<u64, [String; 2]>);
+struct Spread(BTreeMap<u64, [String; 2]>);
 
 impl Spread {
-    pub(super) fn compare(&mut self, expected: &Value, mut result: Value) -> Result<(), Fault> {
+    fn compare(&mut self, expected: &Value, mut result: Value) -> Result<(), Fault> {
         let data = |value: &Value| match (value["action"].as_str(), value["data"].is_null()) {
             (Some("response_data"), false) => crate::bytes::parse(&value["data"]).ok(),
             _ => None,
@@ -570,7 +611,7 @@ impl Spread {
         Err(Fault::new(expected.clone(), result))
     }
 
-    pub(super) fn finish(&self) -> Result<(), Fault> {
+    fn finish(&self) -> Result<(), Fault> {
         for (id, [expected, result]) in &self.0 {
             same(
                 &json!({"request_id": id, "data": expected}),

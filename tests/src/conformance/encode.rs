@@ -1,13 +1,16 @@
 //! Cases of the kind `encode`: what a fresh stream sends.
 
-use hgrpc::cbor::{Atom, EncodedArgs};
-use hgrpc::client::{CallData, Client, ClientConfig, Request};
-use hgrpc::server::{Body, Failure, OutputStream, Responder, Server, ServerAction, ServerConfig};
-use hgrpc::wire::{ErrorFlags, FrameReader, OutFrame, RequestId};
-use hgrpc::{ApiMisuse, Revision};
-use serde_json::{Value, json};
+use core::borrow::BorrowMut;
 
-use super::server_output::wire;
+use hgrpc::cbor::{Atom, EncodedArgs};
+use hgrpc::next::client::{Client, ClientConfig, Request};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc::next::server::{Event, Failure, Reply, Server, ServerConfig};
+use hgrpc::wire::ErrorFlags;
+use hgrpc::{ApiMisuse, Revision};
+use serde_json::Value;
+
+use super::server_output::{frame_buffer, make};
 use super::{Config, same};
 use crate::bytes;
 use crate::fields::{Fault, Fields};
@@ -17,7 +20,7 @@ use crate::stores::Store;
 /// The most that a frame holds unless the peers agreed on more.
 const MAX_FRAME: u64 = 65_535;
 
-pub(super) fn check<S: Store>(
+pub(super) fn check<T: Store>(
     revision: Revision,
     case: &Value,
     config: Config,
@@ -27,13 +30,19 @@ pub(super) fn check<S: Store>(
     let op = fields.text("op")?;
     let ids = (fields.request_id("request_id")?, fields.byte("stream_id")?);
     let frames = match op {
-        "command" => command::<S>(revision, fields, ids, config)?,
-        "response" if !revision.has_settings() => response::<S>(revision, fields, ids)?,
-        "error" if !revision.has_settings() => error::<S>(revision, fields, ids)?,
-        "text_output" => text_output::<S>(revision, fields, ids)?,
+        "command" => command::<T>(revision, fields, ids, config)?,
+        "response" if !revision.has_settings() => response::<T>(revision, fields, ids)?,
+        "error" if !revision.has_settings() => error::<T>(revision, fields, ids)?,
+        "text_output" => text_output::<T>(revision, fields, ids)?,
         op => return Err(Fault::schema(format!("unknown op `{op}`"))),
     };
     same(expected, frames)
+}
+
+/// Frames, as vectors have them.
+fn shown(frames: &[Vec<u8>]) -> Value {
+    let frames = frames.iter().map(|frame| bytes::hex(frame));
+    frames.collect::<Vec<_>>().into()
 }
 
 /// What could not be made, as a result.
@@ -46,7 +55,7 @@ fn max_frame_size(fields: &Fields<'_>) -> Result<u32, Fault> {
     Ok(u32::try_from(size).unwrap_or(u32::MAX))
 }
 
-fn command<S: Store>(
+fn command<T: Store>(
     revision: Revision,
     fields: Fields<'_>,
     (request_id, stream_id): (u16, u8),
@@ -64,55 +73,52 @@ fn command<S: Store>(
     if stream_id != 1 {
         return Err(Fault::schema("clients write on stream 1"));
     }
-    let mut store = S::new();
-    let mut client = Client::new(revision, client_config(send_frame_size));
+    let (requests, mut memory) = T::empty();
+    let mut client = Client::new(revision, client_config(send_frame_size), requests);
     let args = EncodedArgs::from_cbor(&args)
         .map_err(|error| Fault::schema(format!("`args`: {error:?}")))?;
-    let source = match &data {
-        None => CallData::None,
-        // The same bytes must come out whether all is there or it is read from a source.
-        Some(_) if config.cut == Cut::Every(64) => CallData::Stream,
-        Some(data) => CallData::Bytes(data),
-    };
-    let request = Request {
-        redirect: redirect.as_deref(),
-        ..Request::new(&name, args).with_data(source)
-    };
-    let mut call = loop {
-        let (call, _) = client.call(store.table(), request).map_err(misuse)?;
-        if call.request_id().value() == request_id {
-            break call;
+    let mut request = Request::new(&name, args);
+    request.redirect = redirect.as_deref();
+    let upload = loop {
+        let (upload, _) = client.request(data.is_some()).map_err(misuse)?;
+        let id = upload.request_id();
+        if id.value() == request_id {
+            break upload;
         }
         // IDs are given in order: those before the wanted one are given up.
-        let (table, arena) = store.split();
-        client
-            .cancel(table, arena, call.request_id())
-            .map_err(misuse)?;
-        if call.request_id().value() == u16::MAX {
+        client.cancel(id, memory.borrow_mut()).map_err(misuse)?;
+        if id.value() == u16::MAX {
             return Err(Fault::schema("clients make odd request IDs"));
         }
     };
+    let mut buffer = frame_buffer(send_frame_size);
+    let mut out = Output::new(Stream::CLIENT, &mut buffer);
     let mut frames = Vec::new();
-    let mut rest = data.as_deref().unwrap_or_default();
+    make(&mut out, &mut frames, |out| {
+        client.send(&upload, &request, out)
+    })
+    .map_err(misuse)?;
+    let Some(data) = &data else {
+        return Ok(shown(&frames));
+    };
+    // The same bytes must come out whether all is there or it is read from a source.
+    let size = match config.cut {
+        Cut::Every(64) => usize::try_from(send_frame_size).unwrap_or(usize::MAX),
+        _ => data.len() + 1,
+    };
+    let mut rest = data.as_slice();
     loop {
-        let mut out = client.output(store.table());
-        if call.wants_data() {
-            let size = usize::try_from(send_frame_size).unwrap_or(usize::MAX);
-            let (chunk, later) = rest.split_at(size.min(rest.len()));
-            rest = later;
-            let is_last = chunk.len() < size;
-            match call.data_frame(&mut out, chunk, is_last).map_err(misuse)? {
-                Some(frame) => frames.push(wire(&frame)?),
-                None => break,
-            }
-        } else {
-            match call.next_frame(&mut out) {
-                Some(frame) => frames.push(wire(&frame)?),
-                None => break,
-            }
+        let (mut piece, later) = rest.split_at(size.min(rest.len()));
+        let is_last = piece.len() < size;
+        make(&mut out, &mut frames, |out| {
+            client.send_data(&upload, &mut piece, is_last, out)
+        })
+        .map_err(misuse)?;
+        if is_last {
+            return Ok(shown(&frames));
         }
+        rest = later;
     }
-    Ok(json!(frames))
 }
 
 fn client_config(send_frame_size: u32) -> ClientConfig {
@@ -123,14 +129,14 @@ fn client_config(send_frame_size: u32) -> ClientConfig {
 }
 
 /// A server with one active request and a fresh stream, with these IDs.
-struct Answering<S> {
-    server: Server<Revision>,
-    store: S,
-    stream: OutputStream,
-    responder: Responder,
+struct Answering<T: Store> {
+    server: Server<Revision, T>,
+    reply: Reply,
+    stream: Stream,
+    buffer: Vec<u8>,
 }
 
-impl<S: Store> Answering<S> {
+impl<T: Store> Answering<T> {
     fn new(
         revision: Revision,
         (request_id, stream_id): (u16, u8),
@@ -139,56 +145,52 @@ impl<S: Store> Answering<S> {
         let mut config = ServerConfig::DEFAULT;
         config.send_frame_size = send_frame_size;
         config.always_side_frames = true;
-        let mut server = Server::new(revision, config);
-        let mut store = S::new();
+        let (requests, mut memory) = T::empty();
+        let mut server = Server::new(revision, config, requests);
         let stream = loop {
             let stream = server.open_stream(&[]).map_err(misuse)?;
             if stream.id().value() == stream_id {
                 break stream;
             }
         };
-        let [low, high] = RequestId::new(request_id).value().to_le_bytes();
+        let [low, high] = request_id.to_le_bytes();
         let mut frame = vec![8, 0, 0, low, high, 1, 0x01, 0x11];
         frame.extend_from_slice(b"\xa1\x44name\x41c");
-        let mut reader = FrameReader::new(config.limits.max_frame_size);
-        let mut input = frame.as_slice();
-        let part = reader.next(&mut input).ok().flatten();
-        let (table, arena) = store.split();
-        let action = part.map(|part| server.handle(part, table, arena));
-        let Some(Ok(ServerAction::RunCommand(command))) = action else {
-            return Err(Fault::new(
-                "a command to run".into(),
-                format!("{action:?}").into(),
-            ));
+        let reply = match server.next(&mut frame.as_slice(), memory.borrow_mut()) {
+            Some(Event::Command(command)) => command.reply,
+            event => {
+                let result = format!("{event:?}").into();
+                return Err(Fault::new("a command to run".into(), result));
+            }
         };
-        let responder = command.responder;
         Ok(Self {
             server,
-            store,
+            reply,
             stream,
-            responder,
+            buffer: frame_buffer(send_frame_size),
         })
     }
 
-    fn respond(mut self, body: Body<'_>) -> Result<Value, Fault> {
-        let table = self.store.table();
-        let mut answer = self
-            .server
-            .respond(table, self.responder, body)
-            .map_err(misuse)?;
+    /// The frames of an answer, made one by one.
+    fn frames(
+        mut self,
+        mut answer: impl FnMut(
+            &mut Server<Revision, T>,
+            &Reply,
+            &mut Output<'_>,
+        ) -> Result<bool, ApiMisuse>,
+    ) -> Result<Value, Fault> {
+        let mut out = Output::new(self.stream, &mut self.buffer);
         let mut frames = Vec::new();
-        let mut scratch = vec![0; 0x8000];
-        loop {
-            let mut out = self.server.output(table, &mut self.stream);
-            match answer.next_frame(&mut out, &mut scratch).map_err(misuse)? {
-                Some(frame) => frames.push(wire(&frame)?),
-                None => return Ok(json!(frames)),
-            }
-        }
+        make(&mut out, &mut frames, |out| {
+            answer(&mut self.server, &self.reply, out)
+        })
+        .map_err(misuse)?;
+        Ok(shown(&frames))
     }
 }
 
-fn response<S: Store>(
+fn response<T: Store>(
     revision: Revision,
     fields: Fields<'_>,
     ids: (u16, u8),
@@ -196,21 +198,24 @@ fn response<S: Store>(
     let data = fields.bytes("data")?;
     let size = max_frame_size(&fields)?;
     fields.finish()?;
-    Answering::<S>::new(revision, ids, size)?.respond(Body::Bytes(&data))
+    let mut rest = data.as_slice();
+    Answering::<T>::new(revision, ids, size)?
+        .frames(|server, reply, out| server.respond(reply, &mut rest, true, out))
 }
 
-fn error<S: Store>(revision: Revision, fields: Fields<'_>, ids: (u16, u8)) -> Result<Value, Fault> {
+fn error<T: Store>(revision: Revision, fields: Fields<'_>, ids: (u16, u8)) -> Result<Value, Fault> {
     let message = fields.bytes("message")?;
     let flags = ErrorFlags::NONE
         .with(ErrorFlags::PROTOCOL, fields.flag("protocol")?)
         .with(ErrorFlags::APPLICATION, fields.flag("application")?);
     fields.finish()?;
     let size = ServerConfig::DEFAULT.send_frame_size;
-    let body = Body::Failure(Failure::raw(&message, flags));
-    Answering::<S>::new(revision, ids, size)?.respond(body)
+    let failure = Failure::raw(&message, flags);
+    Answering::<T>::new(revision, ids, size)?
+        .frames(|server, reply, out| server.fail(reply, &failure, out))
 }
 
-fn text_output<S: Store>(
+fn text_output<T: Store>(
     revision: Revision,
     fields: Fields<'_>,
     ids: (u16, u8),
@@ -235,21 +240,8 @@ fn text_output<S: Store>(
         })
         .collect();
     let size = ServerConfig::DEFAULT.send_frame_size;
-    let mut answering = Answering::<S>::new(revision, ids, size)?;
-    let mut buffer = vec![0; 0x8000];
-    let mut side = answering
-        .server
-        .text_output(&answering.responder, &atoms, &mut buffer)
-        .map_err(misuse)?;
-    let mut frames = Vec::new();
-    loop {
-        let table = answering.store.table();
-        let mut out = answering.server.output(table, &mut answering.stream);
-        match side.next_frame(&mut out).map_err(misuse)? {
-            Some(frame) => frames.push(wire(&frame as &OutFrame<'_>)?),
-            None => return Ok(json!(frames)),
-        }
-    }
+    Answering::<T>::new(revision, ids, size)?
+        .frames(|server, reply, out| server.text(reply, &atoms, out))
 }
 
 struct OwnedAtom {

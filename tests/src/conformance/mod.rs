@@ -6,7 +6,6 @@
 
 mod captured;
 mod client;
-mod client_next;
 mod encode;
 mod human;
 mod plain;
@@ -20,7 +19,7 @@ mod wire;
 use core::fmt;
 
 use hgrpc::{KeyOrder, Revision};
-use hgrpc_std::store::GrowableStore;
+use hgrpc_std::requests::GrowableRequests;
 use serde_json::Value;
 
 use crate::fields::{Fault, Fields};
@@ -37,8 +36,6 @@ pub struct Config {
     pub streaming: bool,
     /// How input arrives.
     pub cut: Cut,
-    /// The reworked reactors.
-    pub reworked: bool,
 }
 
 impl fmt::Display for Config {
@@ -49,8 +46,7 @@ impl fmt::Display for Config {
         } else {
             "collecting"
         };
-        let reactor = if self.reworked { ", reworked" } else { "" };
-        write!(f, "{store} store, {data}, {}{reactor}", self.cut)
+        write!(f, "{store} store, {data}, {}", self.cut)
     }
 }
 
@@ -77,18 +73,9 @@ pub fn configs(kind: Kind) -> Vec<Config> {
                     fixed,
                     streaming,
                     cut,
-                    reworked: false,
                 });
             }
         }
-    }
-    if kind == Kind::Client {
-        configs.extend(cuts.iter().map(|&cut| Config {
-            fixed: true,
-            streaming: false,
-            cut,
-            reworked: true,
-        }));
     }
     configs
 }
@@ -152,12 +139,12 @@ pub fn check_in(
             encode::check::<Fixed>(revision, case, config).map_err(StepFault::from)
         }
         Kind::Encode => {
-            encode::check::<GrowableStore>(revision, case, config).map_err(StepFault::from)
+            encode::check::<GrowableRequests>(revision, case, config).map_err(StepFault::from)
         }
         Kind::Server if config.fixed => server::check::<Fixed>(revision, case, config),
-        Kind::Server => server::check::<GrowableStore>(revision, case, config),
+        Kind::Server => server::check::<GrowableRequests>(revision, case, config),
         Kind::Client if config.fixed => client::check::<Fixed>(revision, case, config),
-        Kind::Client => client::check::<GrowableStore>(revision, case, config),
+        Kind::Client => client::check::<GrowableRequests>(revision, case, config),
     };
     result.map_err(|StepFault { step, fault }| Failure {
         config,

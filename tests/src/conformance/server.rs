@@ -1,23 +1,23 @@
 //! Cases of the kind `server`.
 
+use core::borrow::BorrowMut;
 use std::collections::BTreeMap;
 
-use hgrpc::server::{Command, DataMode, Object, Responder, Server, ServerAction, ServerConfig};
-use hgrpc::wire::{CommandRequestFlags, FrameHeader, FrameKind, FrameReader, RequestId, StreamId};
+use hgrpc::next::server::{Command, DataMode, Event, Reply, Server, ServerConfig};
+use hgrpc::wire::{CommandRequestFlags, FrameHeader, FrameKind, RequestId, StreamId};
 use hgrpc::{ProtocolError, Revision};
 use hgrpc_std::encoding::SUPPORTED;
 use serde_json::{Value, json};
 
 use super::plain::PlainResponses;
-use super::server_output::{Outbox, Stream, Streams};
+use super::server_output::{Lane, Outbox};
 use super::server_steps::{Content, Input};
 use super::{Config, StepFault, at, canonical, case_fields, same};
 use crate::bytes::hex;
 use crate::fields::{Fault, Fields};
-use crate::parts;
 use crate::stores::Store;
 
-pub(super) fn check<S: Store>(
+pub(super) fn check<T: Store>(
     revision: Revision,
     case: &Value,
     config: Config,
@@ -34,17 +34,12 @@ pub(super) fn check<S: Store>(
         return Err(Fault::schema("no steps").into());
     }
     let mut inputs = Vec::with_capacity(steps.len());
-    let mut objects = Vec::with_capacity(steps.len());
     for (number, step) in steps.iter().enumerate() {
         inputs.push(at(number, Input::parse(revision, step))?);
     }
-    for (number, input) in inputs.iter().enumerate() {
-        objects.push(at(number, input.objects())?);
-    }
-    let mut run = Run::<S>::new(revision, config, defer_output, plain_responses.is_some())?;
-    let each = steps.iter().zip(inputs.iter().zip(&objects));
-    for (number, (step, (input, objects))) in each.enumerate() {
-        let goes_on = at(number, run.step(step, input, objects, &steps[number + 1..]))?;
+    let mut run = Run::<T>::new(revision, config, defer_output, plain_responses.is_some())?;
+    for (number, (step, input)) in steps.iter().zip(&inputs).enumerate() {
+        let goes_on = at(number, run.step(step, input, &steps[number + 1..]))?;
         if !goes_on {
             // A request that would not decode ended the case before its data did.
             return Ok(());
@@ -57,18 +52,17 @@ pub(super) fn check<S: Store>(
 }
 
 /// A server and its owner.
-struct Run<'v, S> {
-    server: Server<Revision>,
-    store: S,
-    reader: FrameReader,
+struct Run<'v, T: Store> {
+    server: Server<Revision, T>,
+    memory: T::Held,
     config: Config,
     defer_output: bool,
-    responders: BTreeMap<u16, Responder>,
+    replies: BTreeMap<u16, Reply>,
     /// Commands whose data is still being gathered by the owner (streaming).
     gathering: BTreeMap<u16, Gathering>,
-    streams: Streams,
+    lanes: BTreeMap<u8, Lane>,
     deferred: Outbox<'v>,
-    /// What was handed out to be taken later, by handle less one.
+    /// What was handed out to be made later, by handle less one.
     handles: Vec<Outbox<'v>>,
     plain: Option<PlainResponses>,
 }
@@ -81,7 +75,7 @@ struct Gathering {
 
 /// What a frame led to.
 enum Outcome {
-    /// Parts or frames are to come.
+    /// More is to come.
     Waits,
     Action(Value),
     Error(ProtocolError),
@@ -90,7 +84,7 @@ enum Outcome {
 /// The output stream of 0003 and 0005.
 const STREAM: u8 = 2;
 
-impl<'v, S: Store> Run<'v, S> {
+impl<'v, T: Store> Run<'v, T> {
     fn new(
         revision: Revision,
         config: Config,
@@ -101,15 +95,15 @@ impl<'v, S: Store> Run<'v, S> {
         if config.streaming {
             server_config.data_mode = DataMode::Stream;
         }
+        let (requests, memory) = T::empty();
         let mut run = Self {
-            server: Server::new(revision, server_config),
-            store: S::new(),
-            reader: FrameReader::new(server_config.limits.max_frame_size),
+            server: Server::new(revision, server_config, requests),
+            memory,
             config,
             defer_output,
-            responders: BTreeMap::new(),
+            replies: BTreeMap::new(),
             gathering: BTreeMap::new(),
-            streams: BTreeMap::new(),
+            lanes: BTreeMap::new(),
             deferred: Outbox::default(),
             handles: Vec::new(),
             plain: has_plain_responses.then(PlainResponses::default),
@@ -122,13 +116,7 @@ impl<'v, S: Store> Run<'v, S> {
     }
 
     /// Runs a step; `false` if the case ends with it.
-    fn step(
-        &mut self,
-        step: &Value,
-        input: &'v Input,
-        objects: &'v [Object<'v>],
-        later: &[Value],
-    ) -> Result<bool, Fault> {
+    fn step(&mut self, step: &Value, input: &'v Input, later: &[Value]) -> Result<bool, Fault> {
         let fields = Fields::new(step)?;
         let expected = fields.value("expect")?;
         let result = match input {
@@ -146,7 +134,7 @@ impl<'v, S: Store> Run<'v, S> {
                 content,
             } => {
                 let stream_id = stream_id.unwrap_or(STREAM);
-                self.answer(*request_id, stream_id, content, objects)?
+                self.answer(*request_id, stream_id, content)?
             }
             Input::Eof => {
                 let deferred = std::mem::take(&mut self.deferred);
@@ -180,10 +168,9 @@ impl<'v, S: Store> Run<'v, S> {
             ids.sort_unstable();
             ids
         };
-        let table = self.store.table();
-        let receiving = self.server.receiving(table).map(RequestId::value).collect();
+        let receiving = self.server.receiving().map(RequestId::value).collect();
         // A command whose data the owner gathers has not been run yet.
-        let active = self.server.active(table).map(RequestId::value);
+        let active = self.server.active().map(RequestId::value);
         let active = active
             .filter(|id| !self.gathering.contains_key(id))
             .collect();
@@ -198,45 +185,34 @@ impl<'v, S: Store> Run<'v, S> {
     }
 
     fn receive(&mut self, frame: &[u8]) -> Result<Outcome, Fault> {
-        let Self {
-            server,
-            store,
-            reader,
-            config,
-            gathering,
-            responders,
-            ..
-        } = self;
-        let mut outcome = Outcome::Waits;
-        let mut ends = 0;
-        let mut owner = Owner {
-            revision: server.revision(),
-            gathering,
-            responders,
-        };
-        let read = parts::read(reader, config.cut, frame, |part| {
-            ends += usize::from(part.is_last);
-            let (table, arena) = store.split();
-            let next = match server.handle(part, table, arena) {
-                Ok(action) => owner.act(action)?,
-                Err(error) => Outcome::Error(error),
-            };
-            match (&outcome, next) {
-                (_, Outcome::Waits) => {}
-                (Outcome::Waits, next) => outcome = next,
-                (_, Outcome::Action(second)) => {
-                    return Err(Stop(Fault::new("one action".into(), second)));
-                }
-                (_, Outcome::Error(error)) => {
-                    return Err(Stop(Fault::new("one action".into(), error.name().into())));
-                }
-            }
-            Ok(())
-        });
-        read.map_err(|Stop(fault)| fault)?;
-        if ends != 1 || reader.finish().is_err() {
+        let whole = FrameHeader::split_from(frame)
+            .filter(|(header, rest)| u32::try_from(rest.len()) == Ok(header.length()));
+        if whole.is_none() {
             return Err(Fault::schema("`frame` is not one whole frame"));
         }
+        let mut owner = Owner {
+            revision: self.server.revision(),
+            gathering: &mut self.gathering,
+            replies: &mut self.replies,
+        };
+        let mut outcome = Outcome::Waits;
+        for mut piece in self.config.cut.pieces(frame) {
+            while let Some(event) = self.server.next(&mut piece, self.memory.borrow_mut()) {
+                match (&outcome, owner.act(event)?) {
+                    (_, Outcome::Waits) => {}
+                    (Outcome::Waits, next) => outcome = next,
+                    (_, Outcome::Action(second)) => {
+                        return Err(Fault::new("one action".into(), second));
+                    }
+                    (_, Outcome::Error(error)) => {
+                        return Err(Fault::new("one action".into(), error.name().into()));
+                    }
+                }
+            }
+        }
+        self.server
+            .finish()
+            .map_err(|error| Fault::new("a whole frame".into(), error.name().into()))?;
         Ok(outcome)
     }
 
@@ -280,13 +256,14 @@ impl<'v, S: Store> Run<'v, S> {
     }
 
     fn output_stream(&mut self) -> Result<Value, Fault> {
+        let send_frame_size = ServerConfig::DEFAULT.send_frame_size;
         let stream = match self.server.open_stream(SUPPORTED) {
             Ok(stream) => stream,
             Err(error) => return Ok(json!({"action": "error", "kind": error.name()})),
         };
         let id = stream.id().value();
         let encoder = stream.encoding().name();
-        self.streams.insert(id, Stream::new(stream)?);
+        self.lanes.insert(id, Lane::new(stream, send_frame_size)?);
         Ok(json!({"stream_id": id, "encoder": encoder}))
     }
 
@@ -295,44 +272,35 @@ impl<'v, S: Store> Run<'v, S> {
         request_id: u16,
         stream_id: u8,
         content: &'v Content,
-        objects: &'v [Object<'v>],
     ) -> Result<Value, Fault> {
         let refused = |kind: &str| Ok(json!({"action": "error", "kind": kind}));
         if stream_id % 2 == 1 {
             return refused("output-stream-parity");
         }
-        let stream = self
-            .streams
-            .get(&stream_id)
-            .ok_or_else(|| Fault::schema("an unknown stream"))?;
-        let Some(responder) = self.responders.remove(&request_id) else {
+        if !self.lanes.contains_key(&stream_id) {
+            return Err(Fault::schema("an unknown stream"));
+        }
+        let reply = self.replies.remove(&request_id);
+        let is_active = self.server.active().any(|id| id.value() == request_id);
+        let Some(reply) = reply.filter(|_| is_active) else {
             return refused("request-not-active");
         };
-        let body = content.body(objects);
-        let mut outbox = Outbox::default();
-        let outbox = if self.defer_output {
-            &mut self.deferred
-        } else {
-            &mut outbox
-        };
-        let table = self.store.split().0;
-        if let Err(error) = outbox.respond(&self.server, table, stream, responder, body) {
-            return refused(error.name());
-        }
         if self.defer_output {
+            self.deferred.push(stream_id, reply, content);
             return Ok(json!({"action": "noop"}));
         }
-        let outbox = std::mem::take(outbox);
+        let mut outbox = Outbox::default();
+        outbox.push(stream_id, reply, content);
         self.send(outbox)
     }
 
-    /// 0003 and 0005: the frames are taken now; 0006: they get a handle.
+    /// 0003 and 0005: the frames are made now; 0006: they get a handle.
     fn send(&mut self, mut outbox: Outbox<'v>) -> Result<Value, Fault> {
         if self.server.revision().has_settings() {
             self.handles.push(outbox);
             return Ok(json!({"action": "send_frames", "handle": self.handles.len()}));
         }
-        let frames = outbox.take(&mut self.server, self.store.split().0, &mut self.streams)?;
+        let frames = outbox.take(&mut self.server, &mut self.lanes)?;
         let frames: Vec<_> = frames.iter().map(|frame| hex(frame)).collect();
         Ok(json!({"action": "send_frames", "frames": frames}))
     }
@@ -342,16 +310,7 @@ impl<'v, S: Store> Run<'v, S> {
         let outbox = index
             .and_then(|index| self.handles.get_mut(index))
             .ok_or_else(|| Fault::schema("an unknown handle"))?;
-        outbox.take(&mut self.server, self.store.split().0, &mut self.streams)
-    }
-}
-
-/// Lets reading a frame stop.
-struct Stop(Fault);
-
-impl From<ProtocolError> for Stop {
-    fn from(error: ProtocolError) -> Self {
-        Self(Fault::new("a frame".into(), error.name().into()))
+        outbox.take(&mut self.server, &mut self.lanes)
     }
 }
 
@@ -359,15 +318,14 @@ impl From<ProtocolError> for Stop {
 struct Owner<'r> {
     revision: Revision,
     gathering: &'r mut BTreeMap<u16, Gathering>,
-    responders: &'r mut BTreeMap<u16, Responder>,
+    replies: &'r mut BTreeMap<u16, Reply>,
 }
 
 impl Owner<'_> {
-    fn act(&mut self, action: ServerAction<'_>) -> Result<Outcome, Stop> {
-        Ok(match action {
-            ServerAction::Noop | ServerAction::WantFrame(_) => Outcome::Waits,
-            ServerAction::RunCommand(command) => self.run(command),
-            ServerAction::CommandData {
+    fn act(&mut self, event: Event<'_>) -> Result<Outcome, Fault> {
+        Ok(match event {
+            Event::Command(command) => self.run(command),
+            Event::Data {
                 request_id,
                 bytes,
                 is_last,
@@ -375,7 +333,7 @@ impl Owner<'_> {
                 let id = request_id.value();
                 let Some(gathering) = self.gathering.get_mut(&id) else {
                     let result = format!("data of {id}").into();
-                    return Err(Stop(Fault::new("data of a running command".into(), result)));
+                    return Err(Fault::new("data of a running command".into(), result));
                 };
                 gathering.data.extend_from_slice(bytes);
                 if !is_last {
@@ -386,28 +344,32 @@ impl Owner<'_> {
                 self.gathering.remove(&id);
                 Outcome::Action(command)
             }
-            ServerAction::RejectRequest(rejection) => Outcome::Action(json!({
+            Event::Refused(refusal) => Outcome::Action(json!({
                 "action": "reject_request",
-                "request_id": rejection.request_id().value(),
-                "reason": rejection.reason().name(),
-                "limit": rejection.limit(),
+                "request_id": refusal.request_id().value(),
+                "reason": refusal.reason().name(),
+                "limit": refusal.limit(),
             })),
+            Event::Error(error) => Outcome::Error(error),
             other => {
                 let result = format!("{other:?}").into();
-                return Err(Stop(Fault::new("a known action".into(), result)));
+                return Err(Fault::new("a known event".into(), result));
             }
         })
     }
 
     fn run(&mut self, command: Command<'_>) -> Outcome {
-        let id = command.request_id().value();
+        let id = command.reply.request_id().value();
         let order = self.revision.key_order();
-        let mut name = vec![0; command.name.len()];
-        command.name.copy_to(&mut name);
+        let name = command.name.as_bytes().map(|name| {
+            let mut bytes = vec![0; name.len()];
+            name.copy_to(&mut bytes);
+            bytes
+        });
         let mut action = json!({
             "action": "run_command",
             "request_id": id,
-            "name": hex(&name),
+            "name": name.as_deref().map(hex),
             "args": canonical(command.args.as_cbor(), order),
             "data": command.data.map(hex),
         });
@@ -415,7 +377,7 @@ impl Owner<'_> {
             let redirect = command.redirect.map(|map| canonical(map.as_cbor(), order));
             action["redirect"] = redirect.into();
         }
-        self.responders.insert(id, command.responder);
+        self.replies.insert(id, command.reply);
         if !command.data_follows {
             return Outcome::Action(action);
         }

@@ -1,163 +1,187 @@
-//! What a server's owner does with answers: holds them back, takes their frames, encodes them.
+//! What a server's owner does with answers: holds them back, makes their frames, encodes them.
 
 use std::collections::BTreeMap;
 
-use hgrpc::cbor::ContentEncoding;
-use hgrpc::server::{
-    Body, Deferred, DeferredQueue, OutputStream, Responder, ResponseWriter, Server,
-};
-use hgrpc::store::Table;
-use hgrpc::wire::OutFrame;
+use hgrpc::cbor::{ContentEncoding, MessageArgs, STATUS_OK};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc::next::server::{Failure, Reply, Server};
+use hgrpc::wire::HEADER_LEN;
 use hgrpc::{ApiMisuse, Revision};
-use hgrpc_std::encoding::{Encoder, encoder};
-use hgrpc_std::respond::{EncodedAnswer, Step};
+use hgrpc_std::encoding::{EncodeError, Encoder, encoder};
 
+use super::server_steps::Content;
 use crate::fields::Fault;
+use crate::stores::Store;
 
-/// A frame's bytes.
-pub(super) fn wire_bytes(frame: &OutFrame<'_>) -> Result<Vec<u8>, Fault> {
-    let mut bytes = vec![0; frame.wire_len()];
-    let len = frame.copy_to(&mut bytes);
-    if len != Some(bytes.len()) || frame.as_slices().concat() != bytes {
-        let result = format!("{len:?} bytes copied of {}", bytes.len());
-        return Err(Fault::new("the frame's bytes".into(), result.into()));
+/// A buffer for frames with this much payload.
+pub(super) fn frame_buffer(send_frame_size: u32) -> Vec<u8> {
+    vec![0; HEADER_LEN + usize::try_from(send_frame_size).unwrap_or_default()]
+}
+
+/// Makes the frames of one thing, which `make` does one by one until it says that it is done.
+pub(super) fn make(
+    out: &mut Output<'_>,
+    frames: &mut Vec<Vec<u8>>,
+    mut make: impl FnMut(&mut Output<'_>) -> Result<bool, ApiMisuse>,
+) -> Result<(), ApiMisuse> {
+    loop {
+        let is_done = make(out)?;
+        if !out.frame().is_empty() {
+            frames.push(out.frame().to_vec());
+        }
+        if is_done {
+            return Ok(());
+        }
     }
-    Ok(bytes)
 }
 
-/// A frame's bytes as hex.
-pub(super) fn wire(frame: &OutFrame<'_>) -> Result<String, Fault> {
-    wire_bytes(frame).map(|bytes| crate::bytes::hex(&bytes))
-}
-
-/// An output stream and its encoder.
-#[derive(Debug)]
-pub(super) struct Stream {
-    pub(super) output: OutputStream,
+/// An output stream, its buffer and its encoder.
+pub(super) struct Lane {
+    pub(super) stream: Stream,
+    buffer: Vec<u8>,
     encoder: Box<dyn Encoder>,
 }
 
-impl Stream {
-    pub(super) fn new(output: OutputStream) -> Result<Self, Fault> {
-        let encoder = encoder(output.encoding())
+impl Lane {
+    pub(super) fn new(stream: Stream, send_frame_size: u32) -> Result<Self, Fault> {
+        let encoder = encoder(stream.encoding())
             .ok_or_else(|| Fault::schema("an encoding without an encoder"))?;
-        Ok(Self { output, encoder })
+        Ok(Self {
+            stream,
+            buffer: frame_buffer(send_frame_size),
+            encoder,
+        })
     }
 }
 
-pub(super) type Streams = BTreeMap<u8, Stream>;
+/// Answers whose frames have not been made, in order.
+#[derive(Default)]
+pub(super) struct Outbox<'v>(Vec<Answer<'v>>);
 
-/// Answers whose frames have not been taken, in order.
-#[derive(Debug, Default)]
-pub(super) struct Outbox<'v>(Vec<Segment<'v>>);
-
-/// Answers on one stream.
-#[derive(Debug)]
-struct Segment<'v> {
+struct Answer<'v> {
     stream_id: u8,
-    source: Source<'v>,
-}
-
-#[derive(Debug)]
-enum Source<'v> {
-    Plain(Box<DeferredQueue<'v, 8>>),
-    Encoded(Box<EncodedAnswer<'v>>),
+    reply: Reply,
+    content: &'v Content,
 }
 
 impl<'v> Outbox<'v> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.iter().all(|segment| match &segment.source {
-            Source::Plain(queue) => queue.is_empty(),
-            Source::Encoded(answer) => answer.is_ended(),
-        })
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Takes the answer that a request is to get.
-    pub(super) fn respond<T: Table>(
-        &mut self,
-        server: &Server<Revision>,
-        table: &T,
-        stream: &Stream,
-        responder: Responder,
-        body: Body<'v>,
-    ) -> Result<(), ApiMisuse> {
-        let is_plain = stream.output.encoding() == ContentEncoding::Identity
-            || matches!(body, Body::Failure(_));
-        let stream_id = stream.output.id().value();
-        if !is_plain {
-            let writer: ResponseWriter = server.begin_response(table, responder)?;
-            let answer = Box::new(EncodedAnswer::new(writer, body));
-            self.0.push(Segment {
-                stream_id,
-                source: Source::Encoded(answer),
-            });
-            return Ok(());
-        }
-        let mut deferred = Deferred::Answer(server.respond(table, responder, body)?);
-        if let Some(Segment {
-            stream_id: last,
-            source: Source::Plain(queue),
-        }) = self.0.last_mut()
-            && *last == stream_id
-        {
-            match queue.push(deferred) {
-                Ok(()) => return Ok(()),
-                Err(back) => deferred = back,
-            }
-        }
-        let mut queue = Box::new(DeferredQueue::new());
-        let _ = queue.push(deferred);
-        self.0.push(Segment {
+    pub(super) fn push(&mut self, stream_id: u8, reply: Reply, content: &'v Content) {
+        self.0.push(Answer {
             stream_id,
-            source: Source::Plain(queue),
+            reply,
+            content,
         });
-        Ok(())
     }
 
-    /// Takes all frames.
-    pub(super) fn take<T: Table>(
+    /// Makes all frames.
+    pub(super) fn take<T: Store>(
         &mut self,
-        server: &mut Server<Revision>,
-        table: &mut T,
-        streams: &mut Streams,
+        server: &mut Server<Revision, T>,
+        lanes: &mut BTreeMap<u8, Lane>,
     ) -> Result<Vec<Vec<u8>>, Fault> {
         let mut frames = Vec::new();
-        for mut segment in self.0.drain(..) {
-            let stream = streams
-                .get_mut(&segment.stream_id)
+        for answer in self.0.drain(..) {
+            let lane = lanes
+                .get_mut(&answer.stream_id)
                 .ok_or_else(|| Fault::schema("an unknown stream"))?;
-            segment.take(server, table, stream, &mut frames)?;
+            let stream = core::mem::replace(&mut lane.stream, Stream::ONLY);
+            let mut making = Making {
+                server,
+                out: Output::new(stream, &mut lane.buffer),
+                encoder: &mut *lane.encoder,
+                frames: &mut frames,
+            };
+            making
+                .answer(&answer.reply, answer.content)
+                .map_err(|error| Fault::new("frames".into(), error.into()))?;
+            lane.stream = making.out.into_stream();
         }
         Ok(frames)
     }
 }
 
-impl Segment<'_> {
-    fn take<T: Table>(
-        &mut self,
-        server: &mut Server<Revision>,
-        table: &mut T,
-        stream: &mut Stream,
-        frames: &mut Vec<Vec<u8>>,
-    ) -> Result<(), Fault> {
-        let failed =
-            |error: &dyn core::fmt::Display| Fault::new("frames".into(), error.to_string().into());
-        let mut scratch = vec![0; 0x8000];
-        loop {
-            let mut out = server.output(table, &mut stream.output);
-            match &mut self.source {
-                Source::Plain(queue) => match queue.next_frame(&mut out, &mut scratch) {
-                    Ok(Some(frame)) => frames.push(wire_bytes(&frame)?),
-                    Ok(None) => return Ok(()),
-                    Err(error) => return Err(failed(&error)),
-                },
-                Source::Encoded(answer) => match answer.step(&mut out, &mut *stream.encoder) {
-                    Ok(Step::Frame(frame)) => frames.push(wire_bytes(&frame)?),
-                    Ok(Step::Again) => {}
-                    Ok(Step::Ended) => return Ok(()),
-                    Err(error) => return Err(failed(&error)),
-                },
+/// The frames of one answer.
+struct Making<'m, T: Store> {
+    server: &'m mut Server<Revision, T>,
+    out: Output<'m>,
+    encoder: &'m mut dyn Encoder,
+    frames: &'m mut Vec<Vec<u8>>,
+}
+
+impl<T: Store> Making<'_, T> {
+    fn answer(&mut self, reply: &Reply, content: &Content) -> Result<(), String> {
+        match content {
+            Content::Bytes(bytes) => return self.piece(reply, bytes, true),
+            Content::ServerError(message) => return self.fail(reply, &Failure::server(message)),
+            Content::CommandError(message, args) => {
+                let args = MessageArgs::from_cbor(args).unwrap_or_default();
+                return self.fail(reply, &Failure::command(message).with_args(args));
             }
+            Content::Redirect(status) => {
+                let status = self.encoded(|encoder, out| encoder.encode(status, out), status)?;
+                let server = &mut *self.server;
+                make(&mut self.out, self.frames, |out| {
+                    server.redirect(reply, &status, out)
+                })
+                .map_err(|error| error.to_string())?;
+            }
+            Content::Objects(objects) => {
+                if self.is_encoding() {
+                    // On an encoded stream the owner's first piece is the status map.
+                    self.encoded_piece(reply, STATUS_OK)?;
+                }
+                for piece in objects.iter().flat_map(|object| object.pieces()) {
+                    self.encoded_piece(reply, piece)?;
+                }
+            }
+            Content::Mixed => {}
         }
+        let flushed = self.encoded(|encoder, out| encoder.flush(out), &[])?;
+        self.piece(reply, &flushed, true)
+    }
+
+    fn is_encoding(&self) -> bool {
+        self.out.stream().encoding() != ContentEncoding::Identity
+    }
+
+    /// What the stream's encoder makes of something, or that itself.
+    fn encoded(
+        &mut self,
+        encode: impl FnOnce(&mut dyn Encoder, &mut Vec<u8>) -> Result<(), EncodeError>,
+        plain: &[u8],
+    ) -> Result<Vec<u8>, String> {
+        if !self.is_encoding() {
+            return Ok(plain.to_vec());
+        }
+        let mut encoded = Vec::new();
+        encode(self.encoder, &mut encoded).map_err(|error| error.to_string())?;
+        Ok(encoded)
+    }
+
+    fn encoded_piece(&mut self, reply: &Reply, piece: &[u8]) -> Result<(), String> {
+        let piece = self.encoded(|encoder, out| encoder.encode(piece, out), piece)?;
+        self.piece(reply, &piece, false)
+    }
+
+    fn piece(&mut self, reply: &Reply, piece: &[u8], is_last: bool) -> Result<(), String> {
+        let server = &mut *self.server;
+        let mut rest = piece;
+        make(&mut self.out, self.frames, |out| {
+            server.respond(reply, &mut rest, is_last, out)
+        })
+        .map_err(|error| error.to_string())
+    }
+
+    fn fail(&mut self, reply: &Reply, failure: &Failure<'_>) -> Result<(), String> {
+        let server = &mut *self.server;
+        make(&mut self.out, self.frames, |out| {
+            server.fail(reply, failure, out)
+        })
+        .map_err(|error| error.to_string())
     }
 }

@@ -1,8 +1,7 @@
 //! The inputs of a server's steps, read before the reactor runs, so that answers can borrow them.
 
 use hgrpc::Revision;
-use hgrpc::cbor::{Location, MessageArgs, Value as Cbor};
-use hgrpc::server::{Body, Failure, Object};
+use hgrpc::cbor::{Location, MessageArgs, Pieces, Value as Cbor};
 use serde_json::Value;
 
 use crate::bytes;
@@ -100,44 +99,6 @@ impl Input {
             content,
         })
     }
-
-    /// The objects that a body borrows; empty for everything else.
-    pub(super) fn objects(&self) -> Result<Vec<Object<'_>>, Fault> {
-        let Self::Answer {
-            content: Content::Objects(objects),
-            ..
-        } = self
-        else {
-            return Ok(Vec::new());
-        };
-        objects
-            .iter()
-            .map(|object| match object {
-                OwnedObject::Cbor(bytes) => Cbor::from_cbor(bytes)
-                    .map(Object::Cbor)
-                    .map_err(|error| Fault::schema(format!("`cbor`: {error:?}"))),
-                OwnedObject::PreEncoded(bytes) | OwnedObject::Redirect(bytes) => {
-                    Ok(Object::PreEncoded(bytes))
-                }
-            })
-            .collect()
-    }
-}
-
-impl Content {
-    pub(super) fn body<'a>(&'a self, objects: &'a [Object<'a>]) -> Body<'a> {
-        match self {
-            Self::Bytes(bytes) => Body::Bytes(bytes),
-            Self::Objects(_) => Body::Objects(objects),
-            Self::Redirect(status) => Body::Redirect(status),
-            Self::ServerError(message) => Body::Failure(Failure::server(message)),
-            Self::CommandError(message, args) => Body::Failure(
-                Failure::command(message)
-                    .with_args(MessageArgs::from_cbor(args).unwrap_or_default()),
-            ),
-            Self::Mixed => Body::Objects(&[]),
-        }
-    }
 }
 
 /// Objects, or a redirect alone.
@@ -156,7 +117,7 @@ impl OwnedObject {
     fn parse(value: &Value) -> Result<Self, Fault> {
         let fields = Fields::new(value)?;
         let object = if let Some(cbor) = fields.optional("cbor") {
-            Self::Cbor(bytes::parse(cbor)?)
+            Self::cbor(bytes::parse(cbor)?)?
         } else if let Some(encoded) = fields.optional("pre_encoded") {
             Self::PreEncoded(bytes::parse(encoded)?)
         } else if fields.optional("indefinite").is_some() {
@@ -165,12 +126,30 @@ impl OwnedObject {
                 string.extend(byte_string(bytes::parse(chunk)?));
             }
             string.push(0xff);
-            Self::Cbor(string)
+            Self::cbor(string)?
         } else {
             Self::Redirect(location(fields.value("redirect")?)?)
         };
         fields.finish()?;
         Ok(object)
+    }
+
+    fn cbor(bytes: Vec<u8>) -> Result<Self, Fault> {
+        match Cbor::from_cbor(&bytes) {
+            Ok(_) => Ok(Self::Cbor(bytes)),
+            Err(error) => Err(Fault::schema(format!("`cbor`: {error:?}"))),
+        }
+    }
+
+    /// The pieces that it is sent in: of a value heads and contents (revision-0006.md, 7.1).
+    pub(super) fn pieces(&self) -> Vec<&[u8]> {
+        match self {
+            Self::Cbor(bytes) => match Cbor::from_cbor(bytes) {
+                Ok(value) => Pieces::new(value).collect(),
+                Err(_) => Vec::new(),
+            },
+            Self::PreEncoded(bytes) | Self::Redirect(bytes) => vec![bytes],
+        }
     }
 }
 

@@ -141,9 +141,11 @@ impl Emulator {
         }
     }
 
-    /// The line's address with a link over it.
+    /// The line's address with a link over it. How long a board may be silent is more than 10
+    /// seconds: what the host asks waits behind all data that it has written before, and on a busy
+    /// machine an emulated UART of one byte takes that long for 100 KB.
     pub(crate) fn linked(&self) -> String {
-        format!("{}?link=cobs", self.address)
+        format!("{}?link=cobs&patience=120", self.address)
     }
 
     fn command(&mut self, command: &str) {

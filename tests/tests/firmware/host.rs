@@ -7,9 +7,11 @@ use std::time::Duration;
 use embedded_io::{Error, ErrorKind, ErrorType, Read, Write};
 use hgrpc::R0006;
 use hgrpc::cbor::{ArgsWriter, EncodedArgs};
-use hgrpc::client::{ClientAction, ClientConfig, Request};
-use hgrpc::io::blocking::{ClientConnection, LineError, LineReader, LineWriter, LinkedLine};
-use hgrpc::link::{LinkConfig, LinkError};
+use hgrpc::link::{Link, LinkConfig, LinkError, LinkEvent};
+use hgrpc::next::client::{Client, ClientConfig, Event, Request};
+use hgrpc::next::connection::{Buffers, LineEvent, LinkBuffers, LinkedClient};
+use hgrpc::next::drive::blocking::Driver;
+use hgrpc::next::store::FixedRequests;
 
 /// A socket as a half of a line. Reading times out after a tick's time.
 pub(crate) struct Half(TcpStream);
@@ -55,8 +57,11 @@ impl Write for Half {
     }
 }
 
-/// The line to a board, with the link over it.
-pub(crate) type Line = LinkedLine<Half, Half, fn(&[u8]), 256>;
+/// Requests that wait at once.
+type Requests = FixedRequests<8>;
+
+/// The client's end of connections over the line to a board.
+pub(crate) type Line = Driver<LinkedClient<'static, R0006, Requests>, Half, Half>;
 
 /// How long reading waits before it counts as a tick.
 const TICK: Duration = Duration::from_millis(50);
@@ -68,49 +73,64 @@ pub(crate) fn line(address: &str) -> Line {
     socket.set_nodelay(true).unwrap();
     socket.set_read_timeout(Some(TICK)).unwrap();
     let written = socket.try_clone().unwrap();
-    let session = std::process::id() << 16;
-    let mut config = LinkConfig::new(session);
-    // What is asked of the board may wait behind much data: silence means nothing.
-    config.patience = 0;
-    LinkedLine::new(Half(socket), Half(written), |_| {}, config)
+    let client = Client::new(R0006, ClientConfig::FULL_DUPLEX, Requests::new());
+    // There are few lines in a test, and each is used to its end.
+    let buffers = Buffers {
+        input: vec![0; 64].leak(),
+        memory: vec![0; 1024].leak(),
+        output: vec![0; 256].leak(),
+    };
+    let packets = LinkBuffers {
+        received: vec![0; 256].leak(),
+        sent: vec![0; 256].leak(),
+    };
+    let client = Box::leak(Box::new(client));
+    let connection = LinkedClient::linked(client, buffers, config(0), packets);
+    Driver::new(connection, Half(socket), Half(written))
 }
 
-/// The client's end of a connection over a line.
-pub(crate) type Connection<'l> = ClientConnection<
-    LineReader<'l, Half, Half, fn(&[u8]), 256, 64>,
-    LineWriter<'l, Half, Half, fn(&[u8]), 256, 64>,
-    8,
-    1024,
-    64,
-    244,
-    R0006,
->;
+/// A link's start; each has sessions of its own.
+fn config(number: u32) -> LinkConfig {
+    let mut config = LinkConfig::new(std::process::id() << 16 | number << 8);
+    // What is asked of the board may wait behind much data: silence means nothing.
+    config.patience = 0;
+    config
+}
 
-/// Connects over the line.
-pub(crate) fn connect(line: &Line) -> Connection<'_> {
-    let (reader, writer) = line.connect().unwrap();
-    ClientConnection::new(reader, writer, R0006, ClientConfig::FULL_DUPLEX)
+/// Gives up the connection, if there is one, and begins another.
+pub(crate) fn connect(line: &mut Line) {
+    line.connection_mut().disconnect();
+    loop {
+        let (event, _) = line.step().unwrap().expect("the line does not end");
+        if matches!(event, Event::Line(LineEvent::Up)) {
+            return;
+        }
+    }
 }
 
 /// Why a connection has ended.
 pub(crate) type Ended = Box<dyn std::error::Error>;
 
 /// Calls `echo`, and gives what comes back.
-pub(crate) fn echo(connection: &mut Connection<'_>, value: u32) -> Result<Vec<u8>, Ended> {
+pub(crate) fn echo(line: &mut Line, value: u32) -> Result<Vec<u8>, Ended> {
     let mut memory = [0; 32];
-    let mut args = ArgsWriter::new(&mut memory, connection.client().revision().key_order());
+    let revision = line.connection().end().revision();
+    let mut args = ArgsWriter::new(&mut memory, revision.key_order());
     args.value(b"value", &value)?;
     let args: EncodedArgs<'_> = args.finish()?;
-    connection.calls().call(Request::new(b"echo", args))?;
+    let mut calls = line.sender();
+    let call = calls.request(Request::new(b"echo", args), false)?;
+    calls.send(call)?;
     let mut answer = Vec::new();
     loop {
-        match connection.next_action().map_err(|e| e.to_string())? {
-            Some((ClientAction::ResponseData { data, eos, .. }, _)) => {
+        match line.step()? {
+            Some((Event::Response { data, is_last, .. }, _)) => {
                 answer.extend_from_slice(data);
-                if eos {
+                if is_last {
                     return Ok(answer);
                 }
             }
+            Some((Event::Line(LineEvent::Lost(error)), _)) => return Err(error.into()),
             Some(_) => {}
             None => return Err("the input has ended".into()),
         }
@@ -126,19 +146,37 @@ pub(crate) fn echoed(value: u32) -> Vec<u8> {
 
 /// Puts bytes on the line that no link has made, in the middle of a connection.
 pub(crate) fn write_raw(line: &mut Line, bytes: &[u8]) {
-    let (_, output) = line.io_mut();
+    let (_, output) = line.halves();
     output.write_all(bytes).unwrap();
 }
 
-/// Connects, and sends these bytes where frames belong; gives how the connection ends.
-pub(crate) fn send_frames(line: &Line, bytes: &[u8]) -> LinkError {
-    let (mut reader, mut writer) = line.connect().unwrap();
-    writer.write_all(bytes).unwrap();
+/// Connects with a link of its own, and sends these bytes where frames belong; gives how the
+/// connection ends. `number`: which link of the process it is, from 1.
+pub(crate) fn send_frames(line: &mut Line, number: u32, mut bytes: &[u8]) -> LinkError {
+    let mut link = Link::<256>::new(config(number));
+    let (input, output) = line.halves();
+    let (mut buffer, mut packet) = ([0; 64], [0; 256]);
     loop {
-        match reader.read(&mut [0; 64]) {
-            Ok(_) => {}
-            Err(LineError::Link(error)) => return error,
+        if let Some(due) = link.control_packet(&mut packet) {
+            output.write_all(due).unwrap();
+        }
+        if link.is_up() && !bytes.is_empty() {
+            let data = link.packet(&mut bytes, true, &mut packet).unwrap();
+            output.write_all(data).unwrap();
+            continue;
+        }
+        let mut came = match input.read(&mut buffer) {
+            Ok(count) => &buffer[..count],
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                link.tick();
+                continue;
+            }
             Err(error) => panic!("{error}"),
+        };
+        while let Some(event) = link.handle_bytes(&mut came) {
+            if let LinkEvent::Lost(error) = event {
+                return error;
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use object::{Object, ObjectSymbol};
 use crate::board::{Pattern, ask, call, connect, stat};
 use crate::emulator::{Emulator, Line, build, is_possible};
 
-/// Bytes of hgrpc's statics in a program: the line with its link, and the connection.
+/// Bytes of hgrpc's statics in a program: its buffers, the reactor, and the connection.
 pub(crate) fn statics(elf: &Path) -> u64 {
     let bytes = fs::read(elf).unwrap();
     let file = object::File::parse(bytes.as_slice()).unwrap();
@@ -22,7 +22,7 @@ pub(crate) fn statics(elf: &Path) -> u64 {
         assert!(found.next().is_none(), "{name} twice");
         symbol.size()
     };
-    size("4LINE") + size("10CONNECTION")
+    size("6MEMORY") + size("3END") + size("10CONNECTION")
 }
 
 #[test]

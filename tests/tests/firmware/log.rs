@@ -62,20 +62,19 @@ fn actions_errors_and_refusals_are_logged() {
     drop(client);
     // An even stream is the server's.
     let frame = b"\0\0\0\x01\0\x02\x01\x11";
-    host::send_frames(&host::line(&emulator.address), frame);
+    host::send_frames(&mut host::line(&emulator.address), 1, frame);
     // Whatever was said is written by then.
     stat(&connect(&emulator), "starts");
 
     let log = Log::of(&elf, &emulator);
     log.expect(&["INFO", "connected"]);
-    log.expect(&["INFO", "WantFrame"]);
-    log.expect(&["INFO", "RunCommand", "data_follows: false"]);
-    log.expect(&["INFO", "RunCommand", "data_follows: true"]);
-    log.expect(&["INFO", "CommandData", "is_last: true"]);
-    log.expect(&["INFO", "RejectRequest"]);
+    log.expect(&["INFO", "Command", "data_follows: false"]);
+    log.expect(&["INFO", "Command", "data_follows: true"]);
+    log.expect(&["INFO", "Data", "is_last: true"]);
+    log.expect(&["INFO", "Refused"]);
     log.expect(&["WARN", "refused: RequestTooLarge"]);
-    log.expect(&["WARN", "the connection is over", "Link(LinkLost)"]);
-    log.expect(&["WARN", "the connection is over", "Peer(StreamParity)"]);
+    log.expect(&["WARN", "the connection is over", "LinkLost"]);
+    log.expect(&["WARN", "the connection is over", "Protocol(StreamParity)"]);
 }
 
 #[test]
@@ -89,7 +88,7 @@ fn a_client_logs_its_actions() {
     serve_device(&mut emulator);
     let log = Log::of(&elf, &emulator);
     log.expect(&["INFO", "SetDecoder", "encoding: Identity"]);
-    log.expect(&["INFO", "ResponseData", "status: Some(Ok)", "eos: false"]);
-    log.expect(&["INFO", "ResponseData", "status: None", "eos: true"]);
+    log.expect(&["INFO", "Response", "status: Some(Ok)", "is_last: false"]);
+    log.expect(&["INFO", "Response", "status: None", "is_last: true"]);
     log.expect(&["hello lm3s6965evb"]);
 }

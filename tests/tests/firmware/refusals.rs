@@ -127,14 +127,14 @@ fn survives_garbage(board: &str) {
     // In the middle of a connection: on the line, and as frames.
     let mut line = host::line(&emulator.address);
     for n in 0..3 {
-        let mut connection = host::connect(&line);
-        assert_eq!(host::echo(&mut connection, n).unwrap(), host::echoed(n));
+        host::connect(&mut line);
+        assert_eq!(host::echo(&mut line, n).unwrap(), host::echoed(n));
         host::write_raw(&mut line, &garbage(500));
 
-        let mut connection = host::connect(&line);
-        assert_eq!(host::echo(&mut connection, n).unwrap(), host::echoed(n));
+        host::connect(&mut line);
+        assert_eq!(host::echo(&mut line, n).unwrap(), host::echoed(n));
         assert_eq!(
-            host::send_frames(&line, &garbage(64)),
+            host::send_frames(&mut line, n + 1, &garbage(64)),
             hgrpc::link::LinkError::LinkLost
         );
     }

@@ -1,7 +1,7 @@
 //! How a client is made, in one word that is zero for full duplex.
 
+use super::{Announcement, ClientConfig};
 use crate::cbor::{ContentEncoding, EncodingSet};
-use crate::client::{Announcement, ClientConfig};
 use crate::next::tuned::Tuned;
 
 /// What the configuration says beside numbers.

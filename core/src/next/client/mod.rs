@@ -2,15 +2,17 @@
 //!
 //! Specification: client.md; revision-0006.md, sections 4, 6 and 8.
 //!
-//! - `choices.rs`: how a client is made, in one word.
+//! - `config.rs`: how a client is made; `choices.rs`: the same in one word.
 //! - `send.rs`: requests and their data; `receive.rs`: what a frame does; `event.rs`: what it may
 //!   lead to.
 
 mod choices;
+mod config;
 mod event;
 mod receive;
 mod send;
 
+pub use config::{Announcement, ClientConfig, RequestState, SendAction};
 pub use event::{Event, Upload};
 pub use send::Request;
 
@@ -18,7 +20,6 @@ use super::incoming::Incoming;
 use super::store::{Key, Requests, bits};
 use super::tuned::Tuned;
 use crate::cbor::EncodingSet;
-use crate::client::{ClientConfig, RequestState, SendAction};
 use crate::wire::{RequestId, StreamId, payload_limit};
 use crate::{ApiMisuse, Protocol, ProtocolError, Revision};
 use choices::Choices;
@@ -229,8 +230,9 @@ impl<P: Protocol, T: Requests> Client<P, T> {
         None
     }
 
-    /// Flushes the requests that wait. On [`SendAction::SendFrames`] make the frames of all of them,
-    /// in the order of the calls; requests made before the last frame is made are included.
+    /// Flushes the requests that wait (client.md, "Flushing"). On [`SendAction::SendFrames`] make the
+    /// frames of all of them, in the order of the calls; requests made before the last frame is made
+    /// are included.
     ///
     /// # Errors
     /// [`ApiMisuse::CannotSend`]: requests wait, but the one send is spent.

@@ -103,7 +103,11 @@ impl<P: Protocol, T: Requests<Memory = [u8]>, const N: usize> Frames<Server<P, T
         out: &mut Output<'_>,
     ) -> Result<bool, ApiMisuse> {
         let made = match self.queue.front_mut() {
-            None => return Ok(true),
+            None => {
+                // The frame that was made last has gone.
+                out.len = 0;
+                return Ok(true);
+            }
             Some(Held::Body(reply, bytes)) => server.respond(reply, bytes, true, out),
             Some(Held::Failed(reply, failure)) => server.fail(reply, failure, out),
             Some(Held::Refused(refusal)) => server.refuse(refusal, out),

@@ -25,9 +25,8 @@ use crate::next::server::Server;
 /// use hgrpc::link::LinkConfig;
 /// use hgrpc::next::connection::{Buffers, LineEvent, LinkBuffers, LinkedServer};
 /// use hgrpc::next::drive::blocking::Driver;
-/// use hgrpc::next::server::{Event, Server};
+/// use hgrpc::next::server::{Event, Server, ServerConfig};
 /// use hgrpc::next::store::FixedRequests;
-/// use hgrpc::server::ServerConfig;
 ///
 /// /// Serves connection after connection; `starts` counts the device's starts.
 /// fn run<R: Read, W: Write>(rx: R, tx: W, starts: u16) {

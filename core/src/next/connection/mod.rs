@@ -17,9 +17,9 @@
 //! ```
 //! use hgrpc::next::Error;
 //! use hgrpc::next::connection::{Buffers, ServerConnection};
-//! use hgrpc::next::server::{Event, Server};
+//! use hgrpc::next::server::{Event, Server, ServerConfig};
 //! use hgrpc::next::store::FixedRequests;
-//! use hgrpc::{R0005, server::ServerConfig};
+//! use hgrpc::R0005;
 //!
 //! type Device<'b> = ServerConnection<'b, R0005, FixedRequests<4>>;
 //!
@@ -157,7 +157,7 @@ pub trait Drive {
 impl<'b, E: End> Connection<'b, E, Direct> {
     /// A connection of an end, which is new or has been [restarted](Server::restart). A client's should
     /// send at once, any number of requests, and decode nothing but `identity`, as
-    /// [`FULL_DUPLEX`](crate::client::ClientConfig::FULL_DUPLEX) says.
+    /// [`FULL_DUPLEX`](crate::next::client::ClientConfig::FULL_DUPLEX) says.
     pub const fn new(end: &'b mut E, buffers: Buffers<'b>) -> Self {
         Self {
             input: Input::new(buffers.input),

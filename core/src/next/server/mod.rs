@@ -2,9 +2,11 @@
 //!
 //! Specification: server.md; revision-0006.md, sections 4, 5 and 7.
 //!
+//! - `config.rs`: how a server is made.
 //! - `receive.rs`: what a frame does; `event.rs`: what it may lead to.
 //! - `respond.rs`: responses; `value.rs`: those of one value; `failure.rs`: failures and refusals; `note.rs`: text and progress.
 
+mod config;
 mod event;
 mod failure;
 mod note;
@@ -12,6 +14,7 @@ mod receive;
 mod respond;
 mod value;
 
+pub use config::{DataMode, ServerConfig, ServerState};
 pub(super) use event::generation;
 pub use event::{Command, Event, Refusal, Reply};
 pub use failure::Failure;
@@ -21,7 +24,6 @@ use super::output::Stream;
 use super::store::{Key, Requests, bits, listed};
 use super::tuned::Tuned;
 use crate::cbor::{ContentEncoding, EncodingSet};
-use crate::server::{DataMode, ServerConfig, ServerState};
 use crate::streams::StreamSet;
 use crate::wire::{RequestId, StreamId, payload_limit};
 use crate::{ApiMisuse, Limits, Protocol, ProtocolError, RefusalReason, Revision};

@@ -52,9 +52,9 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     ///
     /// # Example
     /// ```
-    /// # use hgrpc::next::server::{Event, Server};
+    /// # use hgrpc::next::server::{Event, Server, ServerConfig};
     /// # use hgrpc::next::store::FixedRequests;
-    /// # use hgrpc::{R0005, Streaming, server::ServerConfig};
+    /// # use hgrpc::{R0005, Streaming};
     /// let mut server = Server::new(
     ///     Streaming(R0005),
     ///     ServerConfig::STREAMING,

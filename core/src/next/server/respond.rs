@@ -188,7 +188,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
 
     /// The header of a response's next frame, for owners that write a payload of `count` bytes from
     /// where it lies. The response must have been opened, nothing may be joined in `out`, and a frame
-    /// holds at most [`send_frame_size`](crate::server::ServerConfig::send_frame_size) bytes. In 0006
+    /// holds at most [`send_frame_size`](super::ServerConfig::send_frame_size) bytes. In 0006
     /// an `identity` response ends with an empty frame: `count` 0 and `is_last`.
     ///
     /// # Errors

@@ -5,21 +5,36 @@ use core::mem::MaybeUninit;
 
 use hgrpc::R0006;
 use hgrpc::cbor::{ArgsWriter, CborReader, EncodedArgs, Status, Text};
-use hgrpc::client::{CallData, ClientAction, ClientConfig, Request};
-use hgrpc::io::blocking::{
-    ClientConnection, LineError, LinkedLine, NextError, ReceiveError, SendError,
-};
 use hgrpc::link::LinkConfig;
+use hgrpc::next::Error;
+use hgrpc::next::client::{Client, ClientConfig, Event, Request};
+use hgrpc::next::connection::{LineEvent, LinkedClient};
+use hgrpc::next::drive::blocking::Driver;
+use hgrpc::next::store::FixedRequests;
 
 use crate::console;
 use crate::hash::{self, Hash};
 use crate::log::{alert, info};
-use crate::serial::{Line, LinkReader, LinkWriter, OUT, Serial, Woken};
+use crate::serial::{Memory, OUT, Serial, SerialReader, SerialWriter, Woken};
 use crate::starts;
 use crate::uart::Uart;
 
-/// The client's end of a connection: two calls at once, which share 256 bytes.
-pub type Connection<U> = ClientConnection<LinkReader<U>, LinkWriter<U>, 2, 256, 64, OUT, R0006>;
+/// The client; in a `static` it is zeros.
+pub type End = Client<R0006, FixedRequests<2>>;
+
+/// The client at power-on.
+pub const END: End = Client::new(R0006, ClientConfig::FULL_DUPLEX, FixedRequests::new());
+
+/// What hgrpc needs.
+pub type Statics<U> = (
+    &'static mut Memory,
+    &'static mut End,
+    &'static mut MaybeUninit<Device<U>>,
+);
+
+/// The client's end of the connections over the line, two calls at once, with what carries it.
+pub type Device<U> =
+    Driver<LinkedClient<'static, R0006, FixedRequests<2>>, SerialReader<U>, SerialWriter<U>>;
 
 /// Bytes of the upload.
 const UPLOAD: u32 = 16 * 1024;
@@ -35,8 +50,8 @@ enum Stop {
     Failed,
 }
 
-impl<E> From<SendError<E>> for Stop {
-    fn from(_: SendError<E>) -> Self {
+impl<R, W> From<Error<R, W>> for Stop {
+    fn from(_: Error<R, W>) -> Self {
         Self::Over
     }
 }
@@ -52,24 +67,22 @@ pub struct Application {
 pub fn run<U: Uart>(
     board: &'static str,
     serial: &'static Serial<U>,
-    line: &'static mut MaybeUninit<Line<U>>,
-    connection: &'static mut MaybeUninit<Connection<U>>,
+    (memory, end, device): Statics<U>,
     application: &'static mut Application,
 ) -> ! {
     let (reader, writer) = serial.start();
-    let config = LinkConfig::new(starts::count() << 16);
-    let line = line.write(LinkedLine::new(reader, writer, |_| {}, config));
+    let (buffers, packets) = memory.lend();
+    let link = LinkConfig::new(starts::count() << 16);
+    let connection = LinkedClient::linked(end, buffers, link, packets);
+    let device = device.write(Driver::new(connection, reader, writer));
     let mut attempts = ATTEMPTS;
     while attempts > 0 {
-        let Ok((reader, writer)) = line.connect() else {
-            continue;
-        };
-        let client = ClientConnection::new(reader, writer, R0006, ClientConfig::FULL_DUPLEX);
-        match application.session(board, connection.write(client)) {
+        match application.session(board, device) {
             Ok(()) => console::exit(true),
             Err(Stop::Failed) => console::exit(false),
             Err(Stop::Over) => attempts -= 1,
         }
+        device.connection_mut().disconnect();
     }
     console::exit(false)
 }
@@ -84,21 +97,21 @@ impl Application {
     }
 
     /// What the device wants of the host.
-    fn session<U: Uart>(
-        &mut self,
-        board: &str,
-        connection: &mut Connection<U>,
-    ) -> Result<(), Stop> {
+    fn session<U: Uart>(&mut self, board: &str, device: &mut Device<U>) -> Result<(), Stop> {
+        while !device.connection().is_up() {
+            wait(device)?;
+        }
         let mut memory = [0; 32];
-        let mut args = ArgsWriter::new(&mut memory, connection.client().revision().key_order());
+        let revision = device.connection().end().revision();
+        let mut args = ArgsWriter::new(&mut memory, revision.key_order());
         args.bytes(b"name", board.as_bytes())
             .map_err(|_| Stop::Failed)?;
         let args = args.finish().map_err(|_| Stop::Failed)?;
-        self.call(connection, Request::new(b"greet", args), 0)?;
+        self.call(device, Request::new(b"greet", args), 0)?;
         self.show("greet");
 
-        let request = Request::new(b"digest", EncodedArgs::EMPTY).with_data(CallData::Stream);
-        let expected = hash::text(self.call(connection, request, UPLOAD)?);
+        let request = Request::new(b"digest", EncodedArgs::EMPTY);
+        let expected = hash::text(self.call(device, request, UPLOAD)?);
         self.show("digest");
         let is_right = self
             .strings()
@@ -119,17 +132,21 @@ impl Application {
     /// Calls, sends so much data, and waits for the answer; gives the digest of what was sent.
     fn call<U: Uart>(
         &mut self,
-        connection: &mut Connection<U>,
+        device: &mut Device<U>,
         request: Request<'_>,
         upload: u32,
     ) -> Result<[u8; 32], Stop> {
         self.len = 0;
         let mut hash = Hash::new();
         let mut sent = 0u32;
-        let mut call = connection.calls().open(request)?;
+        let mut calls = device.sender();
+        let mut call = calls
+            .request(request, upload > 0)
+            .map_err(|_| Stop::Failed)?;
+        calls.send(&mut call)?;
         loop {
             // What comes goes first: the host may be waiting with it.
-            if call.wants_data() && !connection.is_ready().map_err(|_| Stop::Over)? {
+            if sent < upload && !device.is_ready().map_err(|_| Stop::Over)? {
                 let mut piece = [0; OUT - 8];
                 let left = usize::try_from(upload.wrapping_sub(sent)).unwrap_or(usize::MAX);
                 let len = left.min(piece.len());
@@ -139,19 +156,19 @@ impl Application {
                     sent = sent.wrapping_add(1);
                 }
                 hash.update(piece);
-                connection
-                    .calls()
-                    .send_data(&mut call, piece, sent == upload)?;
+                device.sender().send(call.data(piece, sent == upload))?;
                 continue;
             }
-            match connection.next_action() {
-                Ok(Some((action, _))) => {
-                    info!("{}", action);
-                    if self.take(action)? {
+            match device.step() {
+                Ok(Some((event, _))) => {
+                    if !matches!(event, Event::Idle) {
+                        info!("{}", event);
+                    }
+                    if self.take(event)? {
                         return Ok(hash.finish());
                     }
                 }
-                Err(NextError::Receive(ReceiveError::Io(LineError::Read(Woken)))) => {}
+                Err(Error::Read(Woken)) => {}
                 Ok(None) => return Err(Stop::Over),
                 Err(error) => {
                     alert!("the connection is over: {}", error);
@@ -162,22 +179,23 @@ impl Application {
     }
 
     /// Takes what the host says. `true`: the answer is complete.
-    fn take(&mut self, action: ClientAction<'_>) -> Result<bool, Stop> {
-        match action {
-            ClientAction::ResponseData {
+    fn take(&mut self, event: Event<'_>) -> Result<bool, Stop> {
+        match event {
+            Event::Line(LineEvent::Lost(_)) => Err(Stop::Over),
+            Event::Response {
                 status: Some(Status::Error(_) | Status::Redirect(_)),
                 ..
             }
-            | ClientAction::ErrorResponse { .. }
-            | ClientAction::MessageTooLarge { .. } => {
+            | Event::Failed { .. }
+            | Event::MessageTooLarge { .. } => {
                 console::print(b"the host says no\n");
                 Err(Stop::Failed)
             }
-            ClientAction::ResponseData { data, eos, .. } => {
+            Event::Response { data, is_last, .. } => {
                 let room = self.answer.get_mut(self.len..).unwrap_or_default();
                 room.iter_mut().zip(data).for_each(|(to, from)| *to = *from);
                 self.len = self.len.saturating_add(room.len().min(data.len()));
-                Ok(eos)
+                Ok(is_last)
             }
             _ => Ok(false),
         }
@@ -202,6 +220,14 @@ impl Application {
 impl Default for Application {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Takes a step while there is no connection.
+fn wait<U: Uart>(device: &mut Device<U>) -> Result<(), Stop> {
+    match device.step() {
+        Ok(_) | Err(Error::Read(Woken)) => Ok(()),
+        Err(_) => Err(Stop::Over),
     }
 }
 

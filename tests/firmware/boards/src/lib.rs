@@ -12,7 +12,7 @@
 //! | `starts`, `stack`, `timer` | session numbers, the stack's high-water mark, ten wakes a second |
 //! | `panic` | nothing in these programs panics: one that could would not link |
 //!
-//! What hgrpc needs is in two statics, the line and the connection; the rest is the application's own.
+//! What hgrpc needs is in three statics: its buffers, the reactor and the connection; the rest is the application's own.
 #![no_std]
 
 pub mod client;
@@ -52,12 +52,13 @@ macro_rules! firmware {
 
         #[entry]
         fn main() -> ! {
-            static mut LINE: MaybeUninit<$crate::serial::Line<$uart>> = MaybeUninit::uninit();
-            static mut CONNECTION: MaybeUninit<$crate::$role::Connection<$uart>> =
+            static mut MEMORY: $crate::serial::Memory = $crate::serial::Memory::new();
+            static mut END: $crate::$role::End = $crate::$role::END;
+            static mut CONNECTION: MaybeUninit<$crate::$role::Device<$uart>> =
                 MaybeUninit::uninit();
             static mut APPLICATION: $crate::$role::Application = $crate::$role::Application::new();
             $crate::timer::start(&$interrupts, $clock);
-            $crate::$role::run($board, &SERIAL, LINE, CONNECTION, APPLICATION)
+            $crate::$role::run($board, &SERIAL, (MEMORY, END, CONNECTION), APPLICATION)
         }
 
         #[exception]

@@ -13,8 +13,9 @@ use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use cortex_m::asm::wfi;
 use cortex_m::interrupt;
 use embedded_io::{Error, ErrorKind, ErrorType, Read, ReadReady, Write};
-use hgrpc::io::blocking::{LineReader, LineWriter, LinkedLine};
 use hgrpc::link::Link;
+use hgrpc::next::connection::{Buffers, LinkBuffers};
+use hgrpc::next::drive::blocking::Halves;
 
 use crate::ring::Ring;
 use crate::uart::Uart;
@@ -25,18 +26,58 @@ pub const RING: usize = 256;
 /// Bytes of the largest packet on the line, either way.
 pub const PACKET: usize = 128;
 
-/// Bytes of output that are joined: what a packet holds.
+/// Bytes of the largest frame that is sent: what a packet holds.
 pub const OUT: usize = Link::<PACKET>::PAYLOAD;
 
-/// A serial line with the link over it. What comes between packets goes to a function.
-pub type Line<U> = LinkedLine<SerialReader<U>, SerialWriter<U>, fn(&[u8]), PACKET>;
+/// The halves that a connection is driven with.
+pub type SerialHalves<U> = Halves<SerialReader<U>, SerialWriter<U>>;
 
-/// The halves of a connection over the line.
-pub type LinkReader<U> =
-    LineReader<'static, SerialReader<U>, SerialWriter<U>, fn(&[u8]), PACKET, 64>;
-/// See [`LinkReader`].
-pub type LinkWriter<U> =
-    LineWriter<'static, SerialReader<U>, SerialWriter<U>, fn(&[u8]), PACKET, 64>;
+/// The buffers of a connection over the line.
+#[derive(Debug)]
+pub struct Memory {
+    input: [u8; 64],
+    /// What all requests share for what has to be gathered.
+    gathered: [u8; GATHERED],
+    output: [u8; OUT],
+    received: [u8; PACKET],
+    sent: [u8; PACKET],
+}
+
+/// Bytes that requests share for what has to be gathered.
+pub const GATHERED: usize = 256;
+
+impl Memory {
+    /// Zeros.
+    pub const fn new() -> Self {
+        Self {
+            input: [0; 64],
+            gathered: [0; GATHERED],
+            output: [0; OUT],
+            received: [0; PACKET],
+            sent: [0; PACKET],
+        }
+    }
+
+    /// The buffers of the connection, and those of its link.
+    pub const fn lend(&mut self) -> (Buffers<'_>, LinkBuffers<'_>) {
+        let buffers = Buffers {
+            input: &mut self.input,
+            memory: &mut self.gathered,
+            output: &mut self.output,
+        };
+        let packets = LinkBuffers {
+            received: &mut self.received,
+            sent: &mut self.sent,
+        };
+        (buffers, packets)
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// A serial line; in a `static`, because an interrupt uses it.
 #[derive(Debug)]

@@ -1,23 +1,26 @@
 //! The device that is called: its main loop. Its commands are in `serve/`.
 
-mod answers;
 mod counters;
 mod digest;
 mod events;
 
+use core::convert::Infallible;
 use core::mem::MaybeUninit;
 
 use embedded_io::Write;
-use hgrpc::R0006;
-use hgrpc::io::blocking::{
-    LineError, LinkedLine, NextError, ReceiveError, SendError, ServerConnection,
-};
+use hgrpc::cbor::{Atom, Progress};
 use hgrpc::link::LinkConfig;
-use hgrpc::server::{Body, Command, Failure, ResponseWriter, ServerAction, ServerConfig};
+use hgrpc::next::Error;
+use hgrpc::next::connection::{Drive, LineEvent, LinkedServer};
+use hgrpc::next::drive::Sending;
+use hgrpc::next::drive::blocking::Driver;
+use hgrpc::next::server::{Command, Event, Failure, Reply, Server, ServerConfig};
+use hgrpc::next::store::FixedRequests;
 use hgrpc::wire::RequestId;
+use hgrpc::{R0006, Streaming};
 
 use crate::log::{alert, info};
-use crate::serial::{Line, LinkReader, LinkWriter, OUT, Serial, Woken};
+use crate::serial::{GATHERED, Memory, Serial, SerialHalves, SerialReader, SerialWriter, Woken};
 use crate::starts;
 use crate::uart::Uart;
 use counters::Counters;
@@ -26,27 +29,35 @@ use events::Events;
 
 /// Requests at once.
 const REQUESTS: usize = 4;
-/// Bytes that they share for what has to be gathered.
-const BYTES: usize = 256;
 
-/// The server's end of a connection, in fixed memory: 64 bytes of it are the receive buffer.
-pub type Connection<U> =
-    ServerConnection<LinkReader<U>, LinkWriter<U>, REQUESTS, BYTES, 64, OUT, R0006>;
+/// The server; in a `static` it is zeros.
+pub type End = Server<Streaming<R0006>, FixedRequests<REQUESTS>>;
+
+/// The server at power-on.
+pub const END: End = Server::new(
+    Streaming(R0006),
+    ServerConfig::STREAMING,
+    FixedRequests::new(),
+);
+
+/// What hgrpc needs.
+pub type Statics<U> = (
+    &'static mut Memory,
+    &'static mut End,
+    &'static mut MaybeUninit<Device<U>>,
+);
+
+/// The server's end of the connections over the line.
+type Connection = LinkedServer<'static, Streaming<R0006>, FixedRequests<REQUESTS>>;
+
+/// The connection with what carries it.
+pub type Device<U> = Driver<Connection, SerialReader<U>, SerialWriter<U>>;
 
 /// The half that answers.
-type Replies<W> = hgrpc::io::blocking::Replies<W, REQUESTS, OUT, R0006>;
+type Replies<'r, U> = Sending<'r, <Connection as Drive>::Sender, SerialHalves<U>>;
 
-/// What sending comes to.
-type Sent<W> = Result<(), SendError<<W as embedded_io::ErrorType>::Error>>;
-
-/// The connection is over.
-struct Over;
-
-impl<E> From<SendError<E>> for Over {
-    fn from(_: SendError<E>) -> Self {
-        Self
-    }
-}
+/// What a step comes to; an error: the connection is over.
+type Done = Result<(), Error<Woken, Infallible>>;
 
 /// What the commands remember.
 #[derive(Debug)]
@@ -55,7 +66,7 @@ pub struct Application {
     counters: Counters,
     is_led_on: bool,
     /// Data that is being sent back.
-    echo: Option<ResponseWriter>,
+    echo: Option<Reply>,
     digests: Digests,
     events: Events,
     /// `reset` was called: its answer is on its way, the next wake resets.
@@ -66,31 +77,29 @@ pub struct Application {
 pub fn run<U: Uart>(
     board: &'static str,
     serial: &'static Serial<U>,
-    line: &'static mut MaybeUninit<Line<U>>,
-    connection: &'static mut MaybeUninit<Connection<U>>,
+    (memory, end, device): Statics<U>,
     application: &'static mut Application,
 ) -> ! {
     let starts = starts::count();
     application.board = board;
     application.counters.starts = starts;
-    application.counters.hgrpc_ram = Line::<U>::SIZE + Connection::<U>::SIZE;
+    application.counters.hgrpc_ram = size_of::<Memory>() + End::SIZE + Device::<U>::SIZE;
     let (reader, mut writer) = serial.start();
     // Nothing reads packets yet: this is text on the host's console.
     for text in ["hgrpc on ", board, "\r\n"] {
         let Ok(_) = writer.write(text.as_bytes());
     }
-    let config = LinkConfig::new(starts << 16);
-    let line = line.write(LinkedLine::new(reader, writer, |_| {}, config));
+    let (buffers, packets) = memory.lend();
+    let link = LinkConfig::new(starts << 16);
+    let connection = LinkedServer::linked(end, buffers, link, packets);
+    let device = device.write(Driver::new(connection, reader, writer));
     loop {
-        // Waits for the host; the timer's wakes interrupt that, and nothing is lost.
-        let Ok((reader, writer)) = line.connect() else {
-            continue;
-        };
-        info!("connected");
-        application.begin();
-        let server = ServerConnection::new(reader, writer, R0006, ServerConfig::STREAMING);
-        let connection = connection.write(server);
-        while application.step(serial, connection).is_ok() {}
+        if let Err(error) = application.step(serial, device) {
+            alert!("the connection is over: {}", error);
+            application.end();
+            // The host's end is over, too; then it begins anew.
+            device.connection_mut().disconnect();
+        }
     }
 }
 
@@ -137,127 +146,142 @@ impl Application {
         }
     }
 
-    /// A connection begins: the calls of the last one are gone.
-    fn begin(&mut self) {
-        self.counters.begin();
+    /// A connection has ended in an error.
+    fn end(&mut self) {
+        self.counters.ended = self.counters.ended.wrapping_add(1);
+        self.forget_all();
+    }
+
+    /// The calls of the last connection are gone.
+    fn forget_all(&mut self) {
         self.echo = None;
         self.digests = Digests::new();
         self.events = Events::new();
     }
 
     /// Handles the next thing that comes.
-    fn step<U: Uart>(
-        &mut self,
-        serial: &Serial<U>,
-        connection: &mut Connection<U>,
-    ) -> Result<(), Over> {
+    fn step<U: Uart>(&mut self, serial: &Serial<U>, device: &mut Device<U>) -> Done {
         self.counters.saw_ring(serial.most_waiting());
-        match connection.next_action() {
-            Ok(Some((action, replies))) => {
-                info!("{}", action);
-                self.counters.saw_requests(replies.active().count());
-                self.act(action, replies)?;
+        match device.step() {
+            Ok(Some((event, mut replies))) => {
+                self.counters.saw_requests(replies.end().active().count());
+                self.act(event, &mut replies)?;
             }
-            Err(NextError::Receive(ReceiveError::Io(LineError::Read(Woken)))) => {
-                self.wake(connection.replies())?;
-            }
-            Ok(None) => return Err(Over),
-            Err(error) => {
-                alert!("the connection is over: {}", error);
-                self.counters.ended = self.counters.ended.wrapping_add(1);
-                return Err(Over);
-            }
+            // The line does not end.
+            Ok(None) => {}
+            // The timer's wakes interrupt reading, and nothing is lost.
+            Err(Error::Read(Woken)) => self.wake(&mut device.sender())?,
+            Err(error) => return Err(error),
         }
-        self.counters.saw_store(connection.held());
+        let connection = device.connection();
+        self.counters
+            .saw_store(GATHERED.saturating_sub(connection.free_memory()));
         // Whoever asks for them has them without the frame that asked.
-        self.counters.saw_frames(connection.frames());
+        self.counters.saw_frames(connection.end().frames());
         Ok(())
     }
 
-    fn act<W: Write>(&mut self, action: ServerAction<'_>, replies: &mut Replies<W>) -> Sent<W> {
-        match action {
-            ServerAction::RunCommand(command) => {
+    fn act<U: Uart>(&mut self, event: Event<'_>, replies: &mut Replies<'_, U>) -> Done {
+        if !matches!(event, Event::Idle) {
+            info!("{}", event);
+        }
+        match event {
+            Event::Command(command) => {
                 self.counters.commands = self.counters.commands.wrapping_add(1);
                 self.run(command, replies)
             }
-            ServerAction::CommandData {
+            Event::Data {
                 request_id,
                 bytes,
                 is_last,
             } => self.take_data(request_id, bytes, is_last, replies),
-            ServerAction::RejectRequest(rejection) => {
-                alert!("refused: {}", rejection.reason());
+            // It has been answered.
+            Event::Refused(refusal) => {
+                alert!("refused: {}", refusal.reason());
                 self.counters.refused = self.counters.refused.wrapping_add(1);
-                self.forget(rejection.request_id());
-                replies.reject(rejection)
+                self.forget(refusal.request_id());
+                Ok(())
+            }
+            Event::Line(LineEvent::Up) => {
+                info!("connected");
+                self.counters.begin();
+                self.forget_all();
+                Ok(())
+            }
+            Event::Line(LineEvent::Lost(error)) => {
+                alert!("the connection is over: {}", error);
+                self.end();
+                Ok(())
             }
             _ => Ok(()),
         }
     }
 
     /// The commands.
-    fn run<W: Write>(&mut self, command: Command<'_>, replies: &mut Replies<W>) -> Sent<W> {
-        let name = command.name.as_slice().unwrap_or_default();
-        let (args, responder) = (&command.args, command.responder);
-        match name {
+    fn run<U: Uart>(&mut self, command: Command<'_>, replies: &mut Replies<'_, U>) -> Done {
+        let name = command.name.as_bytes().and_then(|name| name.as_slice());
+        match name.unwrap_or_default() {
             b"echo" if command.data_follows && self.echo.is_none() => {
-                self.echo = Some(replies.begin(responder)?);
+                self.echo = Some(command.reply);
                 Ok(())
             }
-            b"digest" if command.data_follows => self.digests.begin(responder, replies),
+            b"digest" if command.data_follows => self.digests.begin(command.reply, replies),
             _ if command.data_follows => {
                 let failure = Failure::command(b"it takes no data now");
-                replies.respond(responder, Body::Failure(failure))
+                replies.send(command.reply.fail(failure))
             }
-            b"echo" => replies.respond(responder, Body::Cbor(args.as_cbor())),
-            b"digest" => digest::of_nothing(responder, replies),
-            b"led" => match Led::from_args(args) {
+            b"echo" => replies.send(command.reply.body(command.args.as_cbor())),
+            b"digest" => digest::of_nothing(command.reply, replies),
+            b"led" => match Led::from_args(&command.args) {
                 Ok(Led { on, level }) => {
                     self.is_led_on = on && level > 0;
-                    replies.respond(responder, answers::boolean(self.is_led_on))?;
+                    replies.send(command.reply.ok(self.is_led_on))?;
                     self.events
                         .report("led", u32::from(self.is_led_on), replies)
                 }
-                Err(error) => answers::wrong(error, responder, replies),
+                Err(error) => replies.send(command.reply.wrong(error)),
             },
-            b"count" => match Count::from_args(args) {
-                Ok(Count { to }) => answers::count(to, responder, replies),
-                Err(error) => answers::wrong(error, responder, replies),
+            b"count" => match Count::from_args(&command.args) {
+                Ok(Count { to }) => count(to, command.reply, replies),
+                Err(error) => replies.send(command.reply.wrong(error)),
             },
-            b"fault" => match Fault::from_args(args) {
-                Ok(Fault { late }) => answers::fault(late, responder, replies),
-                Err(error) => answers::wrong(error, responder, replies),
+            b"fault" => match Fault::from_args(&command.args) {
+                Ok(Fault { late }) => fault(late, command.reply, replies),
+                Err(error) => replies.send(command.reply.wrong(error)),
             },
-            b"events" => match Subscription::from_args(args) {
-                Ok(Subscription { most }) => self.events.open(most, responder, replies),
-                Err(error) => answers::wrong(error, responder, replies),
+            b"events" => match Subscription::from_args(&command.args) {
+                Ok(Subscription { most }) => self.events.open(most, command.reply, replies),
+                Err(error) => replies.send(command.reply.wrong(error)),
             },
             b"stop" => {
                 self.events.stop(replies)?;
-                replies.respond(responder, answers::boolean(true))
+                replies.send(command.reply.ok(true))
             }
-            b"stats" => self.counters.answer(self.board, responder, replies),
+            b"stats" => self.counters.answer(self.board, command.reply, replies),
             b"reset" => {
                 self.resets = true;
-                replies.respond(responder, answers::boolean(true))
+                replies.send(command.reply.ok(true))
             }
-            _ => answers::unknown(name, responder, replies),
+            _ => replies.send(command.unknown()),
         }
     }
 
-    fn take_data<W: Write>(
+    fn take_data<U: Uart>(
         &mut self,
         id: RequestId,
         bytes: &[u8],
         is_last: bool,
-        replies: &mut Replies<W>,
-    ) -> Sent<W> {
-        if let Some(writer) = self.echo.as_mut()
-            && writer.request_id() == id
+        replies: &mut Replies<'_, U>,
+    ) -> Done {
+        if let Some(reply) = self.echo.as_ref()
+            && reply.request_id() == id
         {
-            answers::byte_string(bytes, writer, replies)?;
-            if is_last && let Some(writer) = self.echo.take() {
-                replies.finish(writer)?;
+            // Each piece is a byte string of its own.
+            for piece in bytes.chunks(32) {
+                replies.send(reply.item(piece))?;
+            }
+            if is_last && let Some(reply) = self.echo.take() {
+                replies.send(reply.end())?;
             }
             return Ok(());
         }
@@ -266,7 +290,7 @@ impl Application {
 
     /// A request was refused while it ran.
     fn forget(&mut self, id: RequestId) {
-        if self.echo.as_ref().is_some_and(|w| w.request_id() == id) {
+        if self.echo.as_ref().is_some_and(|r| r.request_id() == id) {
             self.echo = None;
         }
         self.digests.forget(id);
@@ -274,13 +298,33 @@ impl Application {
     }
 
     /// The timer.
-    fn wake<W: Write>(&mut self, replies: &mut Replies<W>) -> Sent<W> {
+    fn wake<U: Uart>(&mut self, replies: &mut Replies<'_, U>) -> Done {
         if self.resets {
             cortex_m::peripheral::SCB::sys_reset();
         }
         self.counters.ticks = self.counters.ticks.wrapping_add(1);
         self.events.report("tick", self.counters.ticks, replies)
     }
+}
+
+/// `fault`: fails at once, or `late`, when a part of the response has been sent.
+fn fault<U: Uart>(late: bool, reply: Reply, replies: &mut Replies<'_, U>) -> Done {
+    if late {
+        replies.send(reply.item(42u8))?;
+    }
+    replies.send(reply.fail(Failure::command(b"a fault, as asked for")))
+}
+
+/// `count`: says how far it is, and a line of text at the end.
+fn count<U: Uart>(to: u16, reply: Reply, replies: &mut Replies<'_, U>) -> Done {
+    if replies.end().peer_takes_notes() {
+        for number in 1..=to {
+            let progress = Progress::new("count", i64::from(number), u64::from(to));
+            replies.send(reply.progress(&progress))?;
+        }
+        replies.send(reply.text(&[Atom::new("counted\n")]))?;
+    }
+    replies.send(reply.ok(to))
 }
 
 impl Default for Application {

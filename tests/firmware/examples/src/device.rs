@@ -7,9 +7,8 @@
 use hgrpc::R0005;
 use hgrpc::next::Error;
 use hgrpc::next::connection::{Buffers, ServerConnection};
-use hgrpc::next::server::{Event, Failure, Reply, Server};
+use hgrpc::next::server::{Event, Failure, Reply, Server, ServerConfig};
 use hgrpc::next::store::FixedRequests;
-use hgrpc::server::ServerConfig;
 
 /// Requests at once.
 const REQUESTS: usize = 4;

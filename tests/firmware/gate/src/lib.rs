@@ -8,8 +8,6 @@
 
 mod client;
 mod measure;
-mod next_client;
-mod next_server;
 mod panic;
 mod port;
 mod server;
@@ -17,17 +15,12 @@ mod start;
 
 pub use client::ClientEnd;
 pub use measure::{exit, measure_begin, measure_end};
-pub use next_client::NextClient;
-pub use next_server::{Memory, NextServer, Over, next_server, serve, step};
 pub use panic::plant;
 pub use port::Port;
-pub use server::ServerEnd;
+pub use server::{Memory, Over, ServerEnd, serve, server_end, step};
 
 /// Bytes of receive buffer: a small device's. Frames are larger.
 pub const BUFFER: usize = 64;
-
-/// What is remembered of requests. In a static of its own it needs no flash: it starts as zeros.
-pub type Store = hgrpc::store::FixedStore<4, 256>;
 
 /// Waits for a byte that chooses a revision: known only when the program runs.
 #[inline(never)]

@@ -1,10 +1,11 @@
 //! A server as a firmware would drive it: two commands, frames read in parts.
 
-use hgrpc::server::{Body, Command, Failure, OutputStream, Server, ServerAction, ServerConfig};
-use hgrpc::wire::{FrameReader, Part};
-use hgrpc::{Limits, Protocol};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc::next::server::{Command, Event, Failure, Server, ServerConfig};
+use hgrpc::next::store::FixedRequests;
+use hgrpc::{ApiMisuse, Protocol};
 
-use crate::{BUFFER, Port, Store, plant};
+use crate::{BUFFER, Port, plant};
 
 hgrpc::args! {
     /// Arguments of `led`.
@@ -21,125 +22,109 @@ hgrpc::args! {
     }
 }
 
-/// A server, where it reads, and the one stream that it writes on.
-#[derive(Debug)]
-pub struct ServerEnd<P: Protocol> {
-    server: Server<P>,
-    reader: FrameReader,
-    stream: Option<OutputStream>,
+/// A server with its requests.
+pub type ServerEnd<P> = Server<P, FixedRequests<4>>;
+
+/// A server at the start of a connection.
+pub const fn server_end<P: Protocol>(protocol: P) -> ServerEnd<P> {
+    Server::new(protocol, ServerConfig::STREAMING, FixedRequests::new())
 }
 
-impl<P: Protocol> ServerEnd<P> {
-    /// A server at the start of a connection.
-    pub const fn new(protocol: P) -> Self {
-        Self {
-            server: Server::new(protocol, ServerConfig::STREAMING),
-            reader: FrameReader::new(Limits::DEFAULT.max_frame_size),
-            stream: None,
-        }
-    }
+/// Memory for what is gathered.
+pub type Memory = [u8; 256];
 
-    /// A server at the start of another connection.
-    pub fn restart(&mut self, protocol: P) {
-        self.server.restart(protocol);
-        self.reader.restart();
-        self.stream = None;
+/// Serves connections, one after the other.
+pub fn serve<P: Protocol>(
+    port: &mut Port,
+    server: &mut ServerEnd<P>,
+    memory: &mut Memory,
+    buffer: &mut [u8; BUFFER],
+    frame: &mut [u8; BUFFER],
+    mut protocol: impl FnMut(&mut Port) -> P,
+) -> ! {
+    loop {
+        let mut out = Output::new(Stream::ONLY, frame);
+        while step(port, server, memory, buffer, &mut out).is_ok() {}
+        server.restart(protocol(port), memory);
     }
+}
 
-    /// Handles what has come. `false`: the connection is over.
-    pub fn step(&mut self, port: &mut Port, store: &mut Store, buffer: &mut [u8; BUFFER]) -> bool {
-        // All responses go on one stream.
-        if self.stream.is_none() {
-            self.stream = self.server.open_stream(&[]).ok();
-        }
-        let count = port.read(buffer);
-        let mut input = buffer.get(..count).unwrap_or_default();
-        plant(input);
-        loop {
-            match self.reader.next(&mut input) {
-                Ok(None) => return true,
-                Ok(Some(ref part)) if self.handle(port, store, part).is_some() => {}
-                _ => return false,
-            }
-        }
+/// The connection is over.
+#[derive(Debug)]
+pub struct Over;
+
+impl From<ApiMisuse> for Over {
+    fn from(_: ApiMisuse) -> Self {
+        Self
     }
+}
 
-    /// Handles a part of a frame. Not inlined: what is in no loop is less code.
-    #[inline(never)]
-    fn handle(&mut self, port: &mut Port, store: &mut Store, part: &Part<'_>) -> Option<()> {
-        let (table, arena) = store.split();
-        let action = match self.server.handle(*part, table, arena) {
-            Ok(action) => action,
-            #[allow(unused_variables, reason = "without `defmt`")]
-            Err(error) => {
-                #[cfg(feature = "defmt")]
-                defmt::error!("server: {}", error);
-                return None;
-            }
-        };
+/// Handles what has come.
+///
+/// # Errors
+/// The connection is over.
+pub fn step<P: Protocol>(
+    port: &mut Port,
+    server: &mut ServerEnd<P>,
+    memory: &mut Memory,
+    buffer: &mut [u8; BUFFER],
+    out: &mut Output<'_>,
+) -> Result<(), Over> {
+    let count = port.read(buffer);
+    let mut input = buffer.get(..count).unwrap_or_default();
+    plant(input);
+    while let Some(event) = server.next(&mut input, memory) {
         #[cfg(feature = "defmt")]
-        defmt::info!("server: {}", action);
-        self.act(port, action, table)
-    }
-
-    fn act(
-        &mut self,
-        port: &mut Port,
-        action: ServerAction<'_>,
-        table: &mut impl hgrpc::store::Table,
-    ) -> Option<()> {
-        match action {
-            ServerAction::RunCommand(command) => self.run(port, command, table),
-            ServerAction::RejectRequest(rejection) => {
-                let mut answer = self.server.reject(rejection);
-                let mut output = self.server.output(table, self.stream.as_mut()?);
-                // One frame. By reference: whatever is taken apart by value is copied.
-                match answer.next_frame(&mut output) {
-                    Ok(Some(ref frame)) => port.write_frame(frame),
-                    _ => return None,
+        defmt::info!("server: {}", event);
+        match event {
+            Event::Command(ref command) => run(port, server, command, out)?,
+            Event::Refused(refusal) => {
+                while !server.refuse(&refusal, out)? {
+                    port.write(out.frame());
                 }
-                Some(())
+                port.write(out.frame());
             }
             // A sink for data.
-            ServerAction::CommandData { bytes, .. } => {
+            Event::Data { bytes, .. } => {
                 core::hint::black_box(bytes);
-                Some(())
             }
-            _ => Some(()),
+            _ => return Err(Over),
         }
     }
+    Ok(())
+}
 
-    fn run(
-        &mut self,
-        port: &mut Port,
-        command: Command<'_>,
-        table: &mut impl hgrpc::store::Table,
-    ) -> Option<()> {
-        let name = command.name.as_slice().unwrap_or_default();
-        let body = match name {
-            b"echo" => match Echo::from_args(&command.args) {
-                Ok(Echo { value }) => Body::Bytes(value.as_slice().unwrap_or_default()),
-                Err(_) => Body::Failure(Failure::command(b"echo takes a value")),
-            },
-            b"led" => match Led::from_args(&command.args) {
-                Ok(Led { on, level }) => {
-                    core::hint::black_box((on, level));
-                    Body::Cbor(b"\xf5")
-                }
-                Err(_) => Body::Failure(Failure::command(b"led takes on and level")),
-            },
-            _ => Body::Failure(Failure::command(b"unknown command")),
-        };
-        let Ok(mut answer) = self.server.respond(table, command.responder, body) else {
-            return None;
-        };
-        let mut output = self.server.output(table, self.stream.as_mut()?);
-        loop {
-            match answer.next_frame(&mut output, &mut []) {
-                Ok(Some(ref frame)) => port.write_frame(frame),
-                Ok(None) => return Some(()),
-                Err(_) => return None,
+fn run<P: Protocol>(
+    port: &mut Port,
+    server: &mut ServerEnd<P>,
+    command: &Command<'_>,
+    out: &mut Output<'_>,
+) -> Result<(), Over> {
+    let name = command.name;
+    let mut body = if name.is_bytes(b"echo") {
+        match Echo::from_args(&command.args) {
+            Ok(Echo { value }) => Ok(value.as_slice().unwrap_or_default()),
+            Err(_) => Err(Failure::command(b"echo takes a value")),
+        }
+    } else if name.is_bytes(b"led") {
+        match Led::from_args(&command.args) {
+            Ok(Led { on, level }) => {
+                core::hint::black_box((on, level));
+                Ok(&b"\xf5"[..])
             }
+            Err(_) => Err(Failure::command(b"led takes on and level")),
+        }
+    } else {
+        Err(Failure::command(b"unknown command"))
+    };
+    loop {
+        let is_done = match &mut body {
+            Ok(bytes) => server.respond(&command.reply, bytes, true, out)?,
+            Err(failure) => server.fail(&command.reply, failure, out)?,
+        };
+        port.write(out.frame());
+        if is_done {
+            return Ok(());
         }
     }
 }

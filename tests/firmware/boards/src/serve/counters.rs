@@ -1,12 +1,12 @@
 //! What `stats` answers.
 
-use embedded_io::Write;
 use hgrpc::ApiMisuse;
 use hgrpc::cbor::ArgsWriter;
-use hgrpc::server::{Body, Responder};
+use hgrpc::next::server::Reply;
 
-use super::{Replies, Sent};
+use super::{Done, Replies};
 use crate::stack;
+use crate::uart::Uart;
 
 /// What happened since the device started.
 #[derive(Debug)]
@@ -78,16 +78,16 @@ impl Counters {
     }
 
     /// `stats`.
-    pub(super) fn answer<W: Write>(
+    pub(super) fn answer<U: Uart>(
         &self,
         board: &str,
-        responder: Responder,
-        replies: &mut Replies<W>,
-    ) -> Sent<W> {
+        reply: Reply,
+        replies: &mut Replies<'_, U>,
+    ) -> Done {
         let mut memory = [0; 288];
-        let mut map = ArgsWriter::new(&mut memory, replies.server().revision().key_order());
+        let mut map = ArgsWriter::new(&mut memory, replies.end().revision().key_order());
         self.write(board, &mut map)?;
-        replies.respond(responder, Body::Cbor(map.finish()?.as_cbor()))
+        replies.send(reply.body(map.finish()?.as_cbor()))
     }
 
     fn write(&self, board: &str, map: &mut ArgsWriter<'_>) -> Result<(), ApiMisuse> {

@@ -1,12 +1,11 @@
 //! `digest`: the SHA-256 of data of any size, which is never held.
 
-use embedded_io::Write;
-use hgrpc::cbor::CborWriter;
-use hgrpc::server::{Body, Failure, Responder};
+use hgrpc::next::server::{Failure, Reply};
 use hgrpc::wire::RequestId;
 
-use super::{Replies, Sent};
+use super::{Done, Replies};
 use crate::hash::{self, Hash};
+use crate::uart::Uart;
 
 /// The digests that are being taken: two at once.
 #[derive(Debug)]
@@ -14,7 +13,7 @@ pub(super) struct Digests([Option<Digest>; 2]);
 
 #[derive(Debug)]
 struct Digest {
-    responder: Responder,
+    reply: Reply,
     hash: Hash,
 }
 
@@ -24,36 +23,30 @@ impl Digests {
     }
 
     /// A call whose data will come.
-    pub(super) fn begin<W: Write>(
-        &mut self,
-        responder: Responder,
-        replies: &mut Replies<W>,
-    ) -> Sent<W> {
+    pub(super) fn begin<U: Uart>(&mut self, reply: Reply, replies: &mut Replies<'_, U>) -> Done {
         match self.0.iter_mut().find(|slot| slot.is_none()) {
             Some(slot) => {
                 let hash = Hash::new();
-                *slot = Some(Digest { responder, hash });
+                *slot = Some(Digest { reply, hash });
                 Ok(())
             }
             None => {
                 let failure = Failure::command(b"two digests are being taken");
-                replies.respond(responder, Body::Failure(failure))
+                replies.send(reply.fail(failure))
             }
         }
     }
 
     /// Some of the data.
-    pub(super) fn take_data<W: Write>(
+    pub(super) fn take_data<U: Uart>(
         &mut self,
         id: RequestId,
         bytes: &[u8],
         is_last: bool,
-        replies: &mut Replies<W>,
-    ) -> Sent<W> {
-        let is_of = |slot: &&mut Option<Digest>| {
-            slot.as_ref()
-                .is_some_and(|d| d.responder.request_id() == id)
-        };
+        replies: &mut Replies<'_, U>,
+    ) -> Done {
+        let is_of =
+            |slot: &&mut Option<Digest>| slot.as_ref().is_some_and(|d| d.reply.request_id() == id);
         let Some(slot) = self.0.iter_mut().find(is_of) else {
             return Ok(());
         };
@@ -61,17 +54,14 @@ impl Digests {
             digest.hash.update(bytes);
         }
         if is_last && let Some(digest) = slot.take() {
-            return answer(digest.hash, digest.responder, replies);
+            return answer(digest.hash, digest.reply, replies);
         }
         Ok(())
     }
 
     pub(super) fn forget(&mut self, id: RequestId) {
         for slot in &mut self.0 {
-            if slot
-                .as_ref()
-                .is_some_and(|d| d.responder.request_id() == id)
-            {
+            if slot.as_ref().is_some_and(|d| d.reply.request_id() == id) {
                 *slot = None;
             }
         }
@@ -79,15 +69,12 @@ impl Digests {
 }
 
 /// A call without data.
-pub(super) fn of_nothing<W: Write>(responder: Responder, replies: &mut Replies<W>) -> Sent<W> {
-    answer(Hash::new(), responder, replies)
+pub(super) fn of_nothing<U: Uart>(reply: Reply, replies: &mut Replies<'_, U>) -> Done {
+    answer(Hash::new(), reply, replies)
 }
 
 /// The digest as text.
-fn answer<W: Write>(hash: Hash, responder: Responder, replies: &mut Replies<W>) -> Sent<W> {
-    let mut memory = [0; 66];
-    let mut value = CborWriter::new(&mut memory);
-    value.head(3, 64)?;
-    value.raw(&hash::text(hash.finish()))?;
-    replies.respond(responder, Body::Cbor(value.finish()))
+fn answer<U: Uart>(hash: Hash, reply: Reply, replies: &mut Replies<'_, U>) -> Done {
+    let text = hash::text(hash.finish());
+    replies.send(reply.ok(core::str::from_utf8(&text).unwrap_or_default()))
 }

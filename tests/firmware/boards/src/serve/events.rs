@@ -1,11 +1,11 @@
 //! `events`: responses that stay open and say what happens.
 
-use embedded_io::Write;
-use hgrpc::cbor::{ArgsWriter, EncodedArgs};
-use hgrpc::server::{Body, Failure, Responder, ResponseWriter};
+use hgrpc::cbor::ArgsWriter;
+use hgrpc::next::server::{Failure, Reply};
 use hgrpc::wire::RequestId;
 
-use super::{Replies, Sent};
+use super::{Done, Replies};
+use crate::uart::Uart;
 
 /// The open responses: two at once.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(super) struct Events([Option<Subscriber>; 2]);
 
 #[derive(Debug)]
 struct Subscriber {
-    writer: ResponseWriter,
+    reply: Reply,
     /// Events that it still wants.
     wants: u16,
 }
@@ -24,59 +24,57 @@ impl Events {
     }
 
     /// `events`: keeps the response open for so many.
-    pub(super) fn open<W: Write>(
+    pub(super) fn open<U: Uart>(
         &mut self,
         most: u16,
-        responder: Responder,
-        replies: &mut Replies<W>,
-    ) -> Sent<W> {
+        reply: Reply,
+        replies: &mut Replies<'_, U>,
+    ) -> Done {
         let Some(slot) = self.0.iter_mut().find(|slot| slot.is_none()) else {
             let failure = Failure::command(b"two responses are open");
-            return replies.respond(responder, Body::Failure(failure));
+            return replies.send(reply.fail(failure));
         };
         if most == 0 {
-            return replies.respond(responder, Body::Cbor(&[]));
+            return replies.send(reply.end());
         }
-        let writer = replies.begin(responder)?;
-        *slot = Some(Subscriber {
-            writer,
-            wants: most,
-        });
+        // The host hears that it is open, before anything happens.
+        replies.send(reply.piece(&[]))?;
+        *slot = Some(Subscriber { reply, wants: most });
         Ok(())
     }
 
     /// Something happened: all that are open are told.
-    pub(super) fn report<W: Write>(
+    pub(super) fn report<U: Uart>(
         &mut self,
         what: &str,
         value: u32,
-        replies: &mut Replies<W>,
-    ) -> Sent<W> {
+        replies: &mut Replies<'_, U>,
+    ) -> Done {
         if self.0.iter().all(Option::is_none) {
             return Ok(());
         }
         let mut memory = [0; 16];
-        let mut event = ArgsWriter::new(&mut memory, replies.server().revision().key_order());
+        let mut event = ArgsWriter::new(&mut memory, replies.end().revision().key_order());
         event.value(what.as_bytes(), &value)?;
-        let event: EncodedArgs<'_> = event.finish()?;
+        let event = event.finish()?;
         for slot in &mut self.0 {
             let Some(subscriber) = slot else { continue };
-            replies.write(&mut subscriber.writer, event.as_cbor())?;
+            replies.send(subscriber.reply.item(event))?;
             subscriber.wants = subscriber.wants.saturating_sub(1);
             if subscriber.wants == 0
-                && let Some(Subscriber { writer, .. }) = slot.take()
+                && let Some(Subscriber { reply, .. }) = slot.take()
             {
-                replies.finish(writer)?;
+                replies.send(reply.end())?;
             }
         }
         Ok(())
     }
 
     /// `stop`: ends them all.
-    pub(super) fn stop<W: Write>(&mut self, replies: &mut Replies<W>) -> Sent<W> {
+    pub(super) fn stop<U: Uart>(&mut self, replies: &mut Replies<'_, U>) -> Done {
         for slot in &mut self.0 {
-            if let Some(Subscriber { writer, .. }) = slot.take() {
-                replies.finish(writer)?;
+            if let Some(Subscriber { reply, .. }) = slot.take() {
+                replies.send(reply.end())?;
             }
         }
         Ok(())
@@ -84,7 +82,7 @@ impl Events {
 
     pub(super) fn forget(&mut self, id: RequestId) {
         for slot in &mut self.0 {
-            if slot.as_ref().is_some_and(|s| s.writer.request_id() == id) {
+            if slot.as_ref().is_some_and(|s| s.reply.request_id() == id) {
                 *slot = None;
             }
         }

@@ -15,15 +15,13 @@ use core::task::{Context, Poll, Waker};
 use cortex_m_rt::entry;
 use hgrpc::Revision;
 use hgrpc::cbor::{Atom, EncodedArgs, Progress};
-use hgrpc::client::ClientConfig;
 use hgrpc::link::LinkConfig;
 use hgrpc::next::Error;
-use hgrpc::next::client::{Client, Event as Answer, Request};
+use hgrpc::next::client::{Client, ClientConfig, Event as Answer, Request};
 use hgrpc::next::connection::{Buffers, ClientConnection, Drive, LinkBuffers, LinkedServer};
 use hgrpc::next::drive::asynch::Driver;
-use hgrpc::next::server::{Event, Failure, Reply, Server};
+use hgrpc::next::server::{Event, Failure, Reply, Server, ServerConfig};
 use hgrpc::next::store::FixedRequests;
-use hgrpc::server::ServerConfig;
 use port::Port;
 
 // The port of the programs that are measured.

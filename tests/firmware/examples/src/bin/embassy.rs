@@ -15,9 +15,8 @@ use hgrpc::R0005;
 use hgrpc::link::LinkConfig;
 use hgrpc::next::connection::{Buffers, LinkBuffers, LinkedServer};
 use hgrpc::next::drive::asynch::Driver;
-use hgrpc::next::server::{Event, Server};
+use hgrpc::next::server::{Event, Server, ServerConfig};
 use hgrpc::next::store::FixedRequests;
-use hgrpc::server::ServerConfig;
 
 bind_interrupts!(struct Irqs {
     UARTE0 => buffered_uarte::InterruptHandler<peripherals::UARTE0>;

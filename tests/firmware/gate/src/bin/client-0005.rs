@@ -3,21 +3,27 @@
 #![no_main]
 
 use hgrpc::R0005;
-use hgrpc_gate::{BUFFER, ClientEnd, Port, Store};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc_gate::{BUFFER, ClientEnd, Memory, Port};
 
 hgrpc_gate::entry!(
     main,
     [u8; BUFFER] = [0; BUFFER],
-    Store = Store::new(),
+    [u8; BUFFER] = [0; BUFFER],
+    Memory = [0; 256],
     ClientEnd<R0005> = ClientEnd::new(R0005),
 );
 
-fn main(memory: &mut [u8; BUFFER], store: &mut Store, end: &mut ClientEnd<R0005>) -> ! {
+fn main(
+    buffer: &mut [u8; BUFFER],
+    frame: &mut [u8; BUFFER],
+    memory: &mut Memory,
+    client: &mut ClientEnd<R0005>,
+) -> ! {
     let mut port = Port::first();
     loop {
-        if !end.step(&mut port, store, memory) {
-            store.clear();
-            end.restart(R0005);
-        }
+        let mut out = Output::new(Stream::CLIENT, frame);
+        while client.step(&mut port, memory, buffer, &mut out) {}
+        client.restart(R0005, memory);
     }
 }

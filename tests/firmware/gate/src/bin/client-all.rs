@@ -3,20 +3,27 @@
 #![no_main]
 
 use hgrpc::Revision;
-use hgrpc_gate::{BUFFER, ClientEnd, Port, Store, choose_revision};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc_gate::{BUFFER, ClientEnd, Memory, Port, choose_revision};
 
 hgrpc_gate::entry!(
     main,
     [u8; BUFFER] = [0; BUFFER],
-    Store = Store::new(),
-    ClientEnd<Revision> = ClientEnd::new(Revision::R0006),
+    [u8; BUFFER] = [0; BUFFER],
+    Memory = [0; 256],
+    ClientEnd<Revision> = ClientEnd::new(Revision::R0003),
 );
 
-fn main(memory: &mut [u8; BUFFER], store: &mut Store, end: &mut ClientEnd<Revision>) -> ! {
+fn main(
+    buffer: &mut [u8; BUFFER],
+    frame: &mut [u8; BUFFER],
+    memory: &mut Memory,
+    client: &mut ClientEnd<Revision>,
+) -> ! {
     let mut port = Port::first();
     loop {
-        store.clear();
-        end.restart(choose_revision(&mut port));
-        while end.step(&mut port, store, memory) {}
+        client.restart(choose_revision(&mut port), memory);
+        let mut out = Output::new(Stream::CLIENT, frame);
+        while client.step(&mut port, memory, buffer, &mut out) {}
     }
 }

@@ -3,78 +3,109 @@
 #![no_main]
 
 use hgrpc::Revision;
-use hgrpc::cbor::{Atom, Progress};
-use hgrpc::client::{CallData, ClientAction, ClientConfig, Request};
-use hgrpc::io::blocking::{ClientConnection, SendError, ServerConnection};
-use hgrpc::server::{Body, Failure, Responder, ServerAction, ServerConfig};
-use hgrpc_gate::{Port, choose_revision, plant};
+use hgrpc::cbor::{Atom, EncodedArgs, Progress};
+use hgrpc::next::Error;
+use hgrpc::next::client::{self, ClientConfig, Event as Answer, Request};
+use hgrpc::next::connection::{Buffers, ClientConnection, ServerConnection};
+use hgrpc::next::drive::blocking::Driver;
+use hgrpc::next::server::{Event, Failure, Reply};
+use hgrpc::next::store::FixedRequests;
+use hgrpc_gate::{BUFFER, Memory, Port, ServerEnd, choose_revision, plant, server_end};
 
-type Server = ServerConnection<Port, Port, 4, 256, 64, 64>;
-type Client = ClientConnection<Port, Port, 4, 256, 64, 64>;
-type Sent = Result<(), SendError<core::convert::Infallible>>;
+type Requests = FixedRequests<4>;
+type Caller = client::Client<Revision, Requests>;
+type Server<'b> = Driver<ServerConnection<'b, Revision, Requests>, Port, Port>;
+type Client<'b> = Driver<ClientConnection<'b, Revision, Requests>, Port, Port>;
 
-hgrpc_gate::entry!(main);
+hgrpc_gate::entry!(
+    main,
+    [[u8; BUFFER]; 4] = [[0; BUFFER]; 4],
+    [Memory; 2] = [[0; 256]; 2],
+    ServerEnd<Revision> = server_end(Revision::R0003),
+    Caller = Caller::new(
+        Revision::R0003,
+        ClientConfig::FULL_DUPLEX,
+        Requests::new()
+    ),
+);
 
-fn main() -> ! {
+fn main(
+    buffers: &mut [[u8; BUFFER]; 4],
+    memories: &mut [Memory; 2],
+    server: &mut ServerEnd<Revision>,
+    caller: &mut Caller,
+) -> ! {
     let mut port = Port::first();
     let revision = choose_revision(&mut port);
-    let config = ServerConfig::STREAMING;
-    let mut server = Server::new(Port::first(), Port::first(), revision, config);
-    let config = ClientConfig::FULL_DUPLEX;
-    let mut client = Client::new(Port::second(), Port::second(), revision, config);
+    let [input, output, answers, requests] = buffers;
+    let [memory, gathered] = memories;
+    let buffers = Buffers {
+        input,
+        memory,
+        output,
+    };
+    server.restart(revision, buffers.memory);
+    let connection = ServerConnection::new(server, buffers);
+    let mut server = Driver::new(connection, Port::first(), Port::first());
+    let buffers = Buffers {
+        input: answers,
+        memory: gathered,
+        output: requests,
+    };
+    caller.restart(revision, buffers.memory);
+    let connection = ClientConnection::new(caller, buffers);
+    let mut client = Driver::new(connection, Port::second(), Port::second());
     let mut upload = None;
     loop {
         // A connection that is over: this program goes on regardless.
         let _ = serve(&mut server, &mut upload);
-        let _ = call(&mut client, revision);
-        while client.take_unanswered().is_some() {}
+        let _ = call(&mut client);
+        while client.connection_mut().take_unanswered().is_some() {}
     }
 }
 
-fn serve(server: &mut Server, upload: &mut Option<Responder>) -> Sent {
-    while let Ok(Some((action, replies))) = server.next_action() {
-        match action {
-            ServerAction::RunCommand(command) if command.data_follows => {
-                replies.text_output(&command.responder, &[Atom::new("it begins")])?;
-                replies.progress(&command.responder, &Progress::new("upload", 0, 9))?;
-                *upload = Some(command.responder);
+fn serve(server: &mut Server<'_>, upload: &mut Option<Reply>) -> Result<(), Error> {
+    while let Some((event, mut replies)) = server.step()? {
+        match event {
+            Event::Command(command) if command.data_follows => {
+                replies.send(command.reply.text(&[Atom::new("it begins")]))?;
+                replies.send(command.reply.progress(&Progress::new("upload", 0, 9)))?;
+                *upload = Some(command.reply);
             }
-            ServerAction::RunCommand(command) => {
-                let body = Body::Bytes(command.args.as_cbor());
-                replies.respond(command.responder, body)?;
+            Event::Command(command) => {
+                replies.send(command.reply.body(command.args.as_cbor()))?;
             }
-            ServerAction::CommandData { bytes, is_last, .. } => {
+            Event::Data { bytes, is_last, .. } => {
                 plant(bytes);
-                if is_last && let Some(responder) = upload.take() {
-                    let mut writer = replies.begin(responder)?;
-                    replies.write(&mut writer, bytes)?;
+                if is_last && let Some(reply) = upload.take() {
+                    replies.send(reply.piece(bytes))?;
                     if bytes.len() > 3 {
-                        replies.finish(writer)?;
+                        replies.send(reply.end())?;
                     } else {
-                        replies.fail(writer, Failure::command(b"too short"))?;
+                        replies.send(reply.fail(Failure::command(b"too short")))?;
                     }
                 }
             }
-            ServerAction::RejectRequest(rejection) => replies.reject(rejection)?,
             _ => {}
         }
-        replies.flush()?;
     }
-    core::hint::black_box(server.receiving().count());
+    core::hint::black_box(server.connection().end().receiving().count());
     Ok(())
 }
 
-fn call(client: &mut Client, revision: Revision) -> Sent {
-    core::hint::black_box(revision);
-    let args = hgrpc::cbor::EncodedArgs::EMPTY;
-    client.calls().call(Request::new(b"echo", args))?;
-    let request = Request::new(b"sum", args).with_data(CallData::Stream);
-    let mut call = client.calls().open(request)?;
-    while let Ok(Some((action, calls))) = client.next_action() {
-        if let ClientAction::ResponseData { data, .. } = action {
-            calls.send_data(&mut call, data, data.is_empty())?;
+fn call(client: &mut Client<'_>) -> Result<(), Error> {
+    let mut calls = client.sender();
+    let request = Request::new(b"echo", EncodedArgs::EMPTY);
+    let call = calls.request(request, false)?;
+    calls.send(call)?;
+    let request = Request::new(b"sum", EncodedArgs::EMPTY);
+    let mut call = calls.request(request, true)?;
+    calls.send(&mut call)?;
+    while let Some((event, mut calls)) = client.step()? {
+        if let Answer::Response { data, .. } = event {
+            calls.send(call.data(data, data.is_empty()))?;
         }
     }
-    client.cancel(call.request_id())?;
+    client.connection_mut().cancel(call.request_id())?;
     Ok(())
 }

@@ -2,41 +2,55 @@
 #![no_std]
 #![no_main]
 
-use hgrpc::R0005;
-use hgrpc::io::blocking::{LinkedLine, ServerConnection};
 use hgrpc::link::LinkConfig;
-use hgrpc::server::{Body, ServerAction, ServerConfig};
-use hgrpc_gate::{Port, plant};
+use hgrpc::next::Error;
+use hgrpc::next::connection::{Buffers, LineEvent, LinkBuffers, LinkedServer};
+use hgrpc::next::drive::blocking::Driver;
+use hgrpc::next::server::Event;
+use hgrpc::next::store::FixedRequests;
+use hgrpc::{R0005, Streaming};
+use hgrpc_gate::{BUFFER, Memory, Port, ServerEnd, plant, server_end};
 
-hgrpc_gate::entry!(main);
+type Device<'b> = Driver<LinkedServer<'b, Streaming<R0005>, FixedRequests<4>>, Port, Port>;
 
-fn main() -> ! {
-    let mut console = Port::second();
-    let print = |text: &[u8]| console.write(text);
-    let line: LinkedLine<_, _, _, 64> =
-        LinkedLine::new(Port::first(), Port::first(), print, LinkConfig::new(1));
+hgrpc_gate::entry!(
+    main,
+    [[u8; BUFFER]; 4] = [[0; BUFFER]; 4],
+    Memory = [0; 256],
+    ServerEnd<Streaming<R0005>> = server_end(Streaming(R0005)),
+);
+
+fn main(
+    buffers: &mut [[u8; BUFFER]; 4],
+    memory: &mut Memory,
+    server: &mut ServerEnd<Streaming<R0005>>,
+) -> ! {
+    let [input, output, received, sent] = buffers;
+    let buffers = Buffers {
+        input,
+        memory,
+        output,
+    };
+    let packets = LinkBuffers { received, sent };
+    let connection = LinkedServer::linked(server, buffers, LinkConfig::new(1), packets);
+    let mut device = Driver::new(connection, Port::first(), Port::first());
     loop {
-        let Ok((reader, writer)) = line.connect() else {
-            continue;
-        };
-        let mut server: ServerConnection<_, _, 4, 256, 64, 64, R0005> =
-            ServerConnection::new(reader, writer, R0005, ServerConfig::STREAMING);
-        while let Ok(Some((action, replies))) = server.next_action() {
-            let sent = match action {
-                ServerAction::RunCommand(command) => {
-                    let body = Body::Bytes(command.args.as_cbor());
-                    replies.respond(command.responder, body)
-                }
-                ServerAction::CommandData { bytes, .. } => {
-                    plant(bytes);
-                    Ok(())
-                }
-                ServerAction::RejectRequest(rejection) => replies.reject(rejection),
-                _ => Ok(()),
-            };
-            if sent.is_err() {
-                break;
-            }
+        if serve(&mut device).is_err() {
+            device.connection_mut().disconnect();
         }
     }
+}
+
+fn serve(device: &mut Device<'_>) -> Result<(), Error> {
+    while let Some((event, mut replies)) = device.step()? {
+        match event {
+            Event::Command(command) => {
+                replies.send(command.reply.body(command.args.as_cbor()))?;
+            }
+            Event::Data { bytes, .. } => plant(bytes),
+            Event::Line(LineEvent::Console(text)) => Port::second().write(text),
+            _ => {}
+        }
+    }
+    Ok(())
 }

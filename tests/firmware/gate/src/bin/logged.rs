@@ -1,34 +1,40 @@
-//! What `both-all` does, with every action and error logged through defmt, to a port of its own.
+//! What `both-all` does, with every event logged through defmt, to a port of its own.
 #![no_std]
 #![no_main]
 
 use core::cell::UnsafeCell;
 
 use hgrpc::Revision;
-use hgrpc_gate::{BUFFER, ClientEnd, Port, ServerEnd, Store, choose_revision};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc_gate::{BUFFER, ClientEnd, Memory, Port, ServerEnd, choose_revision, server_end, step};
 
 hgrpc_gate::entry!(
     main,
     [u8; BUFFER] = [0; BUFFER],
-    [Store; 2] = [const { Store::new() }; 2],
-    ServerEnd<Revision> = ServerEnd::new(Revision::R0006),
-    ClientEnd<Revision> = ClientEnd::new(Revision::R0006),
+    [[u8; BUFFER]; 2] = [[0; BUFFER]; 2],
+    [Memory; 2] = [[0; 256]; 2],
+    ServerEnd<Revision> = server_end(Revision::R0003),
+    ClientEnd<Revision> = ClientEnd::new(Revision::R0003),
 );
 
 fn main(
-    memory: &mut [u8; BUFFER],
-    stores: &mut [Store; 2],
+    buffer: &mut [u8; BUFFER],
+    frames: &mut [[u8; BUFFER]; 2],
+    memories: &mut [Memory; 2],
     server: &mut ServerEnd<Revision>,
     client: &mut ClientEnd<Revision>,
 ) -> ! {
     let (mut up, mut down) = (Port::first(), Port::second());
-    let [first, second] = stores;
+    let [first, second] = memories;
+    let [one, other] = frames;
     loop {
-        first.clear();
-        server.restart(choose_revision(&mut up));
-        second.clear();
-        client.restart(choose_revision(&mut down));
-        while server.step(&mut up, first, memory) && client.step(&mut down, second, memory) {}
+        server.restart(choose_revision(&mut up), first);
+        client.restart(choose_revision(&mut down), second);
+        let mut answers = Output::new(Stream::ONLY, one);
+        let mut requests = Output::new(Stream::CLIENT, other);
+        while step(&mut up, server, first, buffer, &mut answers).is_ok()
+            && client.step(&mut down, second, buffer, &mut requests)
+        {}
     }
 }
 

@@ -5,15 +5,15 @@
 
 use core::mem::MaybeUninit;
 
-use hgrpc::client::Client;
-use hgrpc::io::asynch;
-use hgrpc::io::blocking::{ClientConnection, LinkedLine, ServerConnection};
 use hgrpc::link::Link;
-use hgrpc::server::{OutputStream, Server};
-use hgrpc::store::{FixedArena, FixedStore, FixedTable};
-use hgrpc::wire::FrameReader;
+use hgrpc::next::client::Client;
+use hgrpc::next::connection::{ClientConnection, LinkedClient, LinkedServer, ServerConnection};
+use hgrpc::next::server::Server;
+use hgrpc::next::store::FixedRequests;
 use hgrpc::{R0005, Revision, Streaming};
 use hgrpc_gate::{Port, plant};
+
+type Requests = FixedRequests<4>;
 
 /// In a static of its own, whatever is in it.
 #[repr(transparent)]
@@ -36,29 +36,19 @@ macro_rules! measured {
 }
 
 measured! {
-    HGRPC_OBJECT_Server, HGRPC_CONSTANT_Server: Server<Revision>;
-    HGRPC_OBJECT_Server_R0005, HGRPC_CONSTANT_Server_R0005: Server<Streaming<R0005>>;
-    HGRPC_OBJECT_Client, HGRPC_CONSTANT_Client: Client<Revision>;
-    HGRPC_OBJECT_FrameReader, HGRPC_CONSTANT_FrameReader: FrameReader;
-    HGRPC_OBJECT_OutputStream, HGRPC_CONSTANT_OutputStream: OutputStream;
-    HGRPC_OBJECT_FixedTable_4, HGRPC_CONSTANT_FixedTable_4: FixedTable<4>;
-    HGRPC_OBJECT_FixedArena_4_256, HGRPC_CONSTANT_FixedArena_4_256: FixedArena<4, 256>;
-    HGRPC_OBJECT_FixedStore_4_256, HGRPC_CONSTANT_FixedStore_4_256: FixedStore<4, 256>;
-    HGRPC_OBJECT_ServerConnection_4_256_64_64, HGRPC_CONSTANT_ServerConnection_4_256_64_64:
-        ServerConnection<Port, Port, 4, 256, 64, 64>;
-    HGRPC_OBJECT_ClientConnection_4_256_64_64, HGRPC_CONSTANT_ClientConnection_4_256_64_64:
-        ClientConnection<Port, Port, 4, 256, 64, 64>;
+    HGRPC_OBJECT_Server, HGRPC_CONSTANT_Server: Server<Revision, Requests>;
+    HGRPC_OBJECT_Server_R0005, HGRPC_CONSTANT_Server_R0005: Server<Streaming<R0005>, Requests>;
+    HGRPC_OBJECT_Client, HGRPC_CONSTANT_Client: Client<Revision, Requests>;
+    HGRPC_OBJECT_FixedRequests_4, HGRPC_CONSTANT_FixedRequests_4: Requests;
+    HGRPC_OBJECT_ServerConnection, HGRPC_CONSTANT_ServerConnection:
+        ServerConnection<'static, Revision, Requests>;
+    HGRPC_OBJECT_ClientConnection, HGRPC_CONSTANT_ClientConnection:
+        ClientConnection<'static, Revision, Requests>;
+    HGRPC_OBJECT_LinkedServer, HGRPC_CONSTANT_LinkedServer:
+        LinkedServer<'static, Revision, Requests>;
+    HGRPC_OBJECT_LinkedClient, HGRPC_CONSTANT_LinkedClient:
+        LinkedClient<'static, Revision, Requests>;
     HGRPC_OBJECT_Link_256, HGRPC_CONSTANT_Link_256: Link<256>;
-    HGRPC_OBJECT_LinkedLine_256_64, HGRPC_CONSTANT_LinkedLine_256_64:
-        LinkedLine<Port, Port, fn(&[u8]), 256>;
-    HGRPC_OBJECT_AsynchServerConnection_4_256_64_128,
-        HGRPC_CONSTANT_AsynchServerConnection_4_256_64_128:
-        asynch::ServerConnection<Port, Port, 4, 256>;
-    HGRPC_OBJECT_AsynchClientConnection_4_256_64_128,
-        HGRPC_CONSTANT_AsynchClientConnection_4_256_64_128:
-        asynch::ClientConnection<Port, Port, 4, 256>;
-    HGRPC_OBJECT_AsynchLinkedLine_256_64, HGRPC_CONSTANT_AsynchLinkedLine_256_64:
-        asynch::LinkedLine<Port, Port, fn(&[u8]), 256>;
 }
 
 hgrpc_gate::entry!(main);

@@ -6,10 +6,9 @@
 
 use core::iter::repeat_n;
 
-use hgrpc::server::{Server, ServerAction, ServerConfig};
-use hgrpc::wire::FrameReader;
-use hgrpc::{Limits, R0005, Streaming};
-use hgrpc_gate::{BUFFER, Store, exit, plant};
+use hgrpc::next::server::Event;
+use hgrpc::{R0005, Streaming};
+use hgrpc_gate::{BUFFER, Memory, ServerEnd, exit, plant, server_end};
 
 /// {"args": {"on": true}, "name": "led-one"}, which says that data follows, and the header of the data.
 const BEFORE: &[u8; 40] =
@@ -21,25 +20,21 @@ const DATA: usize = 32 * 1024;
 hgrpc_gate::entry!(
     main,
     [u8; BUFFER] = [0; BUFFER],
-    Store = Store::new(),
-    Server<Streaming<R0005>> = Server::new(Streaming(R0005), ServerConfig::STREAMING),
-    FrameReader = FrameReader::new(Limits::DEFAULT.max_frame_size),
+    Memory = [0; 256],
+    ServerEnd<Streaming<R0005>> = server_end(Streaming(R0005)),
 );
 
 fn main(
-    memory: &mut [u8; BUFFER],
-    store: &mut Store,
-    server: &mut Server<Streaming<R0005>>,
-    reader: &mut FrameReader,
+    line: &mut [u8; BUFFER],
+    memory: &mut Memory,
+    server: &mut ServerEnd<Streaming<R0005>>,
 ) -> ! {
     for size in 1..=u8::MAX {
-        let Some(buffer) = memory.get_mut(..size.into()) else {
+        let Some(buffer) = line.get_mut(..size.into()) else {
             break;
         };
-        store.clear();
-        server.restart(Streaming(R0005));
-        reader.restart();
-        if receive(buffer, store, server, reader) == Some(DATA) {
+        server.restart(Streaming(R0005), memory);
+        if receive(buffer, memory, server) == Some(DATA) {
             exit(size);
         }
     }
@@ -49,9 +44,8 @@ fn main(
 /// Bytes of data that came; `None` if the server did not want them, or not to their end.
 fn receive(
     buffer: &mut [u8],
-    store: &mut Store,
-    server: &mut Server<Streaming<R0005>>,
-    reader: &mut FrameReader,
+    memory: &mut Memory,
+    server: &mut ServerEnd<Streaming<R0005>>,
 ) -> Option<usize> {
     let mut line = BEFORE.iter().copied().chain(repeat_n(b'x', DATA));
     let mut received = 0usize;
@@ -63,14 +57,16 @@ fn receive(
         }
         let mut input = buffer.get(..count).filter(|bytes| !bytes.is_empty())?;
         plant(input);
-        while let Some(part) = reader.next(&mut input).ok()? {
-            let (table, arena) = store.split();
-            let action = server.handle(part, table, arena).ok()?;
-            if let ServerAction::CommandData { bytes, is_last, .. } = action {
-                received = received.saturating_add(bytes.len());
-                if is_last {
-                    return Some(received);
+        while let Some(event) = server.next(&mut input, memory) {
+            match event {
+                Event::Data { bytes, is_last, .. } => {
+                    received = received.saturating_add(bytes.len());
+                    if is_last {
+                        return Some(received);
+                    }
                 }
+                Event::Command(_) => {}
+                _ => return None,
             }
         }
     }

@@ -6,10 +6,12 @@
 
 use core::hint::black_box;
 
-use hgrpc::server::{Body, OutputStream, Server, ServerAction, ServerConfig};
-use hgrpc::wire::FrameReader;
-use hgrpc::{Limits, R0005, Streaming};
-use hgrpc_gate::{Port, Store, exit, measure_begin, measure_end, plant};
+use hgrpc::next::output::{Output, Stream};
+use hgrpc::next::server::Event;
+use hgrpc::{R0005, Streaming};
+use hgrpc_gate::{
+    BUFFER, Memory, Port, ServerEnd, exit, measure_begin, measure_end, plant, server_end,
+};
 
 /// {"args": {"on": true}, "name": "led-one"}, 24 bytes, behind its header.
 const REQUEST: &[u8; 32] = b"\x18\0\0\x01\0\x01\x01\x11\xa2Dargs\xa1Bon\xf5DnameGled-one";
@@ -19,49 +21,35 @@ const COUNT: u32 = 4;
 
 hgrpc_gate::entry!(
     main,
-    Store = Store::new(),
-    Server<Streaming<R0005>> = Server::new(Streaming(R0005), ServerConfig::STREAMING),
-    FrameReader = FrameReader::new(Limits::DEFAULT.max_frame_size),
-    Option<OutputStream> = None,
+    [u8; BUFFER] = [0; BUFFER],
+    Memory = [0; 256],
+    ServerEnd<Streaming<R0005>> = server_end(Streaming(R0005)),
 );
 
 fn main(
-    store: &mut Store,
-    server: &mut Server<Streaming<R0005>>,
-    reader: &mut FrameReader,
-    stream: &mut Option<OutputStream>,
+    frame: &mut [u8; BUFFER],
+    memory: &mut Memory,
+    server: &mut ServerEnd<Streaming<R0005>>,
 ) -> ! {
     let mut port = Port::first();
-    let (table, arena) = store.split();
+    let mut out = Output::new(Stream::ONLY, frame);
     for _ in 0..COUNT {
         let mut input: &[u8] = black_box(REQUEST);
         plant(input);
         measure_begin();
-        let Ok(Some(part)) = reader.next(&mut input) else {
-            break;
-        };
-        let action = server.handle(part, table, arena);
-        if let Ok(ServerAction::RunCommand(ref command)) = action {
+        let event = server.next(&mut input, memory);
+        if let Some(Event::Command(command)) = &event {
             black_box((&command.name, &command.args));
         }
         measure_end();
-        let Ok(ServerAction::RunCommand(command)) = action else {
+        let Some(Event::Command(command)) = event else {
             break;
         };
-        let body = Body::Bytes(b"\xf5");
-        let Ok(mut answer) = server.respond(table, command.responder, body) else {
-            break;
-        };
-        if stream.is_none() {
-            *stream = server.open_stream(&[]).ok();
+        let mut body: &[u8] = b"\xf5";
+        while let Ok(false) = server.respond(&command.reply, &mut body, true, &mut out) {
+            port.write(out.frame());
         }
-        let Some(stream) = stream.as_mut() else {
-            break;
-        };
-        let mut output = server.output(table, stream);
-        while let Ok(Some(ref frame)) = answer.next_frame(&mut output, &mut []) {
-            port.write_frame(frame);
-        }
+        port.write(out.frame());
     }
     exit(0)
 }

@@ -3,21 +3,24 @@
 #![no_main]
 
 use hgrpc::{R0005, Streaming};
-use hgrpc_gate::{BUFFER, Port, ServerEnd, Store};
+use hgrpc_gate::{BUFFER, Memory, Port, ServerEnd, serve, server_end};
 
 hgrpc_gate::entry!(
     main,
     [u8; BUFFER] = [0; BUFFER],
-    Store = Store::new(),
-    ServerEnd<Streaming<R0005>> = ServerEnd::new(Streaming(R0005)),
+    [u8; BUFFER] = [0; BUFFER],
+    Memory = [0; 256],
+    ServerEnd<Streaming<R0005>> = server_end(Streaming(R0005)),
 );
 
-fn main(memory: &mut [u8; BUFFER], store: &mut Store, end: &mut ServerEnd<Streaming<R0005>>) -> ! {
+fn main(
+    buffer: &mut [u8; BUFFER],
+    frame: &mut [u8; BUFFER],
+    memory: &mut Memory,
+    server: &mut ServerEnd<Streaming<R0005>>,
+) -> ! {
     let mut port = Port::first();
-    loop {
-        if !end.step(&mut port, store, memory) {
-            store.clear();
-            end.restart(Streaming(R0005));
-        }
-    }
+    serve(&mut port, server, memory, buffer, frame, |_| {
+        Streaming(R0005)
+    })
 }

@@ -3,20 +3,22 @@
 #![no_main]
 
 use hgrpc::Revision;
-use hgrpc_gate::{BUFFER, Port, ServerEnd, Store, choose_revision};
+use hgrpc_gate::{BUFFER, Memory, Port, ServerEnd, choose_revision, serve, server_end};
 
 hgrpc_gate::entry!(
     main,
     [u8; BUFFER] = [0; BUFFER],
-    Store = Store::new(),
-    ServerEnd<Revision> = ServerEnd::new(Revision::R0006),
+    [u8; BUFFER] = [0; BUFFER],
+    Memory = [0; 256],
+    ServerEnd<Revision> = server_end(Revision::R0003),
 );
 
-fn main(memory: &mut [u8; BUFFER], store: &mut Store, end: &mut ServerEnd<Revision>) -> ! {
+fn main(
+    buffer: &mut [u8; BUFFER],
+    frame: &mut [u8; BUFFER],
+    memory: &mut Memory,
+    server: &mut ServerEnd<Revision>,
+) -> ! {
     let mut port = Port::first();
-    loop {
-        store.clear();
-        end.restart(choose_revision(&mut port));
-        while end.step(&mut port, store, memory) {}
-    }
+    serve(&mut port, server, memory, buffer, frame, choose_revision)
 }
