@@ -2,12 +2,12 @@
 //! `cargo run -p hgrpc --features embedded-io-v0_7 --example device`.
 
 use embedded_io::{Read, Write};
+use hgrpc::Error;
 use hgrpc::R0005;
-use hgrpc::next::Error;
-use hgrpc::next::connection::{Buffers, ServerConnection};
-use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::server::{Event, Server, ServerConfig};
-use hgrpc::next::store::FixedRequests;
+use hgrpc::connection::{Buffers, ServerConnection};
+use hgrpc::drive::blocking::Driver;
+use hgrpc::server::{Event, Server, ServerConfig};
+use hgrpc::store::FixedRequests;
 
 hgrpc::args! {
     /// Arguments of `led`.

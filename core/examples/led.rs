@@ -10,11 +10,11 @@ use std::rc::Rc;
 use embedded_io::{ErrorType, Read, Write};
 use hgrpc::R0006;
 use hgrpc::cbor::{ArgsWriter, Atom, Status};
-use hgrpc::next::client::{self, Client, ClientConfig, Request};
-use hgrpc::next::connection::{Buffers, ClientConnection, ServerConnection};
-use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::server::{Event, Server, ServerConfig};
-use hgrpc::next::store::FixedRequests;
+use hgrpc::client::{self, Client, ClientConfig, Request};
+use hgrpc::connection::{Buffers, ClientConnection, ServerConnection};
+use hgrpc::drive::blocking::Driver;
+use hgrpc::server::{Event, Server, ServerConfig};
+use hgrpc::store::FixedRequests;
 
 hgrpc::args! {
     /// Arguments of `led`.

@@ -136,7 +136,7 @@ kinds! {
 
 kinds! {
     /// The caller made a mistake; nothing changed. A request whose token went into it stays
-    /// open: [`take_over`](crate::next::server::Server::take_over) makes another.
+    /// open: [`take_over`](crate::server::Server::take_over) makes another.
     ApiMisuse {
         /// The request is not active: answered already, or the token is of another reactor.
         RequestNotActive = "request-not-active",

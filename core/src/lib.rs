@@ -19,20 +19,20 @@
 //!              │   server or client: what frames mean                  one frame a call
 //!              └─▶ store: open requests, gathered bytes      wire, cbor: what is inside of frames
 //! ```
-//! - [`next::connection`]: an end with its memory and its output. It does no I/O and knows no time.
-//! - [`next::server`] and [`next::client`]: the reactors in it, for owners that move bytes and make
-//!   frames themselves. Read [`Server`](next::server::Server) first.
-//! - [`next::store`]: what a reactor remembers. [`FixedRequests`](next::store::FixedRequests) is fixed
+//! - [`connection`]: an end with its memory and its output. It does no I/O and knows no time.
+//! - [`server`] and [`client`]: the reactors in it, for owners that move bytes and make
+//!   frames themselves. Read [`Server`](server::Server) first.
+//! - [`store`]: what a reactor remembers. [`FixedRequests`](store::FixedRequests) is fixed
 //!   memory.
 //! - [`wire`]: headers, flags, IDs. [`cbor`]: what is inside of frames, read as views, written into
 //!   lent memory. Typed arguments: [`args!`].
 #![cfg_attr(
     feature = "embedded-io-v0_7",
-    doc = "- [`next::drive`]: drivers that move the bytes; with one a firmware's main loop is ten lines."
+    doc = "- [`drive`]: drivers that move the bytes; with one a firmware's main loop is ten lines."
 )]
 #![cfg_attr(
     not(feature = "embedded-io-v0_7"),
-    doc = "- `next::drive` (feature `embedded-io-v0_7`): drivers that move the bytes."
+    doc = "- `drive` (feature `embedded-io-v0_7`): drivers that move the bytes."
 )]
 //!
 //! Nothing on the wire says which [`Revision`] is spoken: both ends must have agreed on it.
@@ -41,7 +41,7 @@
 //! Two commands: one takes typed arguments, the other adds up the data that is streamed to it.
 #![cfg_attr(feature = "embedded-io-v0_7", doc = "```")]
 #![cfg_attr(not(feature = "embedded-io-v0_7"), doc = "```ignore")]
-#![doc = include_str!("next/drive/device.md")]
+#![doc = include_str!("drive/device.md")]
 //! # fn set_led(on: bool, level: u8) -> bool { on && level > 0 }
 //! # // {"name": "sum"}, which announces data, and the data 1, 2, 3.
 //! # let input = b"\x0a\0\0\x01\0\x01\x01\x19\xa1DnameCsum\x03\0\0\x01\0\x01\0\x22\x01\x02\x03";
@@ -56,10 +56,10 @@
 //! ```
 //! use hgrpc::R0005;
 //! use hgrpc::cbor::{ArgsWriter, Status};
-//! use hgrpc::next::Error;
-//! use hgrpc::next::client::{Client, ClientConfig, Event, Request};
-//! use hgrpc::next::connection::{Buffers, ClientConnection, Drive};
-//! use hgrpc::next::store::FixedRequests;
+//! use hgrpc::Error;
+//! use hgrpc::client::{Client, ClientConfig, Event, Request};
+//! use hgrpc::connection::{Buffers, ClientConnection, Drive};
+//! use hgrpc::store::FixedRequests;
 //!
 //! let (mut memory, mut output) = ([0; 256], [0; 64]);
 //! let buffers = Buffers { input: &mut [], memory: &mut memory, output: &mut output };
@@ -101,9 +101,9 @@
 //! - `no_std`, no allocation, `forbid(unsafe_code)`.
 //! - No panics: no path to one is left in a linked program, whatever a peer sends and however the
 //!   crate is called. Mistakes of the caller are [`ApiMisuse`], of the peer [`ProtocolError`].
-//!   (Only a future of `next::drive::asynch` that is polled after its end panics, as all of Rust's do.)
+//!   (Only a future of `drive::asynch` that is polled after its end panics, as all of Rust's do.)
 //! - Bounded: every number that a peer can make this end hold is in [`Limits`], in
-//!   [`ServerConfig`](next::server::ServerConfig) or [`ClientConfig`](next::client::ClientConfig),
+//!   [`ServerConfig`](server::ServerConfig) or [`ClientConfig`](client::ClientConfig),
 //!   or in the store. What is over a limit refuses one request, never its neighbours; work per call
 //!   is bounded by the bytes given and the request or message that they complete.
 //! - `Send`, and no locks: what is here is plain data, made by a `const fn new`, used by whoever
@@ -116,8 +116,8 @@
 //! # Features
 //! | feature | adds |
 //! | --- | --- |
-//! | `embedded-io-v0_7` | the module `next::drive`: drivers over embedded-io 0.7 |
-//! | `embedded-io-async-v0_7` | the module `next::drive::asynch`: drivers over embedded-io-async 0.7; also the feature above |
+//! | `embedded-io-v0_7` | the module `drive`: drivers over embedded-io 0.7 |
+//! | `embedded-io-async-v0_7` | the module `drive::asynch`: drivers over embedded-io-async 0.7; also the feature above |
 //! | `link` | the module `link`: frames over a raw line, such as a UART |
 //! | `alloc` | `String` and `Vec<u8>` as types of arguments; nothing else allocates |
 //! | `defmt` | `defmt::Format` for every public type |
@@ -146,17 +146,20 @@ extern crate alloc;
 mod bytes;
 pub mod cbor;
 pub mod client;
-mod error;
+pub mod connection;
 #[cfg(feature = "embedded-io-v0_7")]
-pub mod io;
+pub mod drive;
+mod error;
+mod incoming;
 mod limits;
 #[cfg(feature = "link")]
 pub mod link;
-pub mod next;
+pub mod output;
 mod revision;
 pub mod server;
 pub mod store;
 mod streams;
+mod tuned;
 pub mod wire;
 
 pub use error::{ApiMisuse, Error, ProtocolError};

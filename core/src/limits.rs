@@ -14,7 +14,7 @@ pub struct Limits {
     pub max_frame_size: u32,
     /// Most bytes of one request's name and arguments. Default 16 MiB; [`FixedRequests`] hold less.
     ///
-    /// [`FixedRequests`]: crate::next::store::FixedRequests
+    /// [`FixedRequests`]: crate::store::FixedRequests
     pub request_size: u32,
     /// Most bytes of one request's data where it is collected; streamed data has no limit.
     /// Default 16 MiB.

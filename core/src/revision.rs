@@ -196,7 +196,7 @@ pub trait Protocol: Copy + core::fmt::Debug + sealed::Sealed {
 }
 
 /// A revision, by value or by type, whose servers stream all data
-/// ([`DataMode::Stream`](crate::next::server::DataMode::Stream)) by type: the code that collects data is
+/// ([`DataMode::Stream`](crate::server::DataMode::Stream)) by type: the code that collects data is
 /// dropped by the compiler. For clients it says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

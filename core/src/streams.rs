@@ -25,6 +25,7 @@ impl StreamSet {
         self.place(id).is_some_and(|(byte, bit)| *byte & bit != 0)
     }
 
+    #[cfg(test)]
     pub(crate) fn insert(&mut self, id: StreamId) {
         if let Some((byte, bit)) = self.place(id) {
             *byte |= bit;

@@ -15,7 +15,7 @@ mod kit;
 use hgrpc::ApiMisuse;
 use hgrpc::ProtocolError as E;
 use hgrpc::Revision::{self, R0003, R0005, R0006};
-use hgrpc::next::client::{ClientConfig, SendAction};
+use hgrpc::client::{ClientConfig, SendAction};
 use hgrpc::wire::FrameKind;
 use kit::*;
 

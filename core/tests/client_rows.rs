@@ -15,7 +15,7 @@ use hgrpc::ApiMisuse;
 use hgrpc::ProtocolError as E;
 use hgrpc::Revision::{self, R0003, R0005, R0006};
 use hgrpc::cbor::{ContentEncoding, EncodedArgs};
-use hgrpc::next::client::{Announcement, ClientConfig, Event, Request, SendAction};
+use hgrpc::client::{Announcement, ClientConfig, Event, Request, SendAction};
 use kit::*;
 
 type Cli = kit::Cli<8, 4096>;

@@ -12,9 +12,9 @@
 mod kit;
 
 use hgrpc::cbor::{ContentEncoding, EncodedArgs, EncodingSet, Status};
-use hgrpc::next::client::{Client, ClientConfig, Event, Request, RequestState, Upload};
-use hgrpc::next::output::{Output, Stream};
-use hgrpc::next::store::FixedRequests;
+use hgrpc::client::{Client, ClientConfig, Event, Request, RequestState, Upload};
+use hgrpc::output::{Output, Stream};
+use hgrpc::store::FixedRequests;
 use hgrpc::wire::RequestId;
 use hgrpc::{ApiMisuse, ProtocolError, Revision};
 use kit::{BEGIN, CONTINUATION, ENCODED, END, EOS, frame};

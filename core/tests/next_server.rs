@@ -5,9 +5,9 @@
     reason = "a test fails by panicking"
 )]
 
-use hgrpc::next::output::Output;
-use hgrpc::next::server::{DataMode, Event, Failure, Refusal, Reply, Server, ServerConfig};
-use hgrpc::next::store::FixedRequests;
+use hgrpc::output::Output;
+use hgrpc::server::{DataMode, Event, Failure, Refusal, Reply, Server, ServerConfig};
+use hgrpc::store::FixedRequests;
 use hgrpc::wire::RequestId;
 use hgrpc::{ApiMisuse, Protocol, Revision};
 

@@ -15,9 +15,9 @@ mod kit;
 use hgrpc::ApiMisuse;
 use hgrpc::Revision::{self, R0003, R0005, R0006};
 use hgrpc::cbor::{Atom, ContentEncoding, Pieces, Progress, Value};
-use hgrpc::next::connection::{Frames, HeldBack};
-use hgrpc::next::output::{Output, Stream};
-use hgrpc::next::server::{Failure, ServerConfig};
+use hgrpc::connection::{Frames, HeldBack};
+use hgrpc::output::{Output, Stream};
+use hgrpc::server::{Failure, ServerConfig};
 use hgrpc::wire::ErrorFlags;
 use kit::*;
 

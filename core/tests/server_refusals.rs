@@ -16,7 +16,7 @@ use hgrpc::ApiMisuse;
 use hgrpc::ProtocolError as E;
 use hgrpc::Revision::{self, R0005, R0006};
 use hgrpc::cbor::MessageArgs;
-use hgrpc::next::server::{Failure, ServerConfig};
+use hgrpc::server::{Failure, ServerConfig};
 use kit::*;
 
 fn data(revision: Revision, id: u16, flags: u8, bytes: &[u8]) -> Vec<u8> {

@@ -14,7 +14,7 @@ mod kit;
 
 use hgrpc::ProtocolError as E;
 use hgrpc::Revision::{self, R0003, R0005, R0006};
-use hgrpc::next::server::ServerConfig;
+use hgrpc::server::ServerConfig;
 use kit::*;
 
 type Srv = kit::Srv<8, 4096>;

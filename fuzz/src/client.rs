@@ -4,9 +4,9 @@ use core::borrow::BorrowMut;
 
 use hgrpc::Revision;
 use hgrpc::cbor::EncodedArgs;
-use hgrpc::next::client::{Client, ClientConfig, Event, Request, Upload};
-use hgrpc::next::output::{Output, Stream};
-use hgrpc::next::store::Requests;
+use hgrpc::client::{Client, ClientConfig, Event, Request, Upload};
+use hgrpc::output::{Output, Stream};
+use hgrpc::store::Requests;
 use hgrpc::wire::RequestId;
 
 use crate::input::Input;

@@ -1,6 +1,6 @@
 //! What a reactor under test is made with: requests and memory of each kind, of one size.
 
-use hgrpc::next::store::FixedRequests;
+use hgrpc::store::FixedRequests;
 use hgrpc_std::requests::{GatheredBytes, GrowableRequests};
 use hgrpc_std::store::Budgets;
 

@@ -3,9 +3,9 @@
 use core::borrow::BorrowMut;
 
 use hgrpc::Revision;
-use hgrpc::next::output::Output;
-use hgrpc::next::server::{DataMode, Event, Failure, Reply, Server, ServerConfig};
-use hgrpc::next::store::Requests;
+use hgrpc::output::Output;
+use hgrpc::server::{DataMode, Event, Failure, Reply, Server, ServerConfig};
+use hgrpc::store::Requests;
 
 use crate::input::Input;
 use crate::kept::{Joined, fixed, growable, made};

@@ -37,9 +37,9 @@
 //! | Mercurial's data formats, commands and repositories | `mercurial` (feature `mercurial`) |
 //! | frames as lines of text, for tests, tools and logs | [`human`] |
 //! | CBOR values that own their bytes; the notation that people read | [`value`], [`diagnostic`] |
-//! | a connection of your own around the core: storage and a receive buffer that grow | [`store`], [`requests`], [`buffer`] |
+//! | a connection of your own around the core: storage and a receive buffer that grow | [`requests`], [`buffer`] |
 //! | the same: a connection as a state machine, for a driver of your own | [`engine`] |
-//! | the same: content encodings, responses on encoded streams (0006) | [`encoding`], [`respond`] |
+//! | the same: content encodings (0006) | [`encoding`] |
 //!
 //! # What holds everywhere
 //! - Nothing on the wire says which [`Revision`](hgrpc::Revision) is spoken: both ends must have
@@ -85,8 +85,6 @@ pub mod human;
 #[cfg(feature = "mercurial")]
 pub mod mercurial;
 pub mod requests;
-pub mod respond;
-pub mod store;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 #[cfg(all(unix, feature = "transport"))]

@@ -7,7 +7,7 @@
 //! Finding a request takes the same few steps whatever is open; IDs that follow each other share a
 //! page. Pages come when their first ID is opened and go with their last one.
 
-use hgrpc::next::store::{Key, Requests, Slot};
+use hgrpc::store::{Key, Requests, Slot};
 use hgrpc::wire::RequestId;
 
 use crate::store::Budgets;

@@ -4,7 +4,6 @@
 //! | module | for |
 //! | --- | --- |
 //! | [`conformance`] | driving the reactors through recorded cases |
-//! | [`differential`] | two servers side by side over random connections |
 //! | [`vectors`] | reading vector files |
 //! | [`bytes`] | bytes as vectors write them |
 //! | [`fields`] | objects whose every field must be known |
@@ -13,7 +12,6 @@
 
 pub mod bytes;
 pub mod conformance;
-pub mod differential;
 pub mod fields;
 pub mod parts;
 pub mod stores;

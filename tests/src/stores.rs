@@ -2,7 +2,7 @@
 
 use core::borrow::BorrowMut;
 
-use hgrpc::next::store::{FixedRequests, Requests};
+use hgrpc::store::{FixedRequests, Requests};
 use hgrpc_std::requests::{GatheredBytes, GrowableRequests};
 use hgrpc_std::store::Budgets;
 

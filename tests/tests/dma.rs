@@ -11,9 +11,9 @@ mod ring;
 use device::{Device, Memory};
 use hgrpc::R0005;
 use hgrpc::cbor::{EncodedArgs, Head};
-use hgrpc::next::client::{Client, ClientConfig, Request};
-use hgrpc::next::connection::{Buffers, ClientConnection, Drive};
-use hgrpc::next::store::FixedRequests;
+use hgrpc::client::{Client, ClientConfig, Request};
+use hgrpc::connection::{Buffers, ClientConnection, Drive};
+use hgrpc::store::FixedRequests;
 use proptest::prelude::*;
 use ring::Ring;
 

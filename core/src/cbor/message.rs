@@ -117,7 +117,7 @@ pub fn encode_atoms(
 }
 
 /// The arguments of one message, encoded: what the `%s` of a
-/// [`Failure`](crate::next::server::Failure)'s message stand for.
+/// [`Failure`](crate::server::Failure)'s message stand for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct MessageArgs<'a>(&'a [u8]);

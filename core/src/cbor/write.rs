@@ -20,12 +20,6 @@ pub struct Head {
 }
 
 impl Head {
-    /// No bytes: a place for a head that is made later.
-    pub(crate) const NONE: Self = Self {
-        bytes: [0; 9],
-        len: 0,
-    };
-
     /// The head of an item of major type `major` (0 to 7) with this argument.
     pub const fn new(major: u8, value: u64) -> Self {
         let initial = major << 5;
@@ -322,19 +316,6 @@ impl defmt::Format for RequestPieces<'_> {
             self.redirect
         );
     }
-}
-
-impl RequestPieces<'static> {
-    /// Nothing.
-    pub(crate) const EMPTY: Self = Self {
-        start: &[],
-        args: &[],
-        name_head: [0; 14],
-        name_head_len: 0,
-        name: &[],
-        redirect_key: &[],
-        redirect: &[],
-    };
 }
 
 /// A well-formed map; nothing if it has no entries.

@@ -2,113 +2,141 @@
 //!
 //! Specification: client.md; revision-0006.md, sections 4, 6 and 8.
 //!
-//! ```text
-//!   your code ─▶ Client::call ─▶ Call ─▶ OutFrame ─▶ bytes
-//!   bytes ─▶ FrameReader ─▶ Client::handle ─▶ ClientAction ─▶ your code
-//! ```
-//!
-//! - [`Call`]: a request as a source of frames (`call.rs`).
-//! - [`CallQueue`]: calls that wait to be flushed together (`queue.rs`).
-//! - [`ClientAction`]: what a frame asks for (`action.rs`; the rules are in `receive.rs`).
+//! - `config.rs`: how a client is made; `choices.rs`: the same in one word.
+//! - `send.rs`: requests and their data; `receive.rs`: what a frame does; `event.rs`: what it may
+//!   lead to.
 
-mod action;
-mod call;
-mod queue;
+mod choices;
+mod config;
+mod event;
 mod receive;
+mod send;
 
-pub use action::{ClientAction, ClientError, ClientVerdict};
-pub use call::{Call, CallData, ClientOutput, Request};
-pub use queue::CallQueue;
+pub use config::{Announcement, ClientConfig, RequestState, SendAction};
+pub use event::{Event, Upload};
+pub use send::Request;
 
-pub use crate::next::client::{Announcement, ClientConfig, RequestState, SendAction};
+use super::incoming::Incoming;
+use super::store::{Key, Requests, bits};
+use super::tuned::Tuned;
+use crate::cbor::EncodingSet;
+use crate::wire::{RequestId, StreamId, payload_limit};
+use crate::{ApiMisuse, Protocol, ProtocolError, Revision};
+use choices::Choices;
 
-use crate::server::entries;
-use crate::store::{Arena, Entry, Key, Phase, Table};
-use crate::streams::StreamSet;
-use crate::wire::{RequestId, StreamId, TypeFlags, payload_limit};
-use crate::{ApiMisuse, Protocol, Revision};
-
-/// The client reactor: it makes the frames of calls, is told of frames that arrive, and answers
-/// each with one action. It does no I/O and knows no time.
+/// A client: makes the frames of requests, reads frames, and says what they bring. It does no I/O
+/// and knows no time.
 ///
-/// Requests are remembered in a [`Table`], what must be gathered in an [`Arena`], both beside the
-/// reactor and always the same ones. A request that has ended is forgotten.
+/// Methods are of three kinds. [`request`](Self::request), [`send`](Self::send),
+/// [`send_data`](Self::send_data) and [`cancel`](Self::cancel) say what the owner wants, and fill
+/// one frame a call into an [`Output`](super::output::Output); [`next`](Self::next) takes bytes and
+/// gives events; the rest are getters. A request that has ended is forgotten.
+///
+/// `P` is how the revision is chosen, as for a [`Server`](super::server::Server). With the
+/// configuration for full duplex and a revision by type, or 0003 by value, a new client is zeros.
 ///
 /// Errors do not latch: the owner gives up on the connection (client.md).
 #[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Client<P: Protocol = Revision> {
+// In this order: what is near the front takes less code.
+#[repr(C)]
+pub struct Client<P: Protocol, T: Requests> {
+    incoming: Incoming,
     protocol: P,
-    config: ClientConfig,
-    /// The one send is spent.
-    is_spent: bool,
-    has_begun: bool,
-    has_settings: bool,
-    /// Calls that wait to be flushed.
-    pending: u16,
-    next_id: RequestId,
-    next_order: u32,
-    incoming: StreamSet,
-    frame: CurrentFrame,
-}
-
-/// The frame that is being handled, as far as later parts need it.
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-struct CurrentFrame {
-    request_id: RequestId,
-    stream_id: StreamId,
-    flags: TypeFlags,
     task: receive::Task,
-    /// Bytes of it were handled already.
-    is_begun: bool,
-    /// Its stream ends with it.
-    ends_stream: bool,
-    /// Its request ends with it, if it is of a request that is active.
-    ends_request: bool,
+    /// What is wrong with the current frame, if it is refused.
+    error: ProtocolError,
+    /// The current frame has had bytes; its stream ends with it; its request does.
+    frame: u8,
+    state: u8,
+    /// Requests that wait to be flushed.
+    pending: u16,
+    /// IDs are odd and go up; this many were given.
+    issued: u16,
+    choices: Choices,
+    next_order: u32,
+    send_frame_size: Tuned<{ ClientConfig::DEFAULT.send_frame_size }>,
+    status_size: Tuned<{ ClientConfig::DEFAULT.status_size }>,
+    requests: T,
 }
 
-impl<P: Protocol> Client<P> {
-    /// A client at the start of a connection.
-    pub const fn new(protocol: P, mut config: ClientConfig) -> Self {
-        config.send_frame_size = payload_limit(config.send_frame_size);
+/// The one send is spent.
+const SPENT: u8 = 0x01;
+/// The settings were sent (0006).
+const ANNOUNCED: u8 = 0x02;
+
+/// What is known of a request, in bits of its [`Slot`](super::store::Slot).
+pub(super) mod phase {
+    /// Called; no frame was made.
+    pub(crate) const PENDING: u16 = 0x01;
+    /// Frames of it are still to be made.
+    pub(crate) const SENDING: u16 = 0x02;
+    /// Some frames were made, and its response has not ended.
+    pub(crate) const AWAITING: u16 = 0x04;
+    /// Frames of its answer have come.
+    pub(crate) const ANSWERED: u16 = 0x08;
+    /// Cancelled; what arrives is swallowed.
+    pub(crate) const CANCELLED: u16 = 0x10;
+    /// The status map has come and was taken off.
+    pub(crate) const STATUS: u16 = 0x100;
+    /// All frames of the request proper were made; data follows.
+    pub(crate) const REQUESTED: u16 = 0x200;
+}
+
+impl<P: Protocol, T: Requests> Client<P, T> {
+    /// A client at the start of a connection. `requests` is empty.
+    pub const fn new(protocol: P, config: ClientConfig, requests: T) -> Self {
         Self {
+            incoming: Incoming::new(config.max_frame_size),
             protocol,
-            config,
-            is_spent: false,
-            has_begun: false,
-            has_settings: false,
+            task: receive::Task::Skip,
+            error: ProtocolError::StreamParity,
+            frame: 0,
+            state: 0,
             pending: 0,
-            next_id: RequestId::new(1),
+            issued: 0,
+            choices: Choices::of(&config),
             next_order: 0,
-            incoming: StreamSet::EMPTY,
-            frame: CurrentFrame {
-                request_id: RequestId::new(0),
-                stream_id: StreamId::new(0),
-                flags: TypeFlags::NONE,
-                task: receive::Task::Skip,
-                is_begun: false,
-                ends_stream: false,
-                ends_request: false,
-            },
+            send_frame_size: Tuned::new(payload_limit(config.send_frame_size)),
+            status_size: Tuned::new(config.status_size),
+            requests,
         }
     }
 
-    /// Begins anew, for the next connection; the store beside it is to be
-    /// [cleared](crate::store::FixedStore::clear), and calls of before are to be dropped.
-    pub fn restart(&mut self, protocol: P) {
+    /// Begins anew, for the next connection; outputs and tokens of before are to be dropped.
+    pub fn restart(&mut self, protocol: P, memory: &mut T::Memory) {
         self.protocol = protocol;
-        self.is_spent = false;
-        self.has_begun = false;
-        self.has_settings = false;
+        self.state = 0;
         self.pending = 0;
-        self.next_id = RequestId::new(1);
-        self.incoming.clear();
-        self.frame.task = receive::Task::Skip;
+        self.issued = 0;
+        self.task = receive::Task::Skip;
+        self.incoming.restart();
+        self.requests.clear(memory);
     }
 
-    /// Bytes of memory that the reactor takes.
+    /// Bytes of memory that the client takes, its requests included.
     pub const SIZE: usize = core::mem::size_of::<Self>();
+
+    /// How the revision is chosen.
+    pub(super) const fn protocol(&self) -> P {
+        self.protocol
+    }
+
+    /// Frames that have come on this connection, the one that is coming with them; from 2³² on it
+    /// begins anew.
+    pub const fn frames(&self) -> u32 {
+        self.incoming.frames
+    }
+
+    /// The requests, for what a store knows besides.
+    pub const fn requests(&self) -> &T {
+        &self.requests
+    }
+
+    /// The same, to be changed: what the [laws](super::store) are about is not.
+    pub const fn requests_mut(&mut self) -> &mut T {
+        &mut self.requests
+    }
 
     /// The revision that the client speaks.
     #[inline]
@@ -116,179 +144,153 @@ impl<P: Protocol> Client<P> {
         self.protocol.revision()
     }
 
-    /// How the client was made; the frame size is one that a header can hold.
-    pub const fn config(&self) -> &ClientConfig {
-        &self.config
+    /// The encodings that the owner has decoders for (0006).
+    pub fn decoders(&self) -> EncodingSet {
+        self.choices.decoders()
     }
 
     /// The streams that the server has open, ascending.
     pub fn open_streams(&self) -> impl Iterator<Item = StreamId> {
-        self.incoming.iter(false)
+        self.incoming.streams.iter(false)
     }
 
-    /// The requests whose first frame was taken and whose response has not ended, in the order of
+    /// The requests whose first frame was made and whose response has not ended, in the order of
     /// the calls. (Cancelled ones are not among them.)
-    pub fn active<'t, T: Table + ?Sized>(
-        &self,
-        table: &'t T,
-    ) -> impl Iterator<Item = RequestId> + 't {
-        entries(table)
-            .filter(|(_, e)| e.is_awaiting())
-            .map(|(id, _)| id)
+    pub fn active(&self) -> impl Iterator<Item = RequestId> {
+        super::store::listed(&self.requests, phase::AWAITING)
     }
 
     /// The state of a request; `None` once it has ended.
-    pub fn request_state<T: Table + ?Sized>(
-        &self,
-        table: &T,
-        id: RequestId,
-    ) -> Option<RequestState> {
-        Some(match table.find(id)?.phase {
-            Phase::Pending => RequestState::Pending,
-            Phase::Sending => RequestState::Sending,
-            Phase::Sent => RequestState::Sent,
-            Phase::ReceivingResponse | Phase::SendingAndReceiving => RequestState::Receiving,
-            Phase::Cancelled | Phase::CancelledSending => RequestState::Cancelled,
-            _ => return None,
+    pub fn request_state(&mut self, id: RequestId) -> Option<RequestState> {
+        let has = self.requests.find(Key::request(id))?.bits;
+        Some(if has & phase::PENDING != 0 {
+            RequestState::Pending
+        } else if has & phase::CANCELLED != 0 {
+            RequestState::Cancelled
+        } else if has & phase::AWAITING == 0 {
+            return None;
+        } else if has & phase::ANSWERED != 0 {
+            RequestState::Receiving
+        } else if has & phase::SENDING != 0 {
+            RequestState::Sending
+        } else {
+            RequestState::Sent
         })
     }
 
-    /// Calls a command: gives the request its ID and says whether to take its frames now.
+    /// Gives a request its ID, and says whether to make its frames now. `has_data`: its data follows
+    /// its frames.
     ///
-    /// With `buffer_sends` the call waits for [`flush`](Self::flush); keep it in a [`CallQueue`].
+    /// Where sends are buffered the request waits for [`flush`](Self::flush).
     ///
     /// # Errors
     /// [`ApiMisuse::CannotIssueCommands`]: the one send is spent.
-    /// [`ApiMisuse::RequestIdsExhausted`]: no ID, or no room in the table. Nothing changed.
-    /// [`ApiMisuse::NotInThisRevision`]: a redirect before 0006.
-    /// [`ApiMisuse::TooLarge`]: the client's settings do not fit a frame.
-    pub fn call<'a, T: Table + ?Sized>(
-        &mut self,
-        table: &mut T,
-        request: Request<'a>,
-    ) -> Result<(Call<'a>, SendAction), ApiMisuse> {
-        if self.is_spent {
+    /// [`ApiMisuse::RequestIdsExhausted`]: no ID, or no room in the store. Nothing changed.
+    pub fn request(&mut self, has_data: bool) -> Result<(Upload, SendAction), ApiMisuse> {
+        if self.state & SPENT != 0 {
             return Err(ApiMisuse::CannotIssueCommands);
         }
-        if !self.settings_fit() {
-            return Err(ApiMisuse::TooLarge);
+        let id = self.free_id().ok_or(ApiMisuse::RequestIdsExhausted)?;
+        let order = self.next_order;
+        let data = if has_data { bits::DATA } else { 0 };
+        if !self
+            .requests
+            .open(Key::request(id), order, phase::PENDING | data)
+        {
+            return Err(ApiMisuse::RequestIdsExhausted);
         }
-        let id = self.free_id(table).ok_or(ApiMisuse::RequestIdsExhausted)?;
-        let call = Call::new(id, self.next_order, request, self.revision())?;
-        let entry = Entry {
-            order: self.next_order,
-            request_len: 0,
-            frames: 0,
-            phase: Phase::Pending,
-            has_data: call.has_data(),
-        };
-        table
-            .insert(id, entry)
-            .map_err(|_| ApiMisuse::RequestIdsExhausted)?;
-        self.next_id = RequestId::new(id.value().wrapping_add(2));
-        self.next_order = self.next_order.wrapping_add(1);
-        if self.config.buffer_sends {
+        self.issued = id.value().wrapping_add(1) >> 1;
+        self.next_order = order.wrapping_add(1);
+        let upload = Upload::new(id, order);
+        if self.choices.buffers_sends() {
             self.pending = self.pending.saturating_add(1);
-            return Ok((call, SendAction::Noop));
+            return Ok((upload, SendAction::Noop));
         }
-        self.is_spent = !self.config.multiple_sends;
-        Ok((call, SendAction::SendFrames))
+        self.spend();
+        Ok((upload, SendAction::SendFrames))
     }
 
-    /// The next request ID that is not in use (deviations.md, D8; revision-0006.md, 6.8). Work: a look-up for each ID in
-    /// use that is skipped.
-    fn free_id<T: Table + ?Sized>(&self, table: &T) -> Option<RequestId> {
-        let mut id = self.next_id;
+    fn spend(&mut self) {
+        if !self.choices.has_multiple_sends() {
+            self.state |= SPENT;
+        }
+    }
+
+    /// The next request ID that is not in use (deviations.md, D8; revision-0006.md, 6.8). Work: a
+    /// look-up for each ID in use that is skipped.
+    fn free_id(&mut self) -> Option<RequestId> {
+        let mut issued = self.issued;
         for _ in 0..0x8000u32 {
-            if table.find(id).is_none() {
+            let id = RequestId::new(issued.wrapping_mul(2).wrapping_add(1));
+            if self.requests.find(Key::request(id)).is_none() {
                 return Some(id);
             }
-            id = RequestId::new(id.value().wrapping_add(2));
+            issued = issued.wrapping_add(1);
         }
         None
     }
 
-    /// Flushes the calls that wait. On [`SendAction::SendFrames`] take the frames of all of them,
-    /// in the order of the calls; calls made before the last frame is taken are included.
+    /// Flushes the requests that wait (client.md, "Flushing"). On [`SendAction::SendFrames`] make the
+    /// frames of all of them, in the order of the calls; requests made before the last frame is made
+    /// are included.
     ///
     /// # Errors
-    /// [`ApiMisuse::CannotSend`]: calls wait, but the one send is spent.
+    /// [`ApiMisuse::CannotSend`]: requests wait, but the one send is spent.
     pub fn flush(&mut self) -> Result<SendAction, ApiMisuse> {
         if self.pending == 0 {
             return Ok(SendAction::Noop);
         }
-        if self.is_spent {
+        if self.state & SPENT != 0 {
             return Err(ApiMisuse::CannotSend);
         }
-        self.is_spent = !self.config.multiple_sends;
+        self.spend();
         Ok(SendAction::SendFrames)
     }
 
     /// Gives up on a request. What still arrives for it is swallowed and its ID stays out of use
     /// until its response has ended; what was not sent of it is cut short (client.md, "Ends before
-    /// its time"): go on taking the call's frames.
+    /// its time"): go on making its frames.
     ///
     /// # Errors
     /// [`ApiMisuse::RequestNotActive`]: it has ended, or never was.
-    pub fn cancel<T: Table + ?Sized, A: Arena + ?Sized>(
-        &mut self,
-        table: &mut T,
-        arena: &mut A,
-        id: RequestId,
-    ) -> Result<(), ApiMisuse> {
-        let entry = table.find_mut(id).ok_or(ApiMisuse::RequestNotActive)?;
-        match entry.phase {
-            Phase::Pending => {
-                table.remove(id);
-                self.pending = self.pending.saturating_sub(1);
-            }
-            Phase::Sending | Phase::SendingAndReceiving => entry.phase = Phase::CancelledSending,
-            Phase::Sent | Phase::ReceivingResponse => entry.phase = Phase::Cancelled,
-            _ => return Err(ApiMisuse::RequestNotActive),
+    pub fn cancel(&mut self, id: RequestId, memory: &mut T::Memory) -> Result<(), ApiMisuse> {
+        let key = Key::request(id);
+        let has = self.requests.find(key).map_or(0, |slot| slot.bits);
+        if has & (phase::PENDING | phase::AWAITING) == 0 {
+            return Err(ApiMisuse::RequestNotActive);
         }
-        arena.remove(Key::request(id));
-        if self.frame.request_id == id {
+        self.requests.free(key, memory);
+        if has & phase::PENDING != 0 {
+            self.requests.remove(key);
+            self.pending = self.pending.saturating_sub(1);
+        } else if let Some(slot) = self.requests.find(key) {
+            slot.bits = slot.bits & !phase::AWAITING | phase::CANCELLED;
+        }
+        if self.incoming.header().request_id() == id {
             self.swallow_frame();
         }
         Ok(())
     }
 
-    /// The input has ended: takes the requests that will never be answered, one per call, in the
-    /// order of the calls (revision-0006.md, 11); `None` when there is none left. Each has failed with
-    /// [`ProtocolError::UnexpectedEndOfInput`](crate::ProtocolError::UnexpectedEndOfInput).
-    pub fn handle_eof<T: Table + ?Sized>(&mut self, table: &mut T) -> Option<RequestId> {
+    /// The input has ended: takes the requests that will never be answered, one a call, in the
+    /// order of the calls (revision-0006.md, 11); `None` when there is none left. Each has failed
+    /// with [`ProtocolError::UnexpectedEndOfInput`].
+    pub fn handle_eof(&mut self, memory: &mut T::Memory) -> Option<RequestId> {
         loop {
-            let (id, entry) = table.next_after(None)?;
-            table.remove(id);
-            if entry.is_awaiting() || entry.phase == Phase::Pending {
+            let (id, slot) = self.requests.next_after(None)?;
+            self.requests.free(Key::request(id), memory);
+            self.requests.remove(Key::request(id));
+            if slot.bits & (phase::PENDING | phase::AWAITING) != 0 {
                 return Some(id);
             }
         }
     }
-}
 
-impl Entry {
-    /// Some of it was sent, and its response has not ended.
-    fn is_awaiting(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Sending | Phase::Sent | Phase::ReceivingResponse | Phase::SendingAndReceiving
-        )
-    }
-
-    /// What arrives of it is swallowed.
-    fn is_cancelled(&self) -> bool {
-        matches!(self.phase, Phase::Cancelled | Phase::CancelledSending)
-    }
-
-    /// Frames of it are still to be taken.
-    fn is_sending(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Sending
-                | Phase::SendingAndReceiving
-                | Phase::CancelledSending
-                | Phase::EndedSending
-        )
+    /// What the end of input means now: `Ok` between two frames (revision-0006.md, 1.4 and 11).
+    ///
+    /// # Errors
+    /// [`ProtocolError::ShortHeader`] or [`ProtocolError::ShortPayload`] inside a frame.
+    pub const fn finish(&self) -> Result<(), ProtocolError> {
+        self.incoming.finish()
     }
 }

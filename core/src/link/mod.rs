@@ -202,13 +202,6 @@ impl<const N: usize> Link<N> {
         })
     }
 
-    /// The payload of the last event, which was one.
-    #[cfg(feature = "embedded-io-v0_7")]
-    pub(crate) fn last_payload(&self) -> &[u8] {
-        let end = self.chunk.payload_end();
-        self.buffer.get(PAYLOAD_START..end).unwrap_or_default()
-    }
-
     /// Some time has passed: asks the peer where it is (link.md, "States", row L8).
     ///
     /// To be called at one end at least, while calls are open or the link is not up, not more often

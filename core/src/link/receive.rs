@@ -44,12 +44,6 @@ impl Chunk {
         }
     }
 
-    /// Where the payload that has just been handed out ends.
-    #[cfg(feature = "embedded-io-v0_7")]
-    pub(super) const fn payload_end(&self) -> usize {
-        self.held.saturating_sub(CRC_LEN)
-    }
-
     /// Takes bytes up to the next step. `room`: as many bytes as there may be between delimiters.
     pub(super) fn next<'i>(
         &mut self,

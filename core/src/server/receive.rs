@@ -1,13 +1,11 @@
 //! What a frame does to a server (server.md, "A frame arrives"; revision-0006.md, 5.1 to 5.7).
 //! The numbers of rows are those of the table in server.md.
 
-use super::{Command, Rejection, Responder, Server, ServerAction, SideFrames, Stage, Verdict};
-use crate::cbor::{CommandRequest, MAX_NESTING, RequestError, SenderSettings};
+use super::{Command, Event, Notes, Refusal, Reply, Server, Stage};
+use crate::cbor::{Fields, MAX_NESTING, RequestError, SenderSettings, decode_request};
 use crate::revision::number;
-use crate::store::{Arena, Entry, Key, Phase, Table};
-use crate::wire::{
-    CommandDataFlags, CommandRequestFlags, FrameHeader, Part, SettingsFlags, StreamFlags,
-};
+use crate::store::{Key, Requests, bits};
+use crate::wire::{CommandDataFlags, CommandRequestFlags, SettingsFlags, TypeFlags};
 use crate::{Protocol, ProtocolError, RefusalReason};
 
 /// What is done with the current frame's payload.
@@ -16,8 +14,6 @@ use crate::{Protocol, ProtocolError, RefusalReason};
 pub(super) enum Task {
     /// Nothing.
     Skip,
-    /// Nothing: the frame has had its action.
-    Answered,
     /// Nothing, but the request is refused first.
     Refuse,
     /// It is a piece of a request.
@@ -30,120 +26,192 @@ pub(super) enum Task {
     Settings,
 }
 
-impl<P: Protocol> Server<P> {
-    /// Handles a part of a frame, as a [`FrameReader`](crate::wire::FrameReader) yields them.
+/// What became of some bytes; the event is made of it once, behind the loop, since it borrows.
+enum Step<'a> {
+    /// More input is needed.
+    Starved,
+    /// Nothing for the owner.
+    Quiet,
+    /// A request is complete, whole in the input.
+    Whole(&'a [u8]),
+    /// A request is complete, and what was taken from the memory.
+    Taken,
+    /// The same, and its collected data is whole in the input.
+    TakenWith(&'a [u8]),
+    Data(&'a [u8], bool),
+    Refused,
+    Error(ProtocolError),
+}
+
+impl<P: Protocol, T: Requests> Server<P, T> {
+    /// Takes bytes off the front of `input` until they lead to an event. `None`: all were taken, and
+    /// more are needed.
     ///
-    /// The same as [`begin_frame`](Self::begin_frame) for a first part and
-    /// [`handle_part`](Self::handle_part) for its bytes. A whole frame in one part is handled
-    /// without copying, unless more of the same request follows.
+    /// A frame that lies whole in the input is not copied, unless more of its request follows. Work
+    /// is linear in the bytes taken and, where a request is complete, in its own.
     ///
-    /// # Errors
-    /// The peer broke the protocol; the state is `errored`. The rest of the frame may be passed on
-    /// and is dropped.
+    /// # Example
+    /// ```
+    /// # use hgrpc::server::{Event, Server, ServerConfig};
+    /// # use hgrpc::store::FixedRequests;
+    /// # use hgrpc::{R0005, Streaming};
+    /// let mut server = Server::new(
+    ///     Streaming(R0005),
+    ///     ServerConfig::STREAMING,
+    ///     FixedRequests::<4>::new(),
+    /// );
+    /// let mut memory = [0; 256];
+    /// let mut input: &[u8] = b"\x0b\0\0\x01\0\x01\x01\x11\xa1\x44name\x44ping";
+    /// while let Some(event) = server.next(&mut input, &mut memory) {
+    ///     if let Event::Command(command) = event {
+    ///         assert_eq!(command.name.as_cbor(), b"\x44ping");
+    ///     }
+    /// }
+    /// # assert_eq!(server.active().count(), 1);
+    /// ```
+    pub fn next<'a, 'i: 'a>(
+        &mut self,
+        input: &mut &'i [u8],
+        memory: &'a mut T::Memory,
+    ) -> Option<Event<'a>> {
+        let (request, data) = loop {
+            match self.step(input, memory) {
+                Step::Quiet => {}
+                Step::Starved => return None,
+                Step::Data(bytes, is_last) => {
+                    return Some(Event::Data {
+                        request_id: self.incoming.header().request_id(),
+                        bytes,
+                        is_last,
+                    });
+                }
+                Step::Refused => return self.refusal(),
+                Step::Error(error) => return self.fail_with(error),
+                Step::Whole(request) => break (request, None),
+                Step::Taken => {
+                    let taken = self.requests.taken(memory);
+                    break self.split(taken);
+                }
+                Step::TakenWith(data) => break (self.requests.taken(memory), Some(data)),
+            }
+        };
+        self.dispatch(request, data)
+    }
+
+    /// Divides what was taken into a request and, where it was collected, its data.
+    fn split<'a>(&mut self, taken: &'a [u8]) -> (&'a [u8], Option<&'a [u8]>) {
+        if !self.may_collect() {
+            return (taken, None);
+        }
+        let key = self.key();
+        match self.requests.find(key) {
+            Some(slot) if slot.bits & bits::COLLECTING != 0 => {
+                let len = usize::try_from(slot.request_len).unwrap_or(usize::MAX);
+                let (request, data) = taken.split_at_checked(len).unwrap_or((taken, &[]));
+                (request, Some(data))
+            }
+            _ => (taken, None),
+        }
+    }
+
     #[inline]
-    pub fn handle<'a, T: Table + ?Sized, A: Arena + ?Sized>(
-        &mut self,
-        part: Part<'a>,
-        table: &mut T,
-        arena: &'a mut A,
-    ) -> Result<ServerAction<'a>, ProtocolError> {
-        if part.is_first {
-            self.begin_frame(&part.header, table, arena)?;
-        }
-        self.handle_part(part.bytes, part.is_last, table, arena)
+    fn key(&self) -> Key {
+        Key::request(self.incoming.header().request_id())
     }
 
-    /// Judges a frame by its header, before any of its payload is read.
-    ///
-    /// Every frame is then completed by [`handle_part`](Self::handle_part), with the payload's
-    /// bytes in any number of parts. Work: a few look-ups.
-    ///
-    /// # Errors
-    /// As for [`handle`](Self::handle).
-    pub fn begin_frame<T: Table + ?Sized, A: Arena + ?Sized>(
-        &mut self,
-        header: &FrameHeader,
-        table: &mut T,
-        arena: &mut A,
-    ) -> Result<Verdict, ProtocolError> {
-        self.frame.request_id = header.request_id();
-        self.frame.flags = header.flags();
-        self.frame.is_begun = false;
-        self.frame.task = Task::Skip;
-        if let Err(error) = self.judge(header, table, arena) {
-            return Err(self.fail(error));
-        }
-        Ok(match self.frame.task {
-            Task::Skip | Task::Answered | Task::Refuse => Verdict::Skip,
-            Task::Request | Task::Collect | Task::Settings => Verdict::Gather,
-            Task::Stream => Verdict::Deliver,
-        })
+    #[inline]
+    fn flags(&self) -> TypeFlags {
+        self.incoming.header().flags()
     }
 
-    fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+    #[inline]
+    fn step<'a>(&mut self, input: &mut &'a [u8], memory: &mut T::Memory) -> Step<'a> {
+        let is_first = !self.incoming.is_inside();
+        if is_first {
+            if !self.incoming.begin(input) {
+                return Step::Starved;
+            }
+            self.requests.release(memory);
+            self.task = Task::Skip;
+            if let Err(error) = self.judge(memory) {
+                // What is there of the payload goes with its frame.
+                self.incoming.payload(input);
+                return Step::Error(error);
+            }
+        } else if input.is_empty() {
+            return Step::Starved;
+        }
+        let bytes = self.incoming.payload(input);
+        let is_last = self.incoming.left() == 0;
+        match self.task {
+            Task::Skip => Step::Quiet,
+            Task::Refuse => Step::Refused,
+            Task::Request => self.request_part(bytes, is_first, is_last, memory),
+            Task::Stream => self.stream_part(bytes, is_last),
+            // Never reached, and so their code is dropped, where the protocol is a type that has
+            // none of it.
+            Task::Collect if self.may_collect() => {
+                self.collect_part(bytes, is_first, is_last, memory)
+            }
+            Task::Settings if self.revision().has_settings() => {
+                self.settings_part(bytes, is_last, memory)
+            }
+            Task::Collect | Task::Settings => Step::Quiet,
+        }
+    }
+
+    fn fail_with<'a>(&mut self, error: ProtocolError) -> Option<Event<'a>> {
         self.stage = Stage::Errored;
-        self.frame.task = Task::Skip;
-        error
+        self.task = Task::Skip;
+        Some(Event::Error(error))
     }
 
-    /// Rows 1 to 4.
-    fn judge_stream(&mut self, header: &FrameHeader) -> Result<(), ProtocolError> {
-        let stream = header.stream_id();
-        let flags = header.stream_flags();
-        if !stream.is_odd() {
-            return Err(ProtocolError::StreamParity); // row 1
-        }
-        if let Some((open, bit)) = self.incoming.place(stream) {
-            if !flags.contains(StreamFlags::BEGIN) && *open & bit == 0 {
-                return Err(ProtocolError::StreamNotBegun); // row 2
-            }
-            *open |= bit;
-            if flags.contains(StreamFlags::ENCODED) {
-                return Err(ProtocolError::EncodingUnsupported); // row 3
-            }
-            if flags.contains(StreamFlags::END) {
-                *open &= !bit;
-            }
-        }
+    #[inline(never)]
+    fn refusal<'a>(&mut self) -> Option<Event<'a>> {
+        self.task = Task::Skip;
+        Some(Event::Refused(Refusal {
+            request_id: self.incoming.header().request_id(),
+            reason: self.reason,
+            limit: self.refusal_limit,
+        }))
+    }
+
+    /// Judges a frame by its header.
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn judge(&mut self, memory: &mut T::Memory) -> Result<(), ProtocolError> {
+        self.incoming.check(true, false)?; // rows 1 to 3
         if self.stage == Stage::Errored {
             return Err(ProtocolError::AlreadyErrored); // row 4
         }
-        Ok(())
-    }
-
-    fn judge<T: Table + ?Sized, A: Arena + ?Sized>(
-        &mut self,
-        header: &FrameHeader,
-        table: &mut T,
-        arena: &mut A,
-    ) -> Result<(), ProtocolError> {
-        self.judge_stream(header)?;
-        let kind = header.kind_number();
+        let header = self.incoming.header();
+        let (kind, flags) = (header.kind_number(), header.flags());
         let is_request = kind == number::COMMAND_REQUEST;
+        let key = self.key();
         if self.revision().has_settings() && self.stage != Stage::Open {
             match self.stage {
                 _ if kind == number::SENDER_PROTOCOL_SETTINGS => {
-                    return self.judge_settings(header, arena);
+                    return self.judge_settings(memory);
                 }
                 Stage::Settings => return Err(ProtocolError::ExpectedSettings),
                 _ if is_request => self.stage = Stage::Open,
                 _ => return Err(ProtocolError::UnexpectedInitialFrame),
             }
         }
-        let id = header.request_id();
-        let flags = CommandRequestFlags::from(header.flags());
+        let flags = CommandRequestFlags::from(flags);
         let is_new = is_request && flags.contains(CommandRequestFlags::NEW);
         let continues = flags.contains(CommandRequestFlags::CONTINUATION);
-        let has_data = flags.contains(CommandRequestFlags::HAVE_DATA);
-        let entry = table.find(id);
-        let (phase, expects_data) = entry.map_or((Phase::Vacant, false), |entry| {
-            (entry.phase, entry.has_data)
-        });
-        if phase.is_swallowed() && !is_new {
-            if self.is_last_of(expects_data, header) {
-                table.remove(id);
+        let data = if flags.contains(CommandRequestFlags::HAVE_DATA) {
+            bits::DATA
+        } else {
+            0
+        };
+        let has = self.requests.find(key).map_or(0, |slot| slot.bits);
+        self.has = has;
+        if has & (bits::ASIDE | bits::DRAINING) != 0 && !is_new {
+            if self.is_last() {
+                self.requests.remove(key);
             }
-            return Ok(()); // row 4a: skipped
+            return Ok(()); // row 4a
         }
         let mut task = Task::Request;
         if self.receiving == 0 || is_new {
@@ -157,180 +225,234 @@ impl<P: Protocol> Server<P> {
             if !is_new && !continues {
                 return Err(ProtocolError::NeitherNewNorContinuation);
             }
-            if phase.is_receiving() {
+            if has & (bits::RECEIVING | bits::COLLECTING | bits::STREAMING) != 0 {
                 return Err(ProtocolError::RequestAlreadyReceiving);
             }
-            if phase.is_active() {
+            if has & bits::ACTIVE != 0 {
                 return Err(ProtocolError::RequestAlreadyActive);
             }
             if !is_new {
                 return Err(ProtocolError::ExpectedNewRequest);
             }
-            // A refused or draining request ends where a new one begins with its ID: it is replaced.
-            let entry = Entry {
-                order: self.next_order,
-                phase: Phase::Receiving,
-                has_data,
-                ..Entry::VACANT
-            };
-            self.next_order = self.next_order.wrapping_add(1);
+            // A refused or draining request ends where a new one begins with its ID.
+            let order = self.next_order;
+            self.next_order = order.wrapping_add(1);
             self.receiving = self.receiving.wrapping_add(1);
-            if table.insert(id, entry).is_err() {
-                let limit = length_of(table.capacity());
-                let is_last = self.is_last_of(has_data, header);
-                return self.refuse(is_last, entry, RefusalReason::TooManyRequests, limit, table);
+            self.has = bits::RECEIVING | data;
+            if !self.requests.open(key, order, self.has) {
+                let limit = length_of(self.requests.capacity());
+                return self.refuse_with(RefusalReason::TooManyRequests, limit, order);
             }
         } else {
             if is_request && !continues {
                 return Err(ProtocolError::NeitherNewNorContinuation); // row 6
             }
-            if phase == Phase::Vacant {
+            if has == 0 {
                 return Err(ProtocolError::RequestNotReceiving); // row 8
             }
-            if phase == Phase::Active {
+            if has & (bits::ACTIVE | bits::STREAMING) == bits::ACTIVE {
                 return Err(ProtocolError::RequestStillActive); // row 7
             }
             if is_request {
-                if phase != Phase::Receiving {
+                if has & bits::RECEIVING == 0 {
                     return Err(ProtocolError::RequestFramesDone); // row 9
                 }
-                if expects_data != has_data {
+                if has & bits::DATA != data {
                     return Err(ProtocolError::ExpectDataMismatch); // row 10
                 }
             } else {
-                task = self.judge_data(header, phase, expects_data)?;
+                // revision-0006.md, 5.5 step 4 and 5.6
+                if kind != self.revision().data_number() {
+                    return Err(ProtocolError::UnexpectedFrameType); // row 16
+                }
+                if has & bits::DATA == 0 {
+                    return Err(ProtocolError::UnexpectedCommandData); // row 12
+                }
+                let any = CommandDataFlags::CONTINUATION.union(CommandDataFlags::EOS);
+                if flags.bits() & any.bits() == 0 {
+                    return Err(ProtocolError::CommandDataWithoutFlags); // row 13
+                }
+                if has & bits::RECEIVING != 0 {
+                    return Err(ProtocolError::RequestFramesUnfinished); // row 14; deviations.md, D16
+                }
+                task = Task::Stream;
+                if self.may_collect() && has & bits::COLLECTING != 0 {
+                    task = Task::Collect;
+                }
             }
         }
-        self.admit(header, task, table, arena) // rows 11, 15 and 15a
-    }
-
-    /// Rows 12 to 16; revision-0006.md, 5.5 step 4 and 5.6.
-    fn judge_data(
-        &self,
-        header: &FrameHeader,
-        phase: Phase,
-        expects_data: bool,
-    ) -> Result<Task, ProtocolError> {
-        if header.kind_number() != self.revision().data_number() {
-            return Err(ProtocolError::UnexpectedFrameType); // row 16
-        }
-        if !expects_data {
-            return Err(ProtocolError::UnexpectedCommandData); // row 12
-        }
-        let flags = CommandDataFlags::from(header.flags());
-        if flags.bits() & (CommandDataFlags::CONTINUATION | CommandDataFlags::EOS).bits() == 0 {
-            return Err(ProtocolError::CommandDataWithoutFlags); // row 13
-        }
-        match phase {
-            // row 14; deviations.md, D16
-            Phase::Receiving => Err(ProtocolError::RequestFramesUnfinished),
-            Phase::ReceivingData if self.may_collect() => Ok(Task::Collect),
-            _ => Ok(Task::Stream),
-        }
+        self.admit(task, key, memory) // rows 11, 15 and 15a
     }
 
     /// Counts a frame against the limits, and lets it in or refuses its request.
     ///
     /// Whether a frame fits is decided by its header alone, whatever part of it is already there:
     /// the same bytes get the same answer however they are cut.
-    fn admit<T: Table + ?Sized, A: Arena + ?Sized>(
-        &mut self,
-        header: &FrameHeader,
-        task: Task,
-        table: &mut T,
-        arena: &mut A,
-    ) -> Result<(), ProtocolError> {
-        self.frame.task = task;
-        let id = header.request_id();
-        let key = Key::request(id);
-        let Some(entry) = table.find_mut(id) else {
+    #[inline]
+    fn admit(&mut self, task: Task, key: Key, memory: &mut T::Memory) -> Result<(), ProtocolError> {
+        self.task = task;
+        let left = self.incoming.left();
+        // A full or an ending data frame brings the request nearer to its end.
+        if task == Task::Stream && left > 0 {
+            return Ok(());
+        }
+        let is_counted = task == Task::Request || left == 0 && !is_data_end(self.flags());
+        let Some(slot) = self.requests.find(key) else {
             return Ok(());
         };
-        // A full or an ending data frame brings the request nearer to its end.
-        let is_empty = header.length() == 0 && !is_data_end(header.flags().into());
-        if entry.phase == Phase::Receiving || is_empty {
-            entry.frames = entry.frames.saturating_add(1);
+        if is_counted {
+            // No limit is above the largest number.
+            slot.frames = slot.frames.wrapping_add(1);
         }
-        let entry = *entry;
-        let limit = u32::from(self.request_frames);
+        let (order, frames) = (slot.order, slot.frames);
+        let counted = slot.len().wrapping_sub(slot.request_len);
+        let limit = self.request_frames.get();
         let (mut reason, mut limit) = (RefusalReason::TooManyFrames, limit);
-        if entry.frames <= self.request_frames {
-            (reason, limit) = match task {
-                Task::Stream => return Ok(()),
-                Task::Request => (RefusalReason::RequestTooLarge, self.request_size),
-                _ => (RefusalReason::DataTooLarge, self.data_size),
-            };
-            let chunk = arena.find(key);
-            let held = length(chunk.unwrap_or_default());
-            let room = length_of(arena.room(key));
-            // Where there is no room at all, not even an empty chunk may fit.
-            let is_full = room == 0 && chunk.is_none();
-            // Bytes of this kind that there is place for: by the limit, and by the arena.
-            let counted = held.saturating_sub(entry.request_len);
-            if !is_full && header.length() <= limit.saturating_sub(counted).min(room) {
+        if u32::from(frames) <= limit {
+            if task == Task::Stream {
                 return Ok(());
             }
-            limit = limit.min(counted.saturating_add(room));
+            (reason, limit) = (RefusalReason::RequestTooLarge, self.request_size.get());
+            if self.may_collect() && task == Task::Collect {
+                (reason, limit) = (RefusalReason::DataTooLarge, self.data_size.get());
+            }
+            let room = length_of(self.requests.room(memory));
+            // Bytes of this kind that there is place for: by the limit, and by the memory. Where
+            // there is no room at all, not even nothing is begun.
+            let most = limit.wrapping_sub(counted).min(room);
+            if (room > 0 || self.has & bits::HELD != 0) && left <= most {
+                return Ok(());
+            }
+            limit = counted.wrapping_add(most);
         }
-        arena.remove(key);
-        let is_last = self.is_last_of(entry.has_data, header);
-        self.refuse(is_last, entry, reason, limit, table)
+        self.requests.free(key, memory);
+        self.refuse_with(reason, limit, order)
     }
 
     /// server.md, "Refusals": remembers the request if frames of it are still to come.
-    fn refuse<T: Table + ?Sized>(
+    #[inline(never)]
+    fn refuse_with(
         &mut self,
-        is_last: bool,
-        entry: Entry,
         reason: RefusalReason,
         limit: u32,
-        table: &mut T,
+        order: u32,
     ) -> Result<(), ProtocolError> {
-        self.frame.task = Task::Refuse;
-        self.frame.reason = reason;
+        self.task = Task::Refuse;
+        self.reason = reason;
         self.refusal_limit = limit;
         self.receiving = self.receiving.wrapping_sub(1);
-        let id = self.frame.request_id;
-        let refused = Entry {
-            phase: Phase::Refused,
-            ..entry
-        };
-        if is_last {
-            table.remove(id);
-        } else if table.insert(id, refused).is_err() {
-            return Err(ProtocolError::TooManyRefused);
+        let key = self.key();
+        if self.is_last() {
+            self.requests.remove(key);
+            return Ok(());
         }
-        Ok(())
-    }
-
-    /// The action for a request that was refused.
-    fn rejection<'a>(&mut self) -> ServerAction<'a> {
-        self.frame.task = Task::Answered;
-        ServerAction::RejectRequest(Rejection {
-            request_id: self.frame.request_id,
-            reason: self.frame.reason,
-            limit: self.refusal_limit,
-        })
-    }
-
-    /// Whether this frame is the last of a request that is swallowed (server.md, "Refusals").
-    fn is_last_of(&self, has_data: bool, header: &FrameHeader) -> bool {
-        let kind = header.kind_number();
-        if has_data {
-            kind == self.revision().data_number() && is_data_end(header.flags().into())
+        let has = self.has & bits::DATA | bits::ASIDE;
+        if self.requests.open(key, order, has) {
+            Ok(())
         } else {
-            let flags = CommandRequestFlags::from(header.flags());
-            kind == number::COMMAND_REQUEST && !flags.contains(CommandRequestFlags::MORE)
+            Err(ProtocolError::TooManyRefused)
         }
+    }
+
+    /// Whether the current frame is the last of a request that is swallowed (server.md, "Refusals").
+    fn is_last(&self) -> bool {
+        let header = self.incoming.header();
+        let (number, is_end) = if self.has & bits::DATA != 0 {
+            let number = self.revision().data_number();
+            (number, is_data_end(header.flags()))
+        } else {
+            (number::COMMAND_REQUEST, !has_more(header.flags()))
+        };
+        header.kind_number() == number && is_end
+    }
+
+    #[inline]
+    fn request_part<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        is_first: bool,
+        is_last: bool,
+        memory: &mut T::Memory,
+    ) -> Step<'a> {
+        let is_done = is_last && !has_more(self.flags());
+        let collects = self.collects() && self.has & bits::DATA != 0;
+        if is_first && is_done && !collects && self.has & bits::HELD == 0 {
+            // Nothing of the request was gathered: its bytes never leave the input buffer.
+            return Step::Whole(bytes);
+        }
+        let key = self.key();
+        if !self.requests.append(key, bytes, memory) {
+            // Admitted by its header, so the store broke its laws.
+            return Step::Error(ProtocolError::MalformedRequest);
+        }
+        if !is_done {
+            return Step::Quiet;
+        }
+        if collects && let Some(slot) = self.requests.find(key) {
+            slot.bits = slot.bits & !bits::RECEIVING | bits::COLLECTING;
+            slot.request_len = slot.len();
+            return Step::Quiet;
+        }
+        self.requests.take(key, memory);
+        Step::Taken
+    }
+
+    fn collect_part<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        is_first: bool,
+        is_last: bool,
+        memory: &mut T::Memory,
+    ) -> Step<'a> {
+        let key = self.key();
+        let is_end = is_last && is_data_end(self.flags());
+        let is_alone = self
+            .requests
+            .find(key)
+            .is_some_and(|slot| slot.len() == slot.request_len);
+        if is_first && is_end && is_alone {
+            // All the data is in this frame: it never leaves the input buffer.
+            self.requests.take(key, memory);
+            return Step::TakenWith(bytes);
+        }
+        if !self.requests.append(key, bytes, memory) {
+            return Step::Error(ProtocolError::MalformedRequest);
+        }
+        if !is_end {
+            return Step::Quiet;
+        }
+        self.requests.take(key, memory);
+        Step::Taken
+    }
+
+    #[inline]
+    fn stream_part<'a>(&mut self, bytes: &'a [u8], is_last: bool) -> Step<'a> {
+        let is_end = is_last && is_data_end(self.flags());
+        if !is_end && bytes.is_empty() {
+            return Step::Quiet;
+        }
+        let key = self.key();
+        // The request may have been answered while the frame came in parts.
+        let Some(slot) = self.requests.find(key) else {
+            return Step::Quiet;
+        };
+        if slot.bits & bits::STREAMING == 0 {
+            if is_end {
+                self.requests.remove(key);
+            }
+            return Step::Quiet;
+        }
+        if is_end {
+            slot.bits &= !bits::STREAMING;
+            self.receiving = self.receiving.wrapping_sub(1);
+        }
+        Step::Data(bytes, is_end)
     }
 
     /// revision-0006.md, 5.3, steps (a) and (b), and the local limits.
-    fn judge_settings<A: Arena + ?Sized>(
-        &mut self,
-        header: &FrameHeader,
-        arena: &mut A,
-    ) -> Result<(), ProtocolError> {
-        let flags = SettingsFlags::from(header.flags());
+    #[inline(never)]
+    fn judge_settings(&mut self, memory: &mut T::Memory) -> Result<(), ProtocolError> {
+        let flags = SettingsFlags::from(self.flags());
         match (
             flags.contains(SettingsFlags::CONTINUATION),
             flags.contains(SettingsFlags::EOS),
@@ -339,263 +461,137 @@ impl<P: Protocol> Server<P> {
             (false, false) => return Err(ProtocolError::SettingsNoFlags),
             _ => {}
         }
-        let held = length(arena.find(Key::SETTINGS).unwrap_or(&[]));
-        let room = u32::try_from(arena.room(Key::SETTINGS)).unwrap_or(u32::MAX);
-        if header.length() > self.settings_size.saturating_sub(held).min(room)
-            || self.settings_frames >= self.most_settings_frames
+        if self.requests.find(Key::SETTINGS).is_none() {
+            self.requests.open(Key::SETTINGS, 0, bits::ASIDE);
+        }
+        let held = self
+            .requests
+            .find(Key::SETTINGS)
+            .map_or(0, |slot| slot.len());
+        let room = length_of(self.requests.room(memory));
+        if self.incoming.left() > self.settings_size.get().saturating_sub(held).min(room)
+            || u32::from(self.settings_frames) >= self.most_settings_frames.get()
         {
             return Err(ProtocolError::SettingsTooLarge);
         }
         self.settings_frames = self.settings_frames.saturating_add(1);
         self.stage = Stage::Settings;
-        self.frame.task = Task::Settings;
+        self.task = Task::Settings;
         Ok(())
     }
 
-    /// Handles the next bytes of the frame that has begun; `is_last` says that it ends with them.
-    ///
-    /// Bytes that must be kept are copied once, into the arena; all others are borrowed by the
-    /// action. Work is bounded by the bytes given and, where a request is complete, by its bytes.
-    ///
-    /// # Errors
-    /// As for [`handle`](Self::handle).
-    pub fn handle_part<'a, T: Table + ?Sized, A: Arena + ?Sized>(
-        &mut self,
-        bytes: &'a [u8],
-        is_last: bool,
-        table: &mut T,
-        arena: &'a mut A,
-    ) -> Result<ServerAction<'a>, ProtocolError> {
-        let is_whole = is_last && !self.frame.is_begun;
-        self.frame.is_begun = true;
-        match self.frame.task {
-            Task::Skip => {}
-            Task::Answered => return Ok(ServerAction::Noop),
-            Task::Refuse => return Ok(self.rejection()),
-            Task::Request => return self.request_part(bytes, is_last, is_whole, table, arena),
-            Task::Stream => return self.stream_part(bytes, is_last, table),
-            // Never reached, and so their code is dropped, where the protocol is a type that has
-            // none of it.
-            Task::Collect if self.may_collect() => {
-                return self.collect_part(bytes, is_last, is_whole, table, arena);
-            }
-            Task::Settings if self.revision().has_settings() => {
-                return self.settings_part(bytes, is_last, is_whole, arena);
-            }
-            Task::Collect | Task::Settings => {}
-        }
-        self.wait(is_last)
-    }
-
-    /// The answer to a part that completes nothing. After an error no frame is wanted.
-    #[inline(never)]
-    fn wait<'a>(&self, is_last: bool) -> Result<ServerAction<'a>, ProtocolError> {
-        Ok(if is_last && self.stage != Stage::Errored {
-            ServerAction::WantFrame(self.state())
-        } else {
-            ServerAction::Noop
-        })
-    }
-
-    fn request_part<'a, T: Table + ?Sized, A: Arena + ?Sized>(
-        &mut self,
-        bytes: &'a [u8],
-        is_last: bool,
-        is_whole: bool,
-        table: &mut T,
-        arena: &'a mut A,
-    ) -> Result<ServerAction<'a>, ProtocolError> {
-        let id = self.frame.request_id;
-        let key = Key::request(id);
-        let flags = CommandRequestFlags::from(self.frame.flags);
-        let is_done = is_last && !flags.contains(CommandRequestFlags::MORE);
-        let collects = self.collects() && table.find(id).is_some_and(|entry| entry.has_data);
-        let request = if is_whole && is_done && !collects && arena.find(key).is_none() {
-            // Nothing of the request was gathered: its bytes never leave the input buffer.
-            bytes
-        } else {
-            if arena.append(key, bytes).is_err() {
-                // Admitted by its header, so the store broke its laws.
-                return Err(self.fail(ProtocolError::MalformedRequest));
-            }
-            if is_done
-                && collects
-                && let Some(entry) = table.find_mut(id)
-            {
-                entry.phase = Phase::ReceivingData;
-                entry.request_len = length(arena.find(key).unwrap_or_default());
-            }
-            if !is_done || collects {
-                return self.wait(is_last);
-            }
-            arena.take(key)
-        };
-        self.dispatch(request, None, table)
-    }
-
-    fn collect_part<'a, T: Table + ?Sized, A: Arena + ?Sized>(
-        &mut self,
-        bytes: &'a [u8],
-        is_last: bool,
-        is_whole: bool,
-        table: &mut T,
-        arena: &'a mut A,
-    ) -> Result<ServerAction<'a>, ProtocolError> {
-        let id = self.frame.request_id;
-        let key = Key::request(id);
-        let Some(request_len) = table.find(id).map(|e| e.request_len) else {
-            return self.wait(is_last);
-        };
-        let is_end = is_last && is_data_end(self.frame.flags.into());
-        if is_whole && is_end && length(arena.find(key).unwrap_or(&[])) == request_len {
-            // All the data is in this frame: it never leaves the input buffer.
-            let request = arena.take(key);
-            return self.dispatch(request, Some(bytes), table);
-        }
-        if arena.append(key, bytes).is_err() {
-            return Err(self.fail(ProtocolError::MalformedRequest));
-        }
-        if !is_end {
-            return self.wait(is_last);
-        }
-        let gathered = arena.take(key);
-        let request_len = usize::try_from(request_len).unwrap_or(usize::MAX);
-        let (request, data) = gathered
-            .split_at_checked(request_len)
-            .unwrap_or((gathered, &[]));
-        self.dispatch(request, Some(data), table)
-    }
-
-    fn stream_part<'a, T: Table + ?Sized>(
-        &mut self,
-        bytes: &'a [u8],
-        is_last: bool,
-        table: &mut T,
-    ) -> Result<ServerAction<'a>, ProtocolError> {
-        let request_id = self.frame.request_id;
-        let is_end = is_last && is_data_end(self.frame.flags.into());
-        // The request may have been answered while the frame came in parts.
-        let entry = table.find_mut(request_id);
-        let Some(entry) = entry.filter(|e| e.phase == Phase::Streaming) else {
-            if is_end {
-                table.remove(request_id);
-            }
-            return self.wait(is_last);
-        };
-        if is_end {
-            entry.phase = Phase::Active;
-            self.receiving = self.receiving.wrapping_sub(1);
-        } else if bytes.is_empty() {
-            return self.wait(is_last);
-        }
-        Ok(ServerAction::CommandData {
-            request_id,
-            bytes,
-            is_last: is_end,
-        })
-    }
-
     /// revision-0006.md, 5.3, steps (c) to (f).
-    fn settings_part<'a, A: Arena + ?Sized>(
+    fn settings_part<'a>(
         &mut self,
         bytes: &'a [u8],
         is_last: bool,
-        is_whole: bool,
-        arena: &mut A,
-    ) -> Result<ServerAction<'a>, ProtocolError> {
-        let is_end = SettingsFlags::from(self.frame.flags).contains(SettingsFlags::EOS);
-        let gathered = if is_whole && is_end && arena.find(Key::SETTINGS).is_none() {
-            bytes
-        } else {
-            if arena.append(Key::SETTINGS, bytes).is_err() {
-                return Err(self.fail(ProtocolError::SettingsTooLarge));
-            }
-            arena.find(Key::SETTINGS).unwrap_or(&[])
-        };
-        if !is_last {
-            return Ok(ServerAction::Noop);
+        memory: &mut T::Memory,
+    ) -> Step<'a> {
+        let key = Key::SETTINGS;
+        if !self.requests.append(key, bytes, memory) {
+            return Step::Error(ProtocolError::SettingsTooLarge);
         }
-        if !is_end {
-            if let Err(error) = SenderSettings::continue_ok(gathered) {
-                return Err(self.fail(error));
-            }
-            return self.wait(is_last);
+        if !is_last {
+            return Step::Quiet;
+        }
+        let gathered = self.requests.gathered(key, memory);
+        if !SettingsFlags::from(self.flags()).contains(SettingsFlags::EOS) {
+            return match SenderSettings::continue_ok(gathered) {
+                Ok(()) => Step::Quiet,
+                Err(error) => Step::Error(error),
+            };
         }
         let settings = SenderSettings::finish(gathered);
-        arena.remove(Key::SETTINGS);
+        self.requests.free(key, memory);
+        self.requests.remove(key);
         match settings {
             Ok(settings) => {
                 self.peer_encodings = settings.encodings;
-                if settings.is_hgrpc && self.side_frames == SideFrames::IfHgrpc {
-                    self.side_frames = SideFrames::IsHgrpc;
+                if settings.is_hgrpc && self.notes == Notes::IfHgrpc {
+                    self.notes = Notes::IsHgrpc;
                 }
                 self.stage = Stage::Open;
-                self.wait(is_last)
+                Step::Quiet
             }
-            Err(error) => Err(self.fail(error)),
+            Err(error) => Step::Error(error),
         }
     }
-}
 
-impl<P: Protocol> Server<P> {
     /// *Dispatch* in server.md; revision-0006.md, 5.7. A request that does not decode is an error
-    /// (deviations.md, D4), but whatever its arguments hold is accepted (D15). `data` is what was collected.
-    fn dispatch<'a, T: Table + ?Sized>(
-        &mut self,
-        request: &'a [u8],
-        data: Option<&'a [u8]>,
-        table: &mut T,
-    ) -> Result<ServerAction<'a>, ProtocolError> {
-        let id = self.frame.request_id;
-        let Some(entry) = table.find_mut(id) else {
-            return self.wait(true);
-        };
-        let data_follows = entry.has_data && data.is_none();
-        let error = match CommandRequest::decode(request, self.protocol.revision()) {
-            Ok(CommandRequest {
-                name,
-                args,
-                redirect,
-            }) => {
+    /// (deviations.md, D4), but whatever its arguments hold is accepted (D15). `data` is what was
+    /// collected.
+    #[inline]
+    fn dispatch<'a>(&mut self, request: &'a [u8], data: Option<&'a [u8]>) -> Option<Event<'a>> {
+        let request_id = self.incoming.header().request_id();
+        let mut fields = Fields::absent();
+        let has_settings = self.revision().has_settings();
+        let decoded = decode_request(request, has_settings, &mut fields);
+        let key = Key::request(request_id);
+        let slot = self.requests.find(key)?;
+        let data_follows = slot.bits & bits::DATA != 0 && data.is_none();
+        match decoded {
+            Ok(()) => {
+                slot.bits = slot.bits & bits::DATA | bits::ACTIVE;
+                let order = slot.order;
                 if data_follows {
-                    entry.phase = Phase::Streaming;
+                    slot.bits |= bits::STREAMING;
                 } else {
-                    entry.phase = Phase::Active;
                     self.receiving = self.receiving.wrapping_sub(1);
                 }
-                let responder = Responder::new(id, entry.order);
-                return Ok(ServerAction::RunCommand(Command {
-                    name,
-                    args,
-                    redirect,
+                Some(Event::Command(Command {
+                    name: fields.name(),
+                    args: fields.args(),
+                    redirect: if has_settings {
+                        fields.redirect()
+                    } else {
+                        None
+                    },
                     data,
                     data_follows,
-                    responder,
-                }));
+                    reply: Reply::new(request_id, order),
+                }))
             }
-            Err(error) => error,
+            Err(error) => {
+                let order = slot.order;
+                self.undecodable(error, order)
+            }
+        }
+    }
+
+    /// The request ends; of one that is refused, data may still come.
+    fn undecodable<'a>(&mut self, error: RequestError, order: u32) -> Option<Event<'a>> {
+        let error = if error == RequestError::NestedTooDeep {
+            let limit = length_of(MAX_NESTING);
+            match self.refuse_with(RefusalReason::NestedTooDeep, limit, order) {
+                Ok(()) => return self.refusal(),
+                Err(error) => error,
+            }
+        } else {
+            let key = self.key();
+            self.requests.remove(key);
+            self.receiving = self.receiving.wrapping_sub(1);
+            if error == RequestError::MissingName {
+                ProtocolError::MissingName
+            } else {
+                ProtocolError::MalformedRequest
+            }
         };
-        // Either way the request ends; of one that is refused, data may still come.
-        let entry = *entry;
-        let is_last = !data_follows || error != RequestError::NestedTooDeep;
-        let limit = length_of(MAX_NESTING);
-        let refused = self.refuse(is_last, entry, RefusalReason::NestedTooDeep, limit, table);
-        Err(self.fail(match (error, refused) {
-            (RequestError::MissingName, _) => ProtocolError::MissingName,
-            (RequestError::Malformed, _) => ProtocolError::MalformedRequest,
-            (RequestError::NestedTooDeep, Ok(())) => return Ok(self.rejection()),
-            (RequestError::NestedTooDeep, Err(error)) => error,
-        }))
+        self.fail_with(error)
     }
 }
 
 /// Rows 15 and 15a: `continuation` wins over `eos` (revision-0006.md, 2.2, K-12).
-fn is_data_end(flags: CommandDataFlags) -> bool {
-    flags.contains(CommandDataFlags::EOS) && !flags.contains(CommandDataFlags::CONTINUATION)
+fn is_data_end(flags: TypeFlags) -> bool {
+    flags.bits()
+        & CommandDataFlags::CONTINUATION
+            .union(CommandDataFlags::EOS)
+            .bits()
+        == CommandDataFlags::EOS.bits()
 }
 
-fn length(bytes: &[u8]) -> u32 {
-    length_of(bytes.len())
+/// More `command-request` frames of the request follow.
+fn has_more(flags: TypeFlags) -> bool {
+    CommandRequestFlags::from(flags).contains(CommandRequestFlags::MORE)
 }
 
 fn length_of(len: usize) -> u32 {

@@ -2,7 +2,7 @@
 //!
 //! Nothing here is linked into a program that does not call it.
 
-use super::{Arena, Entry, Key, Phase, Table};
+use super::{Key, Requests, bits};
 use crate::wire::RequestId;
 
 /// A law that a store breaks, in words.
@@ -22,177 +22,178 @@ fn law(holds: bool, text: &'static str) -> Result<(), LawBroken> {
     if holds { Ok(()) } else { Err(LawBroken(text)) }
 }
 
-fn entry(order: u32, phase: Phase) -> Entry {
-    Entry {
-        order,
-        request_len: 0,
-        frames: 0,
-        phase,
-        has_data: false,
-    }
+fn key(id: u16) -> Key {
+    Key::request(RequestId::new(id))
 }
 
-/// Checks an empty table; leaves it empty. At most 1,000 entries are inserted.
+/// Checks an empty store with at least 16 bytes of memory; leaves it empty. At most 1,000 requests
+/// are opened.
 ///
 /// # Errors
 /// The first law that is broken.
-pub fn check_table<T: Table + ?Sized>(table: &mut T) -> Result<(), LawBroken> {
-    let count = u16::try_from(table.capacity().min(1_000)).unwrap_or(1_000);
-    law(
-        table.next_after(None).is_none(),
-        "an empty table lists nothing",
-    )?;
+pub fn check<T: Requests>(requests: &mut T, memory: &mut T::Memory) -> Result<(), LawBroken> {
+    check_requests(requests)?;
+    check_bytes(requests, memory)
+}
+
+fn check_requests<T: Requests>(requests: &mut T) -> Result<(), LawBroken> {
+    let count = u16::try_from(requests.capacity().min(1_000)).unwrap_or(1_000);
+    let is_empty = |requests: &T| requests.next_after(None).is_none();
+    law(is_empty(requests), "an empty store lists nothing")?;
     for n in 0..count {
-        let id = RequestId::new(n);
-        // Orders descend, so that listing in insertion order is not enough.
+        // Orders descend, so that listing in the order of insertion is not enough.
         let order = u32::from(count).saturating_sub(u32::from(n));
         law(
-            table.insert(id, entry(order, Phase::Receiving)).is_ok(),
+            requests.open(key(n), order, bits::RECEIVING),
             "there is room up to the capacity",
         )?;
-        law(
-            table.find(id).map(Entry::order) == Some(order),
-            "what was inserted is found",
-        )?;
+        let found = requests.find(key(n)).map(|slot| slot.order());
+        law(found == Some(order), "what was opened is found")?;
     }
-    if usize::from(count) == table.capacity() {
-        let one_more = RequestId::new(count);
+    if usize::from(count) == requests.capacity() {
+        let one_more = key(count);
         law(
-            table.insert(one_more, entry(0, Phase::Active)).is_err(),
-            "a full table refuses",
+            !requests.open(one_more, 0, bits::ACTIVE),
+            "a full store refuses",
         )?;
         law(
-            table.find(one_more).is_none(),
-            "a refused insert changes nothing",
+            requests.find(one_more).is_none(),
+            "a refused request changes nothing",
         )?;
         law(
-            table.insert(one_more, entry(0, Phase::Refused)).is_ok(),
-            "refused entries have room of their own",
+            requests.open(key(0), u32::from(count), bits::RECEIVING),
+            "opening again replaces",
         )?;
         law(
-            table.find(one_more).is_some_and(Entry::is_refused),
-            "a refused entry is found",
+            requests.open(one_more, 0, bits::ASIDE),
+            "what stands aside has room of its own",
         )?;
-        table.remove(one_more);
-        law(table.find(one_more).is_none(), "a removed entry is gone")?;
+        law(
+            requests.find(one_more).is_some_and(|slot| slot.is_aside()),
+            "what stands aside is found",
+        )?;
+        requests.remove(one_more);
+        law(
+            requests.find(one_more).is_none(),
+            "a removed request is gone",
+        )?;
     }
     let mut listed = 0u16;
     let mut last = None;
-    while let Some((id, found)) = table.next_after(last) {
+    while let Some((id, found)) = requests.next_after(last) {
         law(
-            last.is_none_or(|l| found.order() > l),
-            "entries are listed in opening order",
+            last.is_none_or(|last| found.order() > last),
+            "requests are listed in opening order",
         )?;
-        law(
-            table.find(id) == Some(&found),
-            "what is listed can be found",
-        )?;
+        let same = requests.find(Key::request(id)).copied();
+        law(same == Some(found), "what is listed is found")?;
         last = Some(found.order());
         listed = listed.saturating_add(1);
-        law(listed <= count, "every entry is listed once")?;
+        law(listed <= count, "every request is listed once")?;
     }
-    law(listed == count, "every entry is listed")?;
-    if let Some(first) = table.find_mut(RequestId::new(0)) {
-        first.phase = Phase::Active;
+    law(listed == count, "every request is listed")?;
+    if let Some(first) = requests.find(key(0)) {
+        first.bits = bits::ACTIVE;
     }
-    law(
-        count == 0
-            || table
-                .find(RequestId::new(0))
-                .is_some_and(|e| e.phase == Phase::Active),
-        "a change is kept",
-    )?;
+    let is_kept = requests
+        .find(key(0))
+        .is_some_and(|slot| slot.bits == bits::ACTIVE);
+    law(count == 0 || is_kept, "a change is kept")?;
     for n in 0..count {
-        table.remove(RequestId::new(n));
-        law(
-            table.find(RequestId::new(n)).is_none(),
-            "a removed entry is gone",
-        )?;
+        requests.remove(key(n));
+        law(requests.find(key(n)).is_none(), "a removed request is gone")?;
     }
-    law(
-        table.next_after(None).is_none(),
-        "an emptied table lists nothing",
-    )
+    law(is_empty(requests), "an emptied store lists nothing")
 }
 
-/// Checks an empty arena of at least 16 bytes; leaves it empty.
-///
-/// # Errors
-/// The first law that is broken.
-pub fn check_arena<A: Arena + ?Sized>(arena: &mut A) -> Result<(), LawBroken> {
-    let [a, b] = [
-        Key::request(RequestId::new(1)),
-        Key::request(RequestId::new(3)),
-    ];
-    let whole = arena.room(a);
+fn check_bytes<T: Requests>(requests: &mut T, memory: &mut T::Memory) -> Result<(), LawBroken> {
+    let [a, b] = [key(1), key(3)];
+    let whole = requests.room(memory);
+    law(whole >= 16, "an empty store has its memory free")?;
     law(
-        whole <= arena.capacity() && whole >= 16,
-        "an empty arena has its capacity free",
+        requests.open(a, 1, 0) && requests.open(b, 2, bits::ASIDE),
+        "there is room",
     )?;
     law(
-        arena.find(a).is_none(),
-        "nothing is found before it was appended",
+        requests.append(b, b"", memory),
+        "nothing can be appended, too",
     )?;
-    law(arena.append(a, b"ab").is_ok(), "there is room")?;
-    let shares = arena.room(b) > 0;
-    if shares {
-        law(arena.append(b, b"").is_ok(), "nothing can be appended")?;
-        law(arena.find(b) == Some(&[]), "an empty append begins a key")?;
-        law(arena.append(b, b"xyz").is_ok(), "keys share the room")?;
-    }
     law(
-        arena.append(a, b"cd").is_ok(),
+        requests.find(b).is_some_and(|slot| slot.is_held()),
+        "an empty append begins a key's bytes",
+    )?;
+    law(requests.append(a, b"ab", memory), "there is room")?;
+    law(requests.append(b, b"xyz", memory), "keys share the room")?;
+    law(
+        requests.append(a, b"cd", memory),
         "a key in the middle can grow",
     )?;
-    law(arena.find(a) == Some(b"abcd"), "bytes are kept in order")?;
     law(
-        !shares || arena.find(b) == Some(b"xyz"),
+        requests.gathered(a, memory) == b"abcd",
+        "bytes are kept in order",
+    )?;
+    let is_kept = |requests: &T, memory: &T::Memory| requests.gathered(b, memory) == b"xyz";
+    law(
+        is_kept(requests, memory),
         "growing one key leaves the others as they are",
     )?;
-    let room = arena.room(a);
+    law(
+        requests.find(a).is_some_and(|slot| slot.len() == 4),
+        "bytes are counted",
+    )?;
+    let room = requests.room(memory);
     law(room <= whole, "room shrinks")?;
     if room < 1_024 {
         let big = [b'z'; 1_024];
         let over = big.get(..room.saturating_add(1)).unwrap_or(&big);
         law(
-            arena.append(a, over).is_err(),
+            !requests.append(a, over, memory),
             "what does not fit is refused",
         )?;
         law(
-            arena.find(a) == Some(b"abcd"),
+            requests.gathered(a, memory) == b"abcd",
             "a refused append changes nothing",
         )?;
         let exact = big.get(..room).unwrap_or(&big);
-        law(arena.append(a, exact).is_ok(), "room is what fits")?;
-        law(arena.room(a) == 0, "a full arena has no room")?;
+        law(requests.append(a, exact, memory), "room is what fits")?;
+        law(requests.room(memory) == 0, "a full memory has no room")?;
         law(
-            arena.find(a).is_some_and(|f| f.starts_with(b"abcdz")),
+            requests.gathered(a, memory).starts_with(b"abcdz"),
             "bytes are kept in order",
         )?;
         law(
-            !shares || arena.find(b) == Some(b"xyz"),
+            is_kept(requests, memory),
             "filling one key leaves the others as they are",
         )?;
     }
-    let len = arena.find(a).map_or(0, <[u8]>::len);
-    law(arena.take(a).len() == len, "taking lends all bytes")?;
-    law(arena.find(a).is_none(), "a taken key is gone")?;
+    let len = requests.gathered(a, memory).len();
+    requests.take(a, memory);
     law(
-        !shares || arena.find(b) == Some(b"xyz"),
+        requests.taken(memory).len() == len,
+        "taking lends all bytes",
+    )?;
+    law(
+        is_kept(requests, memory),
         "taking one key leaves the others as they are",
     )?;
+    requests.release(memory);
     law(
-        !shares || arena.room(b) == whole.saturating_sub(3),
-        "what was taken is free again",
-    )?;
-    arena.remove(b);
-    law(arena.find(b).is_none(), "a removed key is gone")?;
-    law(
-        arena.take(b).is_empty(),
-        "nothing is taken where nothing is",
+        is_kept(requests, memory) && requests.room(memory) == whole.saturating_sub(3),
+        "what was released is free again",
     )?;
     law(
-        arena.room(a) == whole,
-        "an emptied arena has its capacity free",
+        requests.find(a).is_some_and(|slot| !slot.is_held()),
+        "a released key has nothing",
+    )?;
+    requests.free(b, memory);
+    law(
+        requests.gathered(b, memory).is_empty(),
+        "what was freed is gone",
+    )?;
+    requests.remove(a);
+    requests.remove(b);
+    law(
+        requests.room(memory) == whole,
+        "an emptied store has its memory free",
     )
 }

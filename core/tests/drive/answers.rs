@@ -2,12 +2,12 @@
 //! what is held back.
 
 use embedded_io::{ErrorType, Write};
+use hgrpc::Error;
 use hgrpc::cbor::{ArgError, ArgsError, EncodedArgs, Minicbor, ToValue};
-use hgrpc::next::Error;
-use hgrpc::next::client::{Event as Answer, Request};
-use hgrpc::next::connection::{Drive, HeldBack, Outgoing};
-use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::server::{Command, Event, Failure, Reply};
+use hgrpc::client::{Event as Answer, Request};
+use hgrpc::connection::{Drive, HeldBack, Outgoing};
+use hgrpc::drive::blocking::Driver;
+use hgrpc::server::{Command, Event, Failure, Reply};
 use hgrpc::{ApiMisuse, REVISIONS, RefusalReason, Revision};
 
 use crate::memory::{self, buffers};
@@ -38,10 +38,10 @@ impl Write for Sink {
     }
 }
 
-type Replies<'r> = hgrpc::next::drive::Sending<
+type Replies<'r> = hgrpc::drive::Sending<
     'r,
     <memory::Server<Revision> as Drive>::Sender,
-    hgrpc::next::drive::blocking::Halves<&'static [u8], Sink>,
+    hgrpc::drive::blocking::Halves<&'static [u8], Sink>,
 >;
 
 type Sent = Result<(), Error>;
@@ -300,7 +300,7 @@ fn a_failure_behind_pieces_breaks_the_response_off() {
 }
 
 /// A request that does not fit 16 bytes of memory, and one behind it.
-fn refused(leaves: bool, revision: Revision) -> (Vec<u8>, Option<hgrpc::next::server::Refusal>) {
+fn refused(leaves: bool, revision: Revision) -> (Vec<u8>, Option<hgrpc::server::Refusal>) {
     let long = b"\x20\0\0\x01\0\x01\x01\x11\xa2Dargs\xa1Aax\x0e..............DnameAc";
     let input = [&long[..], b"\x08\0\0\x03\0\x01\0\x11\xa1DnameAc"].concat();
     let mut server = memory::server(revision, buffers(0, 16, 64));

@@ -8,12 +8,12 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use embedded_io_async::{ErrorType, Read, Write};
+use hgrpc::Error;
 use hgrpc::cbor::{Atom, EncodedArgs, Progress};
-use hgrpc::next::Error;
-use hgrpc::next::client::{Event as Answered, Request};
-use hgrpc::next::connection::{Drive, Outgoing};
-use hgrpc::next::drive::asynch::Driver;
-use hgrpc::next::server::{Event as Asked, Failure, Reply};
+use hgrpc::client::{Event as Answered, Request};
+use hgrpc::connection::{Drive, Outgoing};
+use hgrpc::drive::asynch::Driver;
+use hgrpc::server::{Event as Asked, Failure, Reply};
 use hgrpc::{ApiMisuse, REVISIONS, Revision};
 use proptest::prelude::*;
 
@@ -55,7 +55,7 @@ async fn serve<C, R: Read, W: Write>(
     mut calls: usize,
 ) where
     C: for<'a> Drive<Event<'a> = Asked<'a>> + 'static,
-    C::Sender: Outgoing<End = hgrpc::next::server::Server<Revision, memory::Requests>>,
+    C::Sender: Outgoing<End = hgrpc::server::Server<Revision, memory::Requests>>,
 {
     let mut uploads: VecDeque<(Reply, Vec<u8>)> = VecDeque::new();
     while calls > 0 {
@@ -420,7 +420,7 @@ fn futures_are_send_where_the_halves_are() {
         is_send(&server.sender().send(reply.text(&[])));
         is_send(&server.sender().send(reply.ok(1u8)));
     };
-    let _ = |client: &mut Client<&[u8], Full>, mut call: hgrpc::next::connection::Call<'_>| {
+    let _ = |client: &mut Client<&[u8], Full>, mut call: hgrpc::connection::Call<'_>| {
         is_send(&client.sender().send(&mut call));
         is_send(&client.sender().send(call.data(b"data", true)));
     };
@@ -432,15 +432,15 @@ fn what_the_drivers_are_made_of_is_send() {
     is_send::<memory::Server<hgrpc::R0005>>();
     is_send::<memory::Client<Revision>>();
     is_send::<Reply>();
-    is_send::<hgrpc::next::client::Upload>();
+    is_send::<hgrpc::client::Upload>();
     #[cfg(feature = "link")]
-    is_send::<hgrpc::next::connection::LinkedServer<'static, Revision, memory::Requests>>();
+    is_send::<hgrpc::connection::LinkedServer<'static, Revision, memory::Requests>>();
 }
 
 #[cfg(feature = "link")]
 mod line {
+    use hgrpc::connection::{LineEvent, LinkBuffers, LinkedClient, LinkedServer};
     use hgrpc::link::{LinkConfig, LinkError};
-    use hgrpc::next::connection::{LineEvent, LinkBuffers, LinkedClient, LinkedServer};
 
     use super::*;
 

@@ -2,11 +2,11 @@
 //! frames.
 
 use embedded_io::{ErrorKind, ErrorType, Write};
+use hgrpc::Error;
 use hgrpc::cbor::{Atom, EncodedArgs, Progress};
-use hgrpc::next::Error;
-use hgrpc::next::client::{Event as Answer, Request};
-use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::server::{Event, Reply};
+use hgrpc::client::{Event as Answer, Request};
+use hgrpc::drive::blocking::Driver;
+use hgrpc::server::{Event, Reply};
 use hgrpc::wire::RequestId;
 use hgrpc::{ApiMisuse, ProtocolError, REVISIONS, Revision};
 use proptest::prelude::*;

@@ -1,10 +1,10 @@
 //! The program that the documentation begins with, and its like on a small device.
 
 use hgrpc::cbor::EncodedArgs;
-use hgrpc::next::client::{Event as Answer, Request};
-use hgrpc::next::connection::{Drive, Outgoing};
-use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::server::{Event, Reply};
+use hgrpc::client::{Event as Answer, Request};
+use hgrpc::connection::{Drive, Outgoing};
+use hgrpc::drive::blocking::Driver;
+use hgrpc::server::{Event, Reply};
 use hgrpc::{REVISIONS, RefusalReason, Revision};
 
 use crate::memory::{self, buffers};
@@ -14,7 +14,7 @@ use crate::pipe::Pipe;
 /// name.
 #[test]
 fn the_first_program_is_short() {
-    let program = include_str!("../../src/next/drive/device.md");
+    let program = include_str!("../../src/drive/device.md");
     assert!(include_str!("../../examples/device.rs").contains(program.trim()));
     let (_, serve) = program.split_once("fn serve").unwrap();
     let lines = serve.lines().filter(|line| {

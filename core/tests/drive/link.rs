@@ -5,14 +5,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::mpsc::{self};
 
+use hgrpc::Error;
 use hgrpc::R0005;
 use hgrpc::cbor::EncodedArgs;
+use hgrpc::client::{Event as Answer, Request};
+use hgrpc::connection::{LineEvent, LinkBuffers, LinkedClient, LinkedServer, Outgoing};
+use hgrpc::drive::blocking::Driver;
 use hgrpc::link::{Link, LinkConfig, LinkError};
-use hgrpc::next::Error;
-use hgrpc::next::client::{Event as Answer, Request};
-use hgrpc::next::connection::{LineEvent, LinkBuffers, LinkedClient, LinkedServer, Outgoing};
-use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::server::Event;
+use hgrpc::server::Event;
 use hgrpc::{ApiMisuse, ProtocolError};
 
 use crate::memory::{self, Requests, buffers};

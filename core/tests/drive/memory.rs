@@ -1,11 +1,11 @@
 //! Connections with memory of their own.
 
 use hgrpc::Protocol;
-use hgrpc::next::client::ClientConfig;
-use hgrpc::next::connection::{Buffers, ClientConnection, ServerConnection};
-use hgrpc::next::server::ServerConfig;
-use hgrpc::next::store::FixedRequests;
-use hgrpc::next::{client, server};
+use hgrpc::client::ClientConfig;
+use hgrpc::connection::{Buffers, ClientConnection, ServerConnection};
+use hgrpc::server::ServerConfig;
+use hgrpc::store::FixedRequests;
+use hgrpc::{client, server};
 
 pub type Requests = FixedRequests<4>;
 pub type Server<P> = ServerConnection<'static, P, Requests>;
@@ -38,11 +38,11 @@ pub fn linked_server<P: Protocol>(
     protocol: P,
     buffers: Buffers<'static>,
     link: hgrpc::link::LinkConfig,
-    packets: hgrpc::next::connection::LinkBuffers<'static>,
-) -> hgrpc::next::connection::LinkedServer<'static, P, Requests> {
+    packets: hgrpc::connection::LinkBuffers<'static>,
+) -> hgrpc::connection::LinkedServer<'static, P, Requests> {
     let config = ServerConfig::STREAMING.with_always_side_frames(true);
     let server = server::Server::new(protocol, config, Requests::new());
-    hgrpc::next::connection::Connection::linked(Box::leak(Box::new(server)), buffers, link, packets)
+    hgrpc::connection::Connection::linked(Box::leak(Box::new(server)), buffers, link, packets)
 }
 
 #[cfg(feature = "link")]
@@ -50,8 +50,8 @@ pub fn linked_client<P: Protocol>(
     protocol: P,
     buffers: Buffers<'static>,
     link: hgrpc::link::LinkConfig,
-    packets: hgrpc::next::connection::LinkBuffers<'static>,
-) -> hgrpc::next::connection::LinkedClient<'static, P, Requests> {
+    packets: hgrpc::connection::LinkBuffers<'static>,
+) -> hgrpc::connection::LinkedClient<'static, P, Requests> {
     let client = client::Client::new(protocol, ClientConfig::FULL_DUPLEX, Requests::new());
-    hgrpc::next::connection::Connection::linked(Box::leak(Box::new(client)), buffers, link, packets)
+    hgrpc::connection::Connection::linked(Box::leak(Box::new(client)), buffers, link, packets)
 }

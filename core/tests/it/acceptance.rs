@@ -2,12 +2,12 @@
 //! 32 KiB, streams 1 MiB through, refuses a request of 1 MiB by name, and answers two others
 //! meanwhile, all interleaved.
 
-use hgrpc::next::client::{self, Client, ClientConfig, Request, Upload};
-use hgrpc::next::connection::{Buffers, ServerConnection};
-use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::output::{Output, Stream};
-use hgrpc::next::server::{Event, Reply, Server, ServerConfig};
-use hgrpc::next::store::FixedRequests;
+use hgrpc::client::{self, Client, ClientConfig, Request, Upload};
+use hgrpc::connection::{Buffers, ServerConnection};
+use hgrpc::drive::blocking::Driver;
+use hgrpc::output::{Output, Stream};
+use hgrpc::server::{Event, Reply, Server, ServerConfig};
+use hgrpc::store::FixedRequests;
 use hgrpc::wire::{FrameHeader, RequestId};
 use hgrpc::{REVISIONS, RefusalReason, Revision};
 

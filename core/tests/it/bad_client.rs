@@ -5,8 +5,8 @@
 use core::borrow::BorrowMut;
 use std::collections::{BTreeSet, VecDeque};
 
-use hgrpc::next::server::{DataMode, Server, ServerConfig, ServerState};
-use hgrpc::next::store::{FixedRequests, Requests};
+use hgrpc::server::{DataMode, Server, ServerConfig, ServerState};
+use hgrpc::store::{FixedRequests, Requests};
 use hgrpc::wire::FrameKind;
 use hgrpc::{REVISIONS, Revision};
 use proptest::prelude::*;

@@ -5,9 +5,9 @@
 use core::borrow::BorrowMut;
 use std::collections::BTreeSet;
 
-use hgrpc::next::client::{self, Client, ClientConfig};
-use hgrpc::next::output::{Output, Stream};
-use hgrpc::next::store::{FixedRequests, Requests};
+use hgrpc::client::{self, Client, ClientConfig};
+use hgrpc::output::{Output, Stream};
+use hgrpc::store::{FixedRequests, Requests};
 use hgrpc::wire::{FrameKind, RequestId};
 use hgrpc::{ProtocolError, REVISIONS, Revision};
 use proptest::prelude::*;

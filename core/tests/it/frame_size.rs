@@ -3,10 +3,10 @@
 
 use hgrpc::R0003;
 use hgrpc::cbor::EncodedArgs;
-use hgrpc::next::client::{Client, ClientConfig, Request};
-use hgrpc::next::output::{Output, Stream};
-use hgrpc::next::server::{Event, Server, ServerConfig};
-use hgrpc::next::store::FixedRequests;
+use hgrpc::client::{Client, ClientConfig, Request};
+use hgrpc::output::{Output, Stream};
+use hgrpc::server::{Event, Server, ServerConfig};
+use hgrpc::store::FixedRequests;
 use hgrpc::wire::{FrameHeader, FrameReader, HEADER_LEN, MAX_LENGTH};
 
 /// What is asked for, and what the largest frame is then.
@@ -136,8 +136,8 @@ mod blocking {
     use std::convert::Infallible;
 
     use embedded_io::Write;
-    use hgrpc::next::connection::{Buffers, ClientConnection, ServerConnection};
-    use hgrpc::next::drive::blocking::Driver;
+    use hgrpc::connection::{Buffers, ClientConnection, ServerConnection};
+    use hgrpc::drive::blocking::Driver;
 
     use super::*;
 

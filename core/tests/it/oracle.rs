@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hgrpc::next::store::{FixedRequests, Key, Requests, Slot, laws};
+use hgrpc::store::{FixedRequests, Key, Requests, Slot, laws};
 use hgrpc::wire::RequestId;
 
 /// So many requests, and as many that stand aside.

@@ -4,11 +4,11 @@
 use std::collections::VecDeque;
 
 use hgrpc::cbor::{Atom, Pieces, Progress, STATUS_OK, Status, Value};
-use hgrpc::next::client::{self, Client, ClientConfig, Request, Upload};
-use hgrpc::next::connection::{Frames, HeldBack};
-use hgrpc::next::output::{Output, Stream};
-use hgrpc::next::server::{self, DataMode, Failure, Reply, Server, ServerConfig};
-use hgrpc::next::store::FixedRequests;
+use hgrpc::client::{self, Client, ClientConfig, Request, Upload};
+use hgrpc::connection::{Frames, HeldBack};
+use hgrpc::output::{Output, Stream};
+use hgrpc::server::{self, DataMode, Failure, Reply, Server, ServerConfig};
+use hgrpc::store::FixedRequests;
 use hgrpc::wire::{HEADER_LEN, RequestId};
 use hgrpc::{REVISIONS, Revision};
 use proptest::prelude::*;

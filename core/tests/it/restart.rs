@@ -2,10 +2,10 @@
 //! frame, an error, open requests.
 
 use hgrpc::cbor::EncodingSet;
-use hgrpc::next::client::{Client, ClientConfig, SendAction};
-use hgrpc::next::output::{Output, Stream};
-use hgrpc::next::server::{self, DataMode, Server, ServerConfig, ServerState};
-use hgrpc::next::store::{FixedRequests, Requests};
+use hgrpc::client::{Client, ClientConfig, SendAction};
+use hgrpc::output::{Output, Stream};
+use hgrpc::server::{self, DataMode, Server, ServerConfig, ServerState};
+use hgrpc::store::{FixedRequests, Requests};
 use hgrpc::wire::{FrameReader, RequestId};
 use hgrpc::{ApiMisuse, ProtocolError, REVISIONS, Revision};
 use proptest::prelude::*;

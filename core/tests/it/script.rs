@@ -4,9 +4,9 @@
 use core::borrow::BorrowMut;
 
 use hgrpc::cbor::{Args, ArgsWriter, EncodedArgs, RequestPieces};
-use hgrpc::next::output::{Output, Stream};
-use hgrpc::next::server::{self, Failure, Refusal, Server, ServerConfig, ServerState};
-use hgrpc::next::store::Requests;
+use hgrpc::output::{Output, Stream};
+use hgrpc::server::{self, Failure, Refusal, Server, ServerConfig, ServerState};
+use hgrpc::store::Requests;
 use hgrpc::wire::{FrameHeader, RequestId, StreamFlags, StreamId, TypeFlags};
 use hgrpc::{ApiMisuse, KeyOrder, ProtocolError, RefusalReason, Revision};
 

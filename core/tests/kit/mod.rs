@@ -9,10 +9,10 @@
 use std::collections::BTreeMap;
 
 use hgrpc::cbor::{EncodedArgs, ErrorMessage, Status};
-use hgrpc::next::client::{self, Client, ClientConfig, Request, SendAction, Upload};
-use hgrpc::next::output::{Output, Stream};
-use hgrpc::next::server::{self, Failure, Refusal, Reply, Server, ServerConfig};
-use hgrpc::next::store::{FixedRequests, Requests};
+use hgrpc::client::{self, Client, ClientConfig, Request, SendAction, Upload};
+use hgrpc::output::{Output, Stream};
+use hgrpc::server::{self, Failure, Refusal, Reply, Server, ServerConfig};
+use hgrpc::store::{FixedRequests, Requests};
 use hgrpc::wire::{FrameHeader, HEADER_LEN, RequestId, StreamId};
 use hgrpc::{ApiMisuse, ProtocolError, Revision};
 

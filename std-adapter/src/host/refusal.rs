@@ -70,8 +70,8 @@ impl Composed {
     }
 
     /// The same as the core takes it.
-    pub(crate) fn as_next(&self) -> hgrpc::next::server::Failure<'_> {
-        use hgrpc::next::server::Failure;
+    pub(crate) fn as_next(&self) -> hgrpc::server::Failure<'_> {
+        use hgrpc::server::Failure;
         let message = self.message.as_slice();
         let failure = match self.is_command {
             true => Failure::command(message),

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use hgrpc::next::store::laws;
+use hgrpc::store::laws;
 use proptest::prelude::*;
 
 use super::*;

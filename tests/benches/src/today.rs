@@ -3,10 +3,10 @@
 use std::hint::black_box;
 
 use hgrpc::cbor::{ArgsWriter, ByteString, Status};
-use hgrpc::next::client::{self, Client, ClientConfig, Request};
-use hgrpc::next::output::{Output, Stream};
-use hgrpc::next::server::{Command, Event, Server, ServerConfig};
-use hgrpc::next::store::{FixedRequests, Requests};
+use hgrpc::client::{self, Client, ClientConfig, Request};
+use hgrpc::output::{Output, Stream};
+use hgrpc::server::{Command, Event, Server, ServerConfig};
+use hgrpc::store::{FixedRequests, Requests};
 use hgrpc::wire::FrameReader;
 use hgrpc::{Limits, Protocol, R0005, Revision};
 use hgrpc_bench::Row;

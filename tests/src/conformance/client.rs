@@ -4,8 +4,8 @@ use core::borrow::BorrowMut;
 use std::collections::{BTreeMap, VecDeque};
 
 use hgrpc::cbor::{ContentEncoding, EncodedArgs, EncodingSet, ErrorMessage};
-use hgrpc::next::client::{Announcement, Client, ClientConfig, Event, Request, SendAction, Upload};
-use hgrpc::next::output::{Output, Stream};
+use hgrpc::client::{Announcement, Client, ClientConfig, Event, Request, SendAction, Upload};
+use hgrpc::output::{Output, Stream};
 use hgrpc::wire::{FrameHeader, HEADER_LEN, RequestId, StreamFlags, StreamId};
 use hgrpc::{KeyOrder, ProtocolError, Revision};
 use hgrpc_std::encoding::{SUPPORTED, StreamDecoders};

@@ -3,9 +3,9 @@
 use core::borrow::BorrowMut;
 
 use hgrpc::cbor::{Atom, EncodedArgs};
-use hgrpc::next::client::{Client, ClientConfig, Request};
-use hgrpc::next::output::{Output, Stream};
-use hgrpc::next::server::{Event, Failure, Reply, Server, ServerConfig};
+use hgrpc::client::{Client, ClientConfig, Request};
+use hgrpc::output::{Output, Stream};
+use hgrpc::server::{Event, Failure, Reply, Server, ServerConfig};
 use hgrpc::wire::ErrorFlags;
 use hgrpc::{ApiMisuse, Revision};
 use serde_json::Value;

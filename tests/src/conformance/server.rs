@@ -3,7 +3,7 @@
 use core::borrow::BorrowMut;
 use std::collections::BTreeMap;
 
-use hgrpc::next::server::{Command, DataMode, Event, Reply, Server, ServerConfig};
+use hgrpc::server::{Command, DataMode, Event, Reply, Server, ServerConfig};
 use hgrpc::wire::{CommandRequestFlags, FrameHeader, FrameKind, RequestId, StreamId};
 use hgrpc::{ProtocolError, Revision};
 use hgrpc_std::encoding::SUPPORTED;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use hgrpc::cbor::{ContentEncoding, MessageArgs, STATUS_OK};
-use hgrpc::next::output::{Output, Stream};
-use hgrpc::next::server::{Failure, Reply, Server};
+use hgrpc::output::{Output, Stream};
+use hgrpc::server::{Failure, Reply, Server};
 use hgrpc::wire::HEADER_LEN;
 use hgrpc::{ApiMisuse, Revision};
 use hgrpc_std::encoding::{EncodeError, Encoder, encoder};

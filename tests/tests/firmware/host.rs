@@ -7,11 +7,11 @@ use std::time::Duration;
 use embedded_io::{Error, ErrorKind, ErrorType, Read, Write};
 use hgrpc::R0006;
 use hgrpc::cbor::{ArgsWriter, EncodedArgs};
+use hgrpc::client::{Client, ClientConfig, Event, Request};
+use hgrpc::connection::{Buffers, LineEvent, LinkBuffers, LinkedClient};
+use hgrpc::drive::blocking::Driver;
 use hgrpc::link::{Link, LinkConfig, LinkError, LinkEvent};
-use hgrpc::next::client::{Client, ClientConfig, Event, Request};
-use hgrpc::next::connection::{Buffers, LineEvent, LinkBuffers, LinkedClient};
-use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::store::FixedRequests;
+use hgrpc::store::FixedRequests;
 
 /// A socket as a half of a line. Reading times out after a tick's time.
 pub(crate) struct Half(TcpStream);

@@ -2,7 +2,7 @@
 
 use hgrpc::Revision;
 use hgrpc::cbor::{Location, Redirect, Status};
-use hgrpc::next::client::Event;
+use hgrpc::client::Event;
 use hgrpc::wire::{FrameKind, StreamId};
 
 use super::call::{Call, has};

@@ -3,7 +3,7 @@
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
-use hgrpc::next::client::Upload;
+use hgrpc::client::Upload;
 use hgrpc::wire::RequestId;
 
 use super::{Connection, Notes, lost};

@@ -29,9 +29,9 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use hgrpc::cbor::EncodingSet;
+use hgrpc::client::Client;
 use hgrpc::client::{Announcement, ClientConfig};
-use hgrpc::next::client::Client;
-use hgrpc::next::output::Stream;
+use hgrpc::output::Stream;
 use hgrpc::{ApiMisuse, Revision};
 
 use super::Key;

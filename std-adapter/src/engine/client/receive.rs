@@ -1,6 +1,6 @@
 //! The receiving side: bytes become frames, and these pieces of responses.
 
-use hgrpc::next::client::Event;
+use hgrpc::client::Event;
 use hgrpc::wire::StreamId;
 
 use super::answer::Step;

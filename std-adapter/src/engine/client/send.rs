@@ -6,8 +6,8 @@ use std::io::IoSlice;
 use bytes::Bytes;
 use hgrpc::ApiMisuse;
 use hgrpc::cbor::EncodedArgs;
-use hgrpc::next::client::{Request, Upload};
-use hgrpc::next::output::{Output, Stream};
+use hgrpc::client::{Request, Upload};
+use hgrpc::output::{Output, Stream};
 use hgrpc::wire::{FrameHeader, HEADER_LEN};
 
 use super::call::has;

@@ -1,7 +1,7 @@
 //! Which command may run, and what it may hold.
 
 use hgrpc::cbor::{Args, RedirectTargets};
-use hgrpc::next::server::{Command as CoreCommand, Reply};
+use hgrpc::server::{Command as CoreCommand, Reply};
 use hgrpc::wire::RequestId;
 
 use super::Connection;

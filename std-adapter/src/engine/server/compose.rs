@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use hgrpc::cbor::{CborReader, Head, MAJOR_BYTES, Pieces, STATUS_OK};
-use hgrpc::next::output::joins;
+use hgrpc::output::joins;
 
 use super::Core;
 use super::note::Note;

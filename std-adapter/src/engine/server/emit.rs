@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use hgrpc::next::output::{Output, Stream};
+use hgrpc::output::{Output, Stream};
 use hgrpc::wire::{FrameHeader, HEADER_LEN, ResponseFlags};
 use hgrpc::{ApiMisuse, Revision};
 
@@ -380,7 +380,7 @@ impl Connection {
     }
 
     /// Queues the answer to a refused request.
-    pub(super) fn push_refusal(&mut self, refusal: hgrpc::next::server::Refusal) {
+    pub(super) fn push_refusal(&mut self, refusal: hgrpc::server::Refusal) {
         self.refusals.push_back(refusal);
         if self.refusals.len() == 1 {
             self.refusals_sent = self.turns.push(self.refusals_sent, Waiting::Refusals);

@@ -1,7 +1,7 @@
 //! A command's life: from its request to the end of its handler and of its reply.
 
 use hgrpc::cbor::ContentEncoding;
-use hgrpc::next::server::Reply;
+use hgrpc::server::Reply;
 use hgrpc::wire::RequestId;
 
 use super::compose::{Composer, Context};

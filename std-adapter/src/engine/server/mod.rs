@@ -44,9 +44,9 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use hgrpc::cbor::ContentEncoding;
-use hgrpc::next::output::Stream;
-use hgrpc::next::server::{Refusal as CoreRefusal, Server};
+use hgrpc::output::Stream;
 use hgrpc::server::ServerConfig;
+use hgrpc::server::{Refusal as CoreRefusal, Server};
 use hgrpc::{ApiMisuse, Revision, Streaming};
 
 use super::Key;

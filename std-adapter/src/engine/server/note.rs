@@ -2,8 +2,8 @@
 
 use hgrpc::ApiMisuse;
 use hgrpc::cbor::{Atom, Progress, Text};
-use hgrpc::next::output::Output;
-use hgrpc::next::server::Reply;
+use hgrpc::output::Output;
+use hgrpc::server::Reply;
 
 use super::Core;
 

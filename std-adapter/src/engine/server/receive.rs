@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use hgrpc::RefusalReason;
-use hgrpc::next::server::{Event, Refusal as CoreRefusal};
-use hgrpc::next::store::{Key as CoreKey, Requests as _};
+use hgrpc::server::{Event, Refusal as CoreRefusal};
+use hgrpc::store::{Key as CoreKey, Requests as _};
 use hgrpc::wire::{CommandRequestFlags, FrameKind, HEADER_LEN, RequestId};
 
 use super::admit::{Arrived, Command, Pending};

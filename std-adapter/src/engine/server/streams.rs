@@ -1,7 +1,7 @@
 //! Compressing streams (revision-0006.md, 3.5a): a reply has one for itself until it ends.
 
 use hgrpc::cbor::ContentEncoding;
-use hgrpc::next::output::Stream;
+use hgrpc::output::Stream;
 
 use super::Core;
 use crate::encoding::{Encoder, encoder};

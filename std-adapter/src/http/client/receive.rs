@@ -2,7 +2,7 @@
 
 use hgrpc::Revision;
 use hgrpc::cbor::Status;
-use hgrpc::next::client::Event as CoreEvent;
+use hgrpc::client::Event as CoreEvent;
 use hgrpc::wire::{FrameHeader, FrameKind, Part, RequestId, ResponseFlags, StreamFlags, StreamId};
 
 use super::exchange::{Exchange, index_of};

@@ -3,8 +3,8 @@
 use hgrpc::Revision;
 use hgrpc::cbor::{EncodedArgs, EncodingSet};
 use hgrpc::client::{Announcement, ClientConfig};
-use hgrpc::next::client::{Client, Request, Upload};
-use hgrpc::next::output::{Output, Stream};
+use hgrpc::client::{Client, Request, Upload};
+use hgrpc::output::{Output, Stream};
 use hgrpc::wire::HEADER_LEN;
 use hgrpc::{ApiMisuse, KeyOrder};
 

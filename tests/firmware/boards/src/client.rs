@@ -6,11 +6,11 @@ use core::mem::MaybeUninit;
 use hgrpc::R0006;
 use hgrpc::cbor::{ArgsWriter, CborReader, EncodedArgs, Status, Text};
 use hgrpc::link::LinkConfig;
-use hgrpc::next::Error;
-use hgrpc::next::client::{Client, ClientConfig, Event, Request};
-use hgrpc::next::connection::{LineEvent, LinkedClient};
-use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::store::FixedRequests;
+use hgrpc::Error;
+use hgrpc::client::{Client, ClientConfig, Event, Request};
+use hgrpc::connection::{LineEvent, LinkedClient};
+use hgrpc::drive::blocking::Driver;
+use hgrpc::store::FixedRequests;
 
 use crate::console;
 use crate::hash::{self, Hash};

@@ -14,8 +14,8 @@ use cortex_m::asm::wfi;
 use cortex_m::interrupt;
 use embedded_io::{Error, ErrorKind, ErrorType, Read, ReadReady, Write};
 use hgrpc::link::Link;
-use hgrpc::next::connection::{Buffers, LinkBuffers};
-use hgrpc::next::drive::blocking::Halves;
+use hgrpc::connection::{Buffers, LinkBuffers};
+use hgrpc::drive::blocking::Halves;
 
 use crate::ring::Ring;
 use crate::uart::Uart;

@@ -10,12 +10,12 @@ use core::mem::MaybeUninit;
 use embedded_io::Write;
 use hgrpc::cbor::{Atom, Progress};
 use hgrpc::link::LinkConfig;
-use hgrpc::next::Error;
-use hgrpc::next::connection::{Drive, LineEvent, LinkedServer};
-use hgrpc::next::drive::Sending;
-use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::server::{Command, Event, Failure, Reply, Server, ServerConfig};
-use hgrpc::next::store::FixedRequests;
+use hgrpc::Error;
+use hgrpc::connection::{Drive, LineEvent, LinkedServer};
+use hgrpc::drive::Sending;
+use hgrpc::drive::blocking::Driver;
+use hgrpc::server::{Command, Event, Failure, Reply, Server, ServerConfig};
+use hgrpc::store::FixedRequests;
 use hgrpc::wire::RequestId;
 use hgrpc::{R0006, Streaming};
 

@@ -4,11 +4,11 @@
 //! since nothing in it waits. What it is handed is not copied, unless a request comes in several
 //! parts: then it is gathered in the 256 bytes that requests share.
 
+use hgrpc::Error;
 use hgrpc::R0005;
-use hgrpc::next::Error;
-use hgrpc::next::connection::{Buffers, ServerConnection};
-use hgrpc::next::server::{Event, Failure, Reply, Server, ServerConfig};
-use hgrpc::next::store::FixedRequests;
+use hgrpc::connection::{Buffers, ServerConnection};
+use hgrpc::server::{Event, Failure, Reply, Server, ServerConfig};
+use hgrpc::store::FixedRequests;
 
 /// Requests at once.
 const REQUESTS: usize = 4;

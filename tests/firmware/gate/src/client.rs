@@ -2,9 +2,9 @@
 //! response read.
 
 use hgrpc::cbor::ArgsWriter;
-use hgrpc::next::client::{Client, ClientConfig, Event, Request};
-use hgrpc::next::output::Output;
-use hgrpc::next::store::FixedRequests;
+use hgrpc::client::{Client, ClientConfig, Event, Request};
+use hgrpc::output::Output;
+use hgrpc::store::FixedRequests;
 use hgrpc::wire::RequestId;
 use hgrpc::{ApiMisuse, Protocol};
 

@@ -1,8 +1,8 @@
 //! A server as a firmware would drive it: two commands, frames read in parts.
 
-use hgrpc::next::output::{Output, Stream};
-use hgrpc::next::server::{Command, Event, Failure, Server, ServerConfig};
-use hgrpc::next::store::FixedRequests;
+use hgrpc::output::{Output, Stream};
+use hgrpc::server::{Command, Event, Failure, Server, ServerConfig};
+use hgrpc::store::FixedRequests;
 use hgrpc::{ApiMisuse, Protocol};
 
 use crate::{BUFFER, Port, plant};

@@ -8,8 +8,8 @@ use std::task::Waker;
 use hgrpc::Revision;
 use hgrpc::cbor::{ArgsWriter, ContentEncoding, EncodingSet};
 use hgrpc::client::{Announcement, ClientConfig};
-use hgrpc::next::client::{Client, Request as Asked, Upload};
-use hgrpc::next::output::{Output, Stream};
+use hgrpc::client::{Client, Request as Asked, Upload};
+use hgrpc::output::{Output, Stream};
 
 use super::super::*;
 use super::script::{Script, Step};

@@ -2,7 +2,7 @@
 
 use hgrpc::ApiMisuse;
 use hgrpc::cbor::ArgsWriter;
-use hgrpc::next::server::Reply;
+use hgrpc::server::Reply;
 
 use super::{Done, Replies};
 use crate::stack;

@@ -1,6 +1,6 @@
 //! `digest`: the SHA-256 of data of any size, which is never held.
 
-use hgrpc::next::server::{Failure, Reply};
+use hgrpc::server::{Failure, Reply};
 use hgrpc::wire::RequestId;
 
 use super::{Done, Replies};

@@ -1,7 +1,7 @@
 //! `events`: responses that stay open and say what happens.
 
 use hgrpc::cbor::ArgsWriter;
-use hgrpc::next::server::{Failure, Reply};
+use hgrpc::server::{Failure, Reply};
 use hgrpc::wire::RequestId;
 
 use super::{Done, Replies};

@@ -16,12 +16,12 @@ use cortex_m_rt::entry;
 use hgrpc::Revision;
 use hgrpc::cbor::{Atom, EncodedArgs, Progress};
 use hgrpc::link::LinkConfig;
-use hgrpc::next::Error;
-use hgrpc::next::client::{Client, ClientConfig, Event as Answer, Request};
-use hgrpc::next::connection::{Buffers, ClientConnection, Drive, LinkBuffers, LinkedServer};
-use hgrpc::next::drive::asynch::Driver;
-use hgrpc::next::server::{Event, Failure, Reply, Server, ServerConfig};
-use hgrpc::next::store::FixedRequests;
+use hgrpc::Error;
+use hgrpc::client::{Client, ClientConfig, Event as Answer, Request};
+use hgrpc::connection::{Buffers, ClientConnection, Drive, LinkBuffers, LinkedServer};
+use hgrpc::drive::asynch::Driver;
+use hgrpc::server::{Event, Failure, Reply, Server, ServerConfig};
+use hgrpc::store::FixedRequests;
 use port::Port;
 
 // The port of the programs that are measured.

@@ -13,10 +13,10 @@ use embassy_nrf::{bind_interrupts, peripherals, uarte};
 use embassy_time::Timer;
 use hgrpc::R0005;
 use hgrpc::link::LinkConfig;
-use hgrpc::next::connection::{Buffers, LinkBuffers, LinkedServer};
-use hgrpc::next::drive::asynch::Driver;
-use hgrpc::next::server::{Event, Server, ServerConfig};
-use hgrpc::next::store::FixedRequests;
+use hgrpc::connection::{Buffers, LinkBuffers, LinkedServer};
+use hgrpc::drive::asynch::Driver;
+use hgrpc::server::{Event, Server, ServerConfig};
+use hgrpc::store::FixedRequests;
 
 bind_interrupts!(struct Irqs {
     UARTE0 => buffered_uarte::InterruptHandler<peripherals::UARTE0>;

@@ -3,7 +3,7 @@
 #![no_main]
 
 use hgrpc::Revision;
-use hgrpc::next::output::{Output, Stream};
+use hgrpc::output::{Output, Stream};
 use hgrpc_gate::{BUFFER, ClientEnd, Memory, Port, ServerEnd, choose_revision, server_end, step};
 
 hgrpc_gate::entry!(

@@ -3,7 +3,7 @@
 #![no_main]
 
 use hgrpc::R0005;
-use hgrpc::next::output::{Output, Stream};
+use hgrpc::output::{Output, Stream};
 use hgrpc_gate::{BUFFER, ClientEnd, Memory, Port};
 
 hgrpc_gate::entry!(

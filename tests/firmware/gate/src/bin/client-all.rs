@@ -3,7 +3,7 @@
 #![no_main]
 
 use hgrpc::Revision;
-use hgrpc::next::output::{Output, Stream};
+use hgrpc::output::{Output, Stream};
 use hgrpc_gate::{BUFFER, ClientEnd, Memory, Port, choose_revision};
 
 hgrpc_gate::entry!(

@@ -4,12 +4,12 @@
 
 use hgrpc::Revision;
 use hgrpc::cbor::{Atom, EncodedArgs, Progress};
-use hgrpc::next::Error;
-use hgrpc::next::client::{self, ClientConfig, Event as Answer, Request};
-use hgrpc::next::connection::{Buffers, ClientConnection, ServerConnection};
-use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::server::{Event, Failure, Reply};
-use hgrpc::next::store::FixedRequests;
+use hgrpc::Error;
+use hgrpc::client::{self, ClientConfig, Event as Answer, Request};
+use hgrpc::connection::{Buffers, ClientConnection, ServerConnection};
+use hgrpc::drive::blocking::Driver;
+use hgrpc::server::{Event, Failure, Reply};
+use hgrpc::store::FixedRequests;
 use hgrpc_gate::{BUFFER, Memory, Port, ServerEnd, choose_revision, plant, server_end};
 
 type Requests = FixedRequests<4>;

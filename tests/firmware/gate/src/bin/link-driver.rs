@@ -3,11 +3,11 @@
 #![no_main]
 
 use hgrpc::link::LinkConfig;
-use hgrpc::next::Error;
-use hgrpc::next::connection::{Buffers, LineEvent, LinkBuffers, LinkedServer};
-use hgrpc::next::drive::blocking::Driver;
-use hgrpc::next::server::Event;
-use hgrpc::next::store::FixedRequests;
+use hgrpc::Error;
+use hgrpc::connection::{Buffers, LineEvent, LinkBuffers, LinkedServer};
+use hgrpc::drive::blocking::Driver;
+use hgrpc::server::Event;
+use hgrpc::store::FixedRequests;
 use hgrpc::{R0005, Streaming};
 use hgrpc_gate::{BUFFER, Memory, Port, ServerEnd, plant, server_end};
 

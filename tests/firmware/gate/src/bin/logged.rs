@@ -5,7 +5,7 @@
 use core::cell::UnsafeCell;
 
 use hgrpc::Revision;
-use hgrpc::next::output::{Output, Stream};
+use hgrpc::output::{Output, Stream};
 use hgrpc_gate::{BUFFER, ClientEnd, Memory, Port, ServerEnd, choose_revision, server_end, step};
 
 hgrpc_gate::entry!(

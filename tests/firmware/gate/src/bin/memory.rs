@@ -6,10 +6,10 @@
 use core::mem::MaybeUninit;
 
 use hgrpc::link::Link;
-use hgrpc::next::client::Client;
-use hgrpc::next::connection::{ClientConnection, LinkedClient, LinkedServer, ServerConnection};
-use hgrpc::next::server::Server;
-use hgrpc::next::store::FixedRequests;
+use hgrpc::client::Client;
+use hgrpc::connection::{ClientConnection, LinkedClient, LinkedServer, ServerConnection};
+use hgrpc::server::Server;
+use hgrpc::store::FixedRequests;
 use hgrpc::{R0005, Revision, Streaming};
 use hgrpc_gate::{Port, plant};
 

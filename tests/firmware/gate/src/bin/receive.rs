@@ -6,7 +6,7 @@
 
 use core::iter::repeat_n;
 
-use hgrpc::next::server::Event;
+use hgrpc::server::Event;
 use hgrpc::{R0005, Streaming};
 use hgrpc_gate::{BUFFER, Memory, ServerEnd, exit, plant, server_end};
 

@@ -6,8 +6,8 @@
 
 use core::hint::black_box;
 
-use hgrpc::next::output::{Output, Stream};
-use hgrpc::next::server::Event;
+use hgrpc::output::{Output, Stream};
+use hgrpc::server::Event;
 use hgrpc::{R0005, Streaming};
 use hgrpc_gate::{
     BUFFER, Memory, Port, ServerEnd, exit, measure_begin, measure_end, plant, server_end,
