@@ -61,8 +61,8 @@ fn server(bits: u8) -> (Server, Ran) {
         config.authorize = Arc::new(Permissions::ReadWrite);
     }
     config.strict_status = bits & 2 != 0;
-    config.limits.command = 1 << 10;
-    config.limits.commands = 4;
+    config.limits.per_connection.request_size = 1 << 10;
+    config.limits.per_connection.calls = 4;
     (Server::new(router, capabilities, config), ran)
 }
 

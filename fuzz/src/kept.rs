@@ -2,7 +2,7 @@
 
 use hgrpc::store::FixedRequests;
 use hgrpc_std::requests::{GatheredBytes, GrowableRequests};
-use hgrpc_std::store::Budgets;
+use hgrpc_std::requests::Budgets;
 
 /// Requests that are held at once, and as many that are refused.
 const REQUESTS: usize = 4;

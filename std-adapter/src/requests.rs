@@ -10,8 +10,6 @@
 use hgrpc::store::{Key, Requests, Slot};
 use hgrpc::wire::RequestId;
 
-use crate::store::Budgets;
-
 /// IDs of one page.
 const PAGE: usize = 512;
 /// Pages for all IDs.
@@ -24,7 +22,36 @@ const NONE: u16 = u16::MAX;
 /// Most entries: places are 16 bits, and one of them is [`NONE`].
 const MOST: usize = 0xffff;
 
-/// Requests by ID, for a reactor of [`hgrpc::next`]; [`GatheredBytes`] is the memory beside them.
+/// How much [`GrowableRequests`] and their [`GatheredBytes`] may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Budgets {
+    /// Most requests at once, received and running together. Default 256: hundreds of calls in
+    /// flight on one connection, a few tens of kilobytes of table.
+    pub requests: usize,
+    /// Most refused requests that are remembered to swallow their frames. Default 256.
+    pub refused: usize,
+    /// Most bytes that all requests of the connection hold together. Default 32 MiB: one request
+    /// and its data at their default limits (16 MiB each).
+    pub bytes: usize,
+}
+
+impl Budgets {
+    /// The default budgets.
+    pub const DEFAULT: Self = Self {
+        requests: 256,
+        refused: 256,
+        bytes: 32 << 20,
+    };
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Requests by ID, for a reactor of [`hgrpc`]; [`GatheredBytes`] is the memory beside them.
 #[derive(Debug)]
 pub struct GrowableRequests {
     entries: Vec<Entry>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::encoding::DecodeLimits;
-use crate::store::Budgets;
+use crate::requests::Budgets;
 
 /// The limits of one connection, on either end, with threads or with tasks.
 ///

@@ -12,7 +12,7 @@ use hgrpc::{Limits, Protocol, R0005, Revision};
 use hgrpc_bench::Row;
 use hgrpc_bench::messages::*;
 use hgrpc_std::requests::{GatheredBytes, GrowableRequests};
-use hgrpc_std::store::Budgets;
+use hgrpc_std::requests::Budgets;
 
 /// All rows.
 pub(crate) const ROWS: &[Row] = &[

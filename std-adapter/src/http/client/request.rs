@@ -12,7 +12,7 @@ use super::redirect::Offer;
 use super::{Command, Config, Error};
 use crate::host::request::Arguments;
 use crate::requests::{GatheredBytes, GrowableRequests};
-use crate::store::Budgets;
+use crate::requests::Budgets;
 
 /// The core's client of one request.
 pub(super) type Core = Client<Revision, GrowableRequests>;

@@ -16,7 +16,7 @@ use super::script::{Script, Step};
 use crate::gate::{Refusal, ServerLimits};
 use crate::host::Config;
 use crate::requests::GrowableRequests;
-use crate::store::Budgets;
+use crate::requests::Budgets;
 
 /// The routes of all rigs.
 pub(super) fn find(name: &[u8]) -> Option<u8> {
