@@ -293,7 +293,7 @@ fn row_4_request_not_active() {
             fatal(E::RequestNotActive)
         );
         assert_eq!(cli.state(3), Some("pending"));
-        drop(call);
+        let _ = call;
         assert_eq!(
             cli.recv(&res(revision, 1, EOS, b"")),
             data(1, b"", false, true)

@@ -162,7 +162,7 @@ fn take<T: Requests>(
     };
     sent.extend(frame.unwrap().into_iter().flatten());
     if call.is_ended() {
-        drop(calls.remove(at));
+        calls.remove(at);
     }
 }
 

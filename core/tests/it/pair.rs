@@ -215,7 +215,7 @@ fn send_calls(scenario: &Scenario, client: &mut Host) -> Vec<u8> {
         };
         calls[at].step(client, most, &mut out, &mut bytes);
         if calls[at].is_over {
-            drop(calls.remove(at));
+            calls.remove(at);
         }
     }
     bytes
