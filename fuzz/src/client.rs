@@ -105,7 +105,7 @@ fn run<T: Requests>(
                     log.push(made(out.frame()));
                 }
                 if is_last {
-                    drop(calls.swap_remove(which));
+                    calls.swap_remove(which);
                 }
             }
             Step::MakeFrame { .. } => {}

@@ -4,7 +4,7 @@ use core::borrow::BorrowMut;
 
 use hgrpc::store::{FixedRequests, Requests};
 use hgrpc_std::requests::{GatheredBytes, GrowableRequests};
-use hgrpc_std::store::Budgets;
+use hgrpc_std::requests::Budgets;
 
 /// Requests, and the memory beside them.
 pub trait Store: Requests + Sized {
