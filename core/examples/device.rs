@@ -2,12 +2,11 @@
 //! `cargo run -p hgrpc --features embedded-io-v0_7 --example device`.
 
 use embedded_io::{Read, Write};
-use hgrpc::Error;
-use hgrpc::R0005;
 use hgrpc::connection::{Buffers, ServerConnection};
 use hgrpc::drive::blocking::Driver;
 use hgrpc::server::{Event, Server, ServerConfig};
 use hgrpc::store::FixedRequests;
+use hgrpc::{Error, R0005};
 
 hgrpc::args! {
     /// Arguments of `led`.

@@ -1,5 +1,5 @@
 //! Numbers that are zero in memory when they have their usual value, so that a reactor in a
-//! `static` takes no flash (design: zeros at first).
+//! `static` takes no flash for them.
 
 /// A number whose usual value is `USUAL`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,6 +40,9 @@ fn steps(input: &mut Input<'_>) -> Vec<Step> {
     steps
 }
 
+/// Data of a request: more than a frame of either size holds.
+const DATA: [u8; 65] = [7; 65];
+
 /// A request whose frames are made.
 struct Sending {
     upload: Upload,
@@ -78,10 +81,10 @@ fn run<T: Requests>(
 ) -> Vec<String> {
     let mut config = ClientConfig::FULL_DUPLEX;
     config.takes_status = takes_status;
-    config.send_frame_size = 16;
+    // The settings of 0006 have to fit a frame.
+    config.send_frame_size = if revision.has_settings() { 64 } else { 16 };
     config.max_frame_size = 512;
     let mut client = Client::new(revision, config, requests);
-    // The settings of 0006 are larger than a frame of the least size.
     let mut buffer = [0; 128];
     let mut out = Output::new(Stream::CLIENT, &mut buffer);
     let mut calls: Vec<Sending> = Vec::new();
@@ -93,7 +96,7 @@ fn run<T: Requests>(
                 if let Ok((upload, _)) = client.request(*has_data) {
                     calls.push(Sending {
                         upload,
-                        data: has_data.then_some(&b"0123456789abcdef0"[..]),
+                        data: has_data.then_some(&DATA[..]),
                         is_requested: false,
                     });
                 }

@@ -1,8 +1,8 @@
 //! What a reactor under test is made with: requests and memory of each kind, of one size.
 
 use hgrpc::store::FixedRequests;
-use hgrpc_std::requests::{GatheredBytes, GrowableRequests};
 use hgrpc_std::requests::Budgets;
+use hgrpc_std::requests::{GatheredBytes, GrowableRequests};
 
 /// Requests that are held at once, and as many that are refused.
 const REQUESTS: usize = 4;

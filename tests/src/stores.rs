@@ -3,8 +3,8 @@
 use core::borrow::BorrowMut;
 
 use hgrpc::store::{FixedRequests, Requests};
-use hgrpc_std::requests::{GatheredBytes, GrowableRequests};
 use hgrpc_std::requests::Budgets;
+use hgrpc_std::requests::{GatheredBytes, GrowableRequests};
 
 /// Requests, and the memory beside them.
 pub trait Store: Requests + Sized {

@@ -11,8 +11,8 @@ use hgrpc::{ApiMisuse, KeyOrder};
 use super::redirect::Offer;
 use super::{Command, Config, Error};
 use crate::host::request::Arguments;
-use crate::requests::{GatheredBytes, GrowableRequests};
 use crate::requests::Budgets;
+use crate::requests::{GatheredBytes, GrowableRequests};
 
 /// The core's client of one request.
 pub(super) type Core = Client<Revision, GrowableRequests>;

@@ -1,5 +1,5 @@
-//! The tokio server gives the same bytes as the engine by itself, and both give those that the server
-//! on the core's first reactors gave.
+//! The tokio server gives the same bytes as the engine by itself, and both give those that an
+//! earlier server gave, which shared no code with them.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ impl Rng {
         let mut steps = Vec::new();
         for _ in 0..self.below(9) {
             let step = self.below(256).to_le_bytes()[0];
-            // Where the first server's notes go is only fixed where nothing waits.
+            // Where a server's notes go is only fixed where nothing waits.
             if matches!(Act::of(step), Act::Text | Act::Progress) {
                 steps.push(0);
             }
@@ -142,7 +142,7 @@ async fn connection(seed: u64, digest: &mut u64) {
 }
 
 /// What the answers to the first 200 connections came to when they were compared, byte by byte, with
-/// those of the server on the core's first reactors.
+/// those of an earlier server.
 const DIGEST: u64 = 0xdd1a_e489_66df_63ca;
 
 #[tokio::test]

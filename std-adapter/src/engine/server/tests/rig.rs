@@ -15,8 +15,8 @@ use super::super::*;
 use super::script::{Script, Step};
 use crate::gate::{Refusal, ServerLimits};
 use crate::host::Config;
-use crate::requests::GrowableRequests;
 use crate::requests::Budgets;
+use crate::requests::GrowableRequests;
 
 /// The routes of all rigs.
 pub(super) fn find(name: &[u8]) -> Option<u8> {

@@ -1,4 +1,4 @@
-//! What random connections found in the reworked server: one test for each.
+//! What random connections found in the server: one test for each.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,4 +1,4 @@
-//! Defects of the reworked client that a comparison with the first one has found.
+//! Defects of the client that comparing it with another one found.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
