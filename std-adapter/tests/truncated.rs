@@ -256,7 +256,7 @@ fn the_tool_does_not_take_values_for_text() {
     let address = answering(Shape::One, b"42\nEhello");
     assert_eq!(
         cli_server::call(&[&address, "x"]).done(),
-        "-21\n-19\n10\n'hello'\n"
+        "-21\n-19\n10\nb'hello'\n"
     );
     assert_eq!(
         cli_server::call(&[&address, "x", "--json"]).done(),
