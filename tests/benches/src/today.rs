@@ -11,8 +11,8 @@ use hgrpc::wire::FrameReader;
 use hgrpc::{Limits, Protocol, R0005, Revision};
 use hgrpc_bench::Row;
 use hgrpc_bench::messages::*;
-use hgrpc_std::requests::{GatheredBytes, GrowableRequests};
 use hgrpc_std::requests::Budgets;
+use hgrpc_std::requests::{GatheredBytes, GrowableRequests};
 
 /// All rows.
 pub(crate) const ROWS: &[Row] = &[

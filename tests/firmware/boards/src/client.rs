@@ -3,13 +3,13 @@
 
 use core::mem::MaybeUninit;
 
+use hgrpc::Error;
 use hgrpc::R0006;
 use hgrpc::cbor::{ArgsWriter, CborReader, EncodedArgs, Status, Text};
-use hgrpc::link::LinkConfig;
-use hgrpc::Error;
 use hgrpc::client::{Client, ClientConfig, Event, Request};
 use hgrpc::connection::{LineEvent, LinkedClient};
 use hgrpc::drive::blocking::Driver;
+use hgrpc::link::LinkConfig;
 use hgrpc::store::FixedRequests;
 
 use crate::console;

@@ -13,9 +13,9 @@ use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use cortex_m::asm::wfi;
 use cortex_m::interrupt;
 use embedded_io::{Error, ErrorKind, ErrorType, Read, ReadReady, Write};
-use hgrpc::link::Link;
 use hgrpc::connection::{Buffers, LinkBuffers};
 use hgrpc::drive::blocking::Halves;
+use hgrpc::link::Link;
 
 use crate::ring::Ring;
 use crate::uart::Uart;

@@ -8,12 +8,12 @@ use core::convert::Infallible;
 use core::mem::MaybeUninit;
 
 use embedded_io::Write;
-use hgrpc::cbor::{Atom, Progress};
-use hgrpc::link::LinkConfig;
 use hgrpc::Error;
+use hgrpc::cbor::{Atom, Progress};
 use hgrpc::connection::{Drive, LineEvent, LinkedServer};
 use hgrpc::drive::Sending;
 use hgrpc::drive::blocking::Driver;
+use hgrpc::link::LinkConfig;
 use hgrpc::server::{Command, Event, Failure, Reply, Server, ServerConfig};
 use hgrpc::store::FixedRequests;
 use hgrpc::wire::RequestId;

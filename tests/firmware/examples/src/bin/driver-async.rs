@@ -13,13 +13,13 @@ use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
 use cortex_m_rt::entry;
+use hgrpc::Error;
 use hgrpc::Revision;
 use hgrpc::cbor::{Atom, EncodedArgs, Progress};
-use hgrpc::link::LinkConfig;
-use hgrpc::Error;
 use hgrpc::client::{Client, ClientConfig, Event as Answer, Request};
 use hgrpc::connection::{Buffers, ClientConnection, Drive, LinkBuffers, LinkedServer};
 use hgrpc::drive::asynch::Driver;
+use hgrpc::link::LinkConfig;
 use hgrpc::server::{Event, Failure, Reply, Server, ServerConfig};
 use hgrpc::store::FixedRequests;
 use port::Port;

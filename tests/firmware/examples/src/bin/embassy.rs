@@ -12,9 +12,9 @@ use embassy_nrf::gpio::{Input, Level, Output, OutputDrive, Pull};
 use embassy_nrf::{bind_interrupts, peripherals, uarte};
 use embassy_time::Timer;
 use hgrpc::R0005;
-use hgrpc::link::LinkConfig;
 use hgrpc::connection::{Buffers, LinkBuffers, LinkedServer};
 use hgrpc::drive::asynch::Driver;
+use hgrpc::link::LinkConfig;
 use hgrpc::server::{Event, Server, ServerConfig};
 use hgrpc::store::FixedRequests;
 

@@ -2,9 +2,9 @@
 #![no_std]
 #![no_main]
 
+use hgrpc::Error;
 use hgrpc::Revision;
 use hgrpc::cbor::{Atom, EncodedArgs, Progress};
-use hgrpc::Error;
 use hgrpc::client::{self, ClientConfig, Event as Answer, Request};
 use hgrpc::connection::{Buffers, ClientConnection, ServerConnection};
 use hgrpc::drive::blocking::Driver;

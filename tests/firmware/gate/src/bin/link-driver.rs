@@ -2,10 +2,10 @@
 #![no_std]
 #![no_main]
 
-use hgrpc::link::LinkConfig;
 use hgrpc::Error;
 use hgrpc::connection::{Buffers, LineEvent, LinkBuffers, LinkedServer};
 use hgrpc::drive::blocking::Driver;
+use hgrpc::link::LinkConfig;
 use hgrpc::server::Event;
 use hgrpc::store::FixedRequests;
 use hgrpc::{R0005, Streaming};

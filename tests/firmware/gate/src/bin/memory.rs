@@ -5,9 +5,9 @@
 
 use core::mem::MaybeUninit;
 
-use hgrpc::link::Link;
 use hgrpc::client::Client;
 use hgrpc::connection::{ClientConnection, LinkedClient, LinkedServer, ServerConnection};
+use hgrpc::link::Link;
 use hgrpc::server::Server;
 use hgrpc::store::FixedRequests;
 use hgrpc::{R0005, Revision, Streaming};
