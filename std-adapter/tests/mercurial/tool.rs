@@ -80,7 +80,7 @@ fn results_are_lines() {
     assert_eq!(run(&["files", url, "-r", &first.to_hex()[..12]]), "first\n");
     assert_eq!(run(&["cat", url, "first"]), "1\n");
     assert_eq!(run(&["cat", url, "second"]), "\u{1}\nescaped\n");
-    assert_eq!(run(&["call", url, "known", "nodes:=[]"]), "h''\n");
+    assert_eq!(run(&["call", url, "known", "nodes:=[]"]), "b''\n");
     let keys = run(&["call", url, "listkeys", "namespace=bookmarks", "--json"]);
     assert_eq!(keys, format!("{{\"mark\":\"{second}\"}}\n"));
 }
