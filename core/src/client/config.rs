@@ -14,7 +14,7 @@ pub struct Announcement {
     pub is_hgrpc: bool,
 }
 
-/// How a client is made (client.md, "Making one"); see [`Client::new`].
+/// How a client is made (client.md, "Making one"); see [`Client::new`](super::Client::new).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

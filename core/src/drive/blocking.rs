@@ -4,7 +4,7 @@
 //!   R: Read  ──▶ connection ──▶ event ──▶ your code
 //!   W: Write ◀── connection ◀── replies.send(reply.ok(&value))
 //! ```
-//! See [the module above](crate::next) for a whole program.
+//! See [the crate](crate) for a whole program.
 
 use embedded_io::{ErrorType, Read, Write};
 

@@ -13,7 +13,7 @@ pub enum DataMode {
     Stream,
 }
 
-/// How a server is made (server.md, "Making one"); see [`Server::new`].
+/// How a server is made (server.md, "Making one"); see [`Server::new`](super::Server::new).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

@@ -53,7 +53,7 @@ type Core = Client<Revision, GrowableRequests>;
 ///
 /// The owner is a driver, which keeps it behind a lock. It
 /// 1. begins calls for those who want them ([`call`](Self::call)), hands in the data of those that
-///    stream it ([`upload`](Self::upload)) and takes their responses ([`read`](Self::read));
+///    stream it ([`upload`](Self::upload)) and takes their responses ([`poll_read`](Self::poll_read));
 /// 2. reads bytes and hands them to [`receive`](Self::receive), which takes what it can; what it
 ///    leaves is handed in again, with more behind it or when it [is woken](Wakes::input);
 /// 3. calls [`fill`](Self::fill), writes [`output`](Self::output) and says how much of it went;
