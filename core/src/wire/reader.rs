@@ -78,6 +78,26 @@ impl FrameReader {
     /// [`ProtocolError::FrameTooLarge`] as soon as a header announces more than the maximum; the
     /// payload is not consumed, and the connection cannot go on.
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Part<'a>>, ProtocolError> {
+        // A frame that lies whole in the input leaves nothing behind.
+        if self.held == 0
+            && let Some((header, rest)) = FrameHeader::split_from(input)
+            && header.length() <= self.max_frame_size
+            && let Ok(length) = usize::try_from(header.length())
+            && let Some((bytes, rest)) = rest.split_at_checked(length)
+        {
+            *input = rest;
+            return Ok(Some(Part {
+                header: *header,
+                bytes,
+                is_first: true,
+                is_last: true,
+            }));
+        }
+        self.next_part(input)
+    }
+
+    /// [`next`](Self::next), of a frame that may come in parts.
+    fn next_part<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Part<'a>>, ProtocolError> {
         let is_first = self.held < HEADER_HELD;
         if is_first {
             self.hold(input);
