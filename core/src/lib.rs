@@ -159,6 +159,7 @@ mod revision;
 pub mod server;
 pub mod store;
 mod streams;
+mod token;
 mod tuned;
 pub mod wire;
 

@@ -6,7 +6,9 @@ use crate::cbor::{EncodedArgs, RequestPieces};
 use crate::output::{Head, Output};
 use crate::revision::number;
 use crate::store::{Key, Requests, bits};
-use crate::wire::{CommandDataFlags, CommandRequestFlags, FrameHeader, RequestId, SettingsFlags};
+use crate::wire::{
+    CommandDataFlags, CommandRequestFlags, FrameHeader, RequestId, SettingsFlags, payload_len,
+};
 use crate::{ApiMisuse, Protocol};
 
 /// A command and its arguments.
@@ -82,7 +84,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             return Ok(false);
         }
         let slices = pieces.slices();
-        let left = len_of(&slices).saturating_sub(sent);
+        let left = payload_len(&slices).saturating_sub(sent);
         if room == 0 {
             return Err(ApiMisuse::TooLarge);
         }
@@ -245,14 +247,4 @@ impl<P: Protocol, T: Requests> Client<P, T> {
             }
         }
     }
-}
-
-fn len_of(slices: &[&[u8]; 6]) -> usize {
-    let [a, b, c, d, e, f] = slices;
-    a.len()
-        .wrapping_add(b.len())
-        .wrapping_add(c.len())
-        .wrapping_add(d.len())
-        .wrapping_add(e.len())
-        .wrapping_add(f.len())
 }

@@ -88,7 +88,7 @@ impl<'a> OutFrame<'a> {
 /// Bytes of a payload. Inlined, and no loop, so that slices that are known to be empty cost
 /// nothing.
 #[inline]
-fn payload_len(payload: &[&[u8]; MAX_SLICES]) -> usize {
+pub(crate) fn payload_len(payload: &[&[u8]; MAX_SLICES]) -> usize {
     // They lie in memory, so that their sum is a number.
     let [a, b, c, d, e, f] = payload;
     a.len()

@@ -17,6 +17,7 @@ mod id;
 mod kind;
 mod reader;
 
+pub(crate) use emit::payload_len;
 pub use emit::{MAX_SLICES, OutFrame};
 pub use flags::{
     CommandDataFlags, CommandRequestFlags, ErrorFlags, FlagNames, ResponseFlags, SettingsFlags,

@@ -1,10 +1,9 @@
 //! One connection: the engine's state machine behind a lock, and those who wait for it.
 
-use std::cell::OnceCell;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::task::{Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use hgrpc::Revision;
@@ -13,7 +12,7 @@ use super::line::Line;
 use super::{ConnectionError, Failure, Gone};
 use crate::engine::Key;
 use crate::engine::server::{Calls, Connection, Guarded, Locked, Progress, Shared};
-use crate::host::sync::{lock, wait};
+use crate::host::sync::{block, lock, wait};
 
 /// One connection.
 pub(super) struct Conn {
@@ -100,13 +99,7 @@ impl Conn {
 
     /// Waits until something that has to wait for the connection was done.
     pub(super) fn block<R>(&self, mut poll: impl FnMut(&mut Guarded, &Waker) -> Poll<R>) -> R {
-        loop {
-            let waker = waker();
-            match self.change(Who::Handler, |engine| poll(&mut engine.guarded, &waker)) {
-                Poll::Ready(result) => return result,
-                Poll::Pending => thread::park(),
-            }
-        }
+        block(|waker| self.change(Who::Handler, |engine| poll(&mut engine.guarded, waker)))
     }
 
     fn change<R>(&self, who: Who, act: impl FnOnce(&mut Engine) -> R) -> R {
@@ -247,25 +240,4 @@ impl fmt::Debug for Conn {
             .field("shared", &self.shared)
             .finish_non_exhaustive()
     }
-}
-
-/// Wakes a thread that has parked itself.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-thread_local! {
-    static WAKER: OnceCell<Waker> = const { OnceCell::new() };
-}
-
-/// What wakes this thread when it is parked.
-fn waker() -> Waker {
-    let new = || Waker::from(Arc::new(Unpark(thread::current())));
-    let kept = WAKER.try_with(|waker| waker.get_or_init(new).clone());
-    // A thread that is about to end has nothing to keep it in.
-    kept.unwrap_or_else(|_| new())
 }

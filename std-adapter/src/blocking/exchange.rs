@@ -1,7 +1,7 @@
 //! What the threads of one client connection share: the engine's state machine, and the line.
 
 use std::collections::HashMap;
-use std::io::{self, IoSlice, Write};
+use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
@@ -10,23 +10,20 @@ use std::time::Instant;
 use hgrpc::Revision;
 use hgrpc::cbor::Atoms;
 
+use super::sink::WriteHalf;
 use super::transport::Closer;
 use super::{Config, ConnectionError, Limits, Progress};
 use crate::engine::Key;
-use crate::engine::client::{Connection, Outgoing, SideEvent, Taken, Unsent};
+use crate::engine::client::{Connection, Outgoing, SideEvent, Unsent};
 use crate::host::config::Meter;
 use crate::host::sync::lock;
-
-/// Slices that are written at once.
-const SLICES: usize = 16;
 
 /// What a client's threads share.
 pub(super) struct Shared {
     state: Mutex<State>,
-    sink: Mutex<Sink>,
-    /// Threads that wait for the sink.
+    half: WriteHalf,
+    /// Threads that wait for the write half.
     writers: AtomicUsize,
-    close: Option<Closer>,
     pub(super) meter: Arc<Meter>,
     pub(super) limits: Limits,
     pub(super) revision: Revision,
@@ -40,11 +37,6 @@ struct State {
     /// What it waits for has come since it looked last.
     has_moved: bool,
     watchers: HashMap<Key, Arc<Mutex<Watcher>>>,
-}
-
-struct Sink {
-    write: Option<Box<dyn Write + Send>>,
-    taken: Taken,
 }
 
 pub(super) type OnText = Box<dyn FnMut(&Atoms<'_>) + Send>;
@@ -95,12 +87,8 @@ impl Shared {
                 has_moved: false,
                 watchers: HashMap::new(),
             }),
-            sink: Mutex::new(Sink {
-                write: Some(write),
-                taken: Taken::default(),
-            }),
+            half: WriteHalf::new(write, close),
             writers: AtomicUsize::new(0),
-            close,
             meter,
             limits: config.limits.checked(),
             revision: config.revision,
@@ -197,7 +185,7 @@ impl Shared {
     /// left.
     pub(super) fn write(&self) {
         self.writers.fetch_add(1, Ordering::SeqCst);
-        let sink = &mut *lock(&self.sink);
+        let sink = &mut *self.half.lock();
         self.writers.fetch_sub(1, Ordering::SeqCst);
         loop {
             let has_some = self.with(|connection| {
@@ -209,7 +197,7 @@ impl Shared {
             }
             let len = sink.taken.len();
             if let Err(error) = sink.write_all() {
-                (sink.write, sink.taken) = (None, Taken::default());
+                sink.broken();
                 let error = ConnectionError::writing(error);
                 return self.with(|connection| connection.end_output(&error));
             }
@@ -225,32 +213,6 @@ impl Shared {
 
     /// Closes the connection for both directions, as far as the transport can.
     pub(super) fn close(&self) {
-        if let Some(close) = &self.close {
-            close();
-        }
-        // Whoever is blocked in a write holds the sink; the write half goes when it returns.
-        if let Ok(mut sink) = self.sink.try_lock() {
-            sink.write = None;
-        }
-    }
-}
-
-impl Sink {
-    fn write_all(&mut self) -> io::Result<()> {
-        let Some(write) = &mut self.write else {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        };
-        while !self.taken.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.taken.slices(&mut slices);
-            let slices = slices.get(..count).unwrap_or_default();
-            match write.write_vectored(slices) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(len) => self.taken.advance(len),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        write.flush()
+        self.half.close();
     }
 }

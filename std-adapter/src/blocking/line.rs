@@ -8,25 +8,20 @@
 //! ```
 //! There is no writing thread where handlers are quick, and reading never waits for writing.
 
-use std::io::{self, IoSlice, Write};
-use std::sync::{Arc, Mutex, Weak};
+use std::io::{self, Write};
+use std::sync::{Arc, Weak};
 
 use super::ConnectionError;
 use super::conn::Conn;
+use super::sink::WriteHalf;
 use super::transport::Closer;
 use super::workers::Workers;
-use crate::engine::server::Taken;
-use crate::host::sync::lock;
 
 /// Batches that a handler's thread writes at once, its own and those of others; each is about 64 KiB.
 const BATCHES: usize = 4;
 
-/// Slices that are written at once.
-const SLICES: usize = 16;
-
 pub(super) struct Line {
-    sink: Mutex<Sink>,
-    close: Option<Closer>,
+    half: WriteHalf,
     workers: Arc<Workers>,
     /// The connection, for a thread that writes on.
     conn: Weak<Conn>,
@@ -40,11 +35,6 @@ enum Next {
     Stop,
 }
 
-struct Sink {
-    write: Option<Box<dyn Write + Send>>,
-    taken: Taken,
-}
-
 impl Line {
     pub(super) fn new(
         write: Box<dyn Write + Send>,
@@ -52,13 +42,8 @@ impl Line {
         workers: Arc<Workers>,
         conn: Weak<Conn>,
     ) -> Self {
-        let sink = Sink {
-            write: Some(write),
-            taken: Taken::default(),
-        };
         Self {
-            sink: Mutex::new(sink),
-            close,
+            half: WriteHalf::new(write, close),
             workers,
             conn,
         }
@@ -93,7 +78,7 @@ impl Line {
 
     /// Writes at most so many batches. `true`: there is more.
     fn write_batches(&self, conn: &Conn, most: usize) -> bool {
-        let sink = &mut *lock(&self.sink);
+        let sink = &mut *self.half.lock();
         let mut written = 0;
         let mut batches = 0;
         loop {
@@ -119,7 +104,7 @@ impl Line {
             written = match sink.write_some() {
                 Ok(written) => written,
                 Err(error) => {
-                    (sink.taken, sink.write) = (Taken::default(), None);
+                    sink.broken();
                     self.failed(conn, error);
                     0
                 }
@@ -132,51 +117,11 @@ impl Line {
         conn.with_writer(0, |connection| {
             connection.end(ConnectionError::writing(error))
         });
-        if let Some(close) = &self.close {
-            close();
-        }
+        self.half.shut();
     }
 
-    /// No more is sent: the peer is told, as far as the transport can, and may go on sending.
-    pub(super) fn finish(&self) {
-        lock(&self.sink).write = None;
-    }
-
-    /// Whether [`close`](Self::close) ends a read that waits.
-    pub(super) const fn ends_reading(&self) -> bool {
-        self.close.is_some()
-    }
-
-    /// Closes the connection for both directions, as far as the transport can.
-    pub(super) fn close(&self) {
-        if let Some(close) = &self.close {
-            close();
-        }
-        // Whoever is blocked in a write holds the sink; the write half goes when it returns.
-        if let Ok(mut sink) = self.sink.try_lock() {
-            sink.write = None;
-        }
-    }
-}
-
-impl Sink {
-    /// Writes some of what was taken, and flushes after the last of it.
-    fn write_some(&mut self) -> io::Result<usize> {
-        let Some(write) = &mut self.write else {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        };
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let count = self.taken.slices(&mut slices);
-        let slices = slices.get(..count).unwrap_or_default();
-        let written = match write.write_vectored(slices) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
-            written => written?,
-        };
-        self.taken.advance(written);
-        if self.taken.is_empty() {
-            write.flush()?;
-        }
-        Ok(written)
+    /// What is written to.
+    pub(super) const fn half(&self) -> &WriteHalf {
+        &self.half
     }
 }

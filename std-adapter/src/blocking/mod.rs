@@ -88,6 +88,7 @@ mod response;
 mod router;
 mod server;
 mod side;
+mod sink;
 mod transport;
 mod workers;
 

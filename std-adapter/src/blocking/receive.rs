@@ -5,7 +5,7 @@ use std::io::Read;
 use super::ConnectionError;
 use super::exchange::Shared;
 use crate::buffer::{Filled, ReceiveBuffer};
-use crate::host::sync::block;
+use crate::host::sync::block_until;
 
 /// Reads until the connection ends, then ends every call.
 pub(super) fn run(mut input: Box<dyn Read + Send>, shared: &Shared) {
@@ -38,7 +38,7 @@ fn read(input: &mut dyn Read, shared: &Shared) -> Result<(), ConnectionError> {
                 break;
             }
             let stall = shared.stall();
-            let _ = block(stall, |waker| shared.poll_input(waker));
+            let _ = block_until(stall, |waker| shared.poll_input(waker));
         }
     }
 }

@@ -200,18 +200,13 @@ impl Request {
             .call(outgoing, self.watcher)
             .map_err(|unsent| unsent.error)?;
         shared.write();
-        let sent = block(None, |waker| {
+        let sent = block(|waker| {
             shared.with(|connection| {
                 let sent = connection.poll_sent(key, waker);
                 sent.map(|sent| Ok((sent?, connection.output_ended().is_some())))
             })
         });
-        let (id, is_lost) = match sent {
-            Some(Ok(sent)) => sent,
-            Some(Err::<_, Box<Unsent>>(unsent)) => return Err(unsent.error),
-            // It was waited for.
-            None => return Err(CallError::TimedOut),
-        };
+        let (id, is_lost) = sent.map_err(|unsent: Box<Unsent>| unsent.error)?;
         // From here on, what drops this gives the call up.
         let handle = Arc::clone(&self.handle);
         let response = Response::new(handle, key, id, self.deadline);
@@ -261,11 +256,10 @@ impl Sending {
     }
 
     fn is_wanted(&self) -> bool {
-        let wanted = block(None, |waker| {
+        block(|waker| {
             let shared = &self.shared;
             shared.with(|connection| connection.poll_wants_data(self.key, waker))
-        });
-        wanted == Some(true)
+        })
     }
 
     fn end(&self) {

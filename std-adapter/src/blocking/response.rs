@@ -13,7 +13,7 @@ use super::client::Handle;
 use super::{AnswerError, CallError};
 use crate::engine::Key;
 use crate::engine::client::{Content, More, location};
-use crate::host::sync::{block, lock};
+use crate::host::sync::{block_until, lock};
 use crate::host::values;
 
 /// The answer to a call, as it arrives.
@@ -66,7 +66,7 @@ impl Response {
         if !self.content.bytes().is_empty() {
             return Ok(());
         }
-        let opened = block(self.deadline, |waker| {
+        let opened = block_until(self.deadline, |waker| {
             self.handle.shared.with(|connection| {
                 let opened = connection.poll_opened(self.key, waker);
                 opened.map_ok(|redirect| redirect.map(<[u8]>::to_vec))
@@ -153,7 +153,7 @@ impl Response {
         let (shared, key, deadline) = (&self.handle.shared, self.key, self.deadline);
         let mut more = || {
             let poll = |waker: &Waker| shared.with(|connection| connection.poll_read(key, waker));
-            Some(block(deadline, poll).unwrap_or(Err(CallError::TimedOut)))
+            Some(block_until(deadline, poll).unwrap_or(Err(CallError::TimedOut)))
         };
         // It has waited.
         read(&mut self.content, &mut more).unwrap_or(Err(CallError::TimedOut))

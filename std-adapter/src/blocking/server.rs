@@ -61,7 +61,7 @@ pub fn serve(
     if let Err(error @ (ConnectionError::Read(_) | ConnectionError::Link(_))) = &result {
         // Nobody is there to read answers either.
         conn.end(error.clone());
-        conn.line(Line::close);
+        conn.line(|line| line.half().close());
     }
     result = result.and(ended);
     workers.wait();
@@ -69,7 +69,7 @@ pub fn serve(
     if let Err(ConnectionError::Protocol(_)) = &result {
         conn.line(|line| linger(&mut *read, line));
     }
-    conn.line(Line::close);
+    conn.line(|line| line.half().close());
     conn.end(ConnectionError::Shutdown);
     result.map(|()| Traffic::of(&shared.stats()))
 }
@@ -89,15 +89,15 @@ fn shared(config: &Config) -> Arc<Shared> {
 /// Reads on, for nothing, until the peer has read its answers and closes too. A socket that is closed
 /// with bytes unread takes answers with it that the peer has not read.
 fn linger(read: &mut dyn Read, line: &Line) {
-    if !line.ends_reading() {
+    if !line.half().ends_reading() {
         return;
     }
-    line.finish();
+    line.half().finish();
     let (done, is_done) = mpsc::channel::<()>();
     thread::scope(|scope| {
         let limit = thread::Builder::new().spawn_scoped(scope, move || {
             if is_done.recv_timeout(LINGER) == Err(mpsc::RecvTimeoutError::Timeout) {
-                line.close();
+                line.half().close();
             }
         });
         if limit.is_ok() {

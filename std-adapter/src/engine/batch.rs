@@ -29,6 +29,8 @@ pub(super) struct Batch {
     parts: VecDeque<Part>,
     /// Bytes to be written.
     len: usize,
+    /// Bytes that the driver has taken, and has not said to be written.
+    lent: usize,
 }
 
 /// Bytes that a driver has taken to write them.
@@ -70,11 +72,6 @@ impl Taken {
             all.extend_from_slice(slice);
         }
         all.into()
-    }
-
-    /// Takes a batch's bytes; it goes on with the memory of those that were written.
-    pub(super) fn swap(&mut self, batch: &mut Batch) {
-        std::mem::swap(&mut self.0, batch);
     }
 }
 
@@ -222,6 +219,31 @@ impl Batch {
         self.bytes.capacity()
     }
 
+    /// Takes all bytes out for a driver that writes without the connection's lock; `false` if there are
+    /// none, or some that were taken before are not [sent](Self::sent). It goes on with the memory of
+    /// those that were.
+    pub(super) fn take(&mut self, taken: &mut Taken) -> bool {
+        if self.is_empty() || self.lent > 0 {
+            return false;
+        }
+        std::mem::swap(&mut taken.0, self);
+        self.lent = taken.0.len;
+        true
+    }
+
+    /// So many bytes were written, of those that were taken or else off the front.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        match self.lent {
+            0 => self.advance(bytes),
+            lent => self.lent = lent.saturating_sub(bytes),
+        }
+    }
+
+    /// Bytes that are not written, with those that were taken.
+    pub(super) const fn unwritten(&self) -> usize {
+        self.len + self.lent
+    }
+
     /// Drops what waits.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
@@ -230,7 +252,10 @@ impl Batch {
     /// Gives the memory back if nothing waits.
     pub(super) fn shrink(&mut self) {
         if self.is_empty() {
-            self.clear();
+            *self = Self {
+                lent: self.lent,
+                ..Self::default()
+            };
         }
     }
 }
@@ -278,7 +303,7 @@ mod tests {
                 prop_assert!(slices[..count].iter().all(|slice| !slice.is_empty()));
             }
             let mut taken = Taken::default();
-            taken.swap(&mut batch);
+            prop_assert_eq!(batch.take(&mut taken), !model.is_empty());
             prop_assert!(batch.is_empty());
             prop_assert_eq!(taken.len(), model.len());
             #[cfg(feature = "http-server")]

@@ -52,8 +52,18 @@ fn waker() -> Waker {
     kept.unwrap_or_else(|_| new())
 }
 
-/// Waits until this is ready, which wakes the thread then; `None` once the deadline has passed.
-pub(crate) fn block<R>(
+/// Waits until this is ready, which wakes the thread then.
+pub(crate) fn block<R>(mut poll: impl FnMut(&Waker) -> Poll<R>) -> R {
+    loop {
+        // Without a deadline there is always one.
+        if let Some(result) = block_until(None, &mut poll) {
+            return result;
+        }
+    }
+}
+
+/// [`block`], or until the deadline; `None` once that has passed.
+pub(crate) fn block_until<R>(
     deadline: Option<Instant>,
     mut poll: impl FnMut(&Waker) -> Poll<R>,
 ) -> Option<R> {

@@ -89,8 +89,6 @@ pub struct Connection {
     stream: Stream,
     turns: Turns,
     batch: Batch,
-    /// Bytes that the driver has taken and not written.
-    lent: usize,
     /// The driver has nothing to write and waits for more.
     wants_output: bool,
     /// Why nothing is sent any more.
@@ -129,7 +127,6 @@ impl Connection {
             stream: Stream::CLIENT,
             turns: Turns::default(),
             batch: Batch::default(),
-            lent: 0,
             wants_output: false,
             output_ended: None,
             ended: None,

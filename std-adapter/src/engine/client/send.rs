@@ -129,27 +129,19 @@ impl Connection {
     /// So many bytes of [`output`](Self::output), or of what was [taken](Self::take_output), were
     /// written.
     pub fn sent(&mut self, bytes: usize) {
-        match self.lent {
-            0 => self.batch.advance(bytes),
-            lent => self.lent = lent.saturating_sub(bytes),
-        }
+        self.batch.sent(bytes);
     }
 
     /// Takes all bytes that are to be written next out of the connection, for a driver that writes
     /// without its lock; `false` if there are none. All that was taken before was
     /// [sent](Self::sent).
     pub fn take_output(&mut self, taken: &mut Taken) -> bool {
-        if self.batch.is_empty() || self.lent > 0 {
-            return false;
-        }
-        self.lent = self.batch.len();
-        taken.swap(&mut self.batch);
-        true
+        self.batch.take(taken)
     }
 
     /// Bytes of frames that are not written.
     const fn unwritten(&self) -> usize {
-        self.batch.len() + self.lent
+        self.batch.unwritten()
     }
 
     /// Has a call wait for its turn if it has something to send. If nobody else waits, it has it now.
@@ -159,7 +151,7 @@ impl Connection {
             && call.has_job()
             && self.output_ended.is_none()
         {
-            if !self.turns.is_empty() || self.batch.len() + self.lent >= BATCH {
+            if !self.turns.is_empty() || self.batch.unwritten() >= BATCH {
                 call.has |= has::QUEUED;
                 call.sent = self.turns.push(call.sent, Waiting::Reply(key));
                 break;

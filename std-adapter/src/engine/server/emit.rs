@@ -253,10 +253,7 @@ impl Connection {
 
     /// So many bytes of [`output`](Self::output) were written.
     pub fn sent(&mut self, bytes: usize, now: u64) {
-        match self.lent {
-            0 => self.batch.advance(bytes),
-            lent => self.lent = lent.saturating_sub(bytes),
-        }
+        self.batch.sent(bytes);
         add(&self.shared.counters.bytes_out, bytes);
         self.clock.written(now, self.unwritten());
     }
@@ -265,17 +262,12 @@ impl Connection {
     /// without its lock; `false` if there are none. All that was taken before was
     /// [sent](Self::sent).
     pub fn take_output(&mut self, taken: &mut Taken) -> bool {
-        if self.batch.is_empty() || self.lent > 0 {
-            return false;
-        }
-        self.lent = self.batch.len();
-        taken.swap(&mut self.batch);
-        true
+        self.batch.take(taken)
     }
 
     /// Bytes of frames that are not written.
     pub const fn unwritten(&self) -> usize {
-        self.batch.len() + self.lent
+        self.batch.unwritten()
     }
 
     /// Has a reply wait for its turn if it has something to send. If nobody else waits, it has it

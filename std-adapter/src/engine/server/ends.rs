@@ -90,7 +90,6 @@ impl Connection {
         self.turns.clear();
         self.refusals.clear();
         self.batch.clear();
-        self.lent = 0;
         for key in self.commands.keys() {
             let Some(running) = self.commands.get_mut(key) else {
                 continue;

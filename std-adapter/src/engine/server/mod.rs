@@ -104,8 +104,6 @@ pub struct Connection {
     refusals: VecDeque<CoreRefusal>,
     refusals_sent: u64,
     batch: Batch,
-    /// Bytes that the driver has taken to write them, and that are not written.
-    lent: usize,
     /// The driver has nothing to write and waits for more.
     wants_output: bool,
     clock: Clock,
@@ -199,7 +197,6 @@ impl Connection {
             refusals: VecDeque::new(),
             refusals_sent: 0,
             batch: Batch::default(),
-            lent: 0,
             wants_output: false,
             clock: Clock::new(now),
             wakes: VecDeque::new(),
