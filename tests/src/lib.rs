@@ -17,7 +17,11 @@ pub mod parts;
 pub mod stores;
 pub mod vectors;
 
-/// The examples of the project's README, compiled and run.
+/// The examples of the project's README and guides, compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
+#[doc = include_str!("../../core/guide/board.md")]
+#[doc = include_str!("../../std-adapter/guide/host.md")]
+#[doc = include_str!("../../std-adapter/guide/tool.md")]
+#[doc = include_str!("../../std-adapter/guide/mercurial.md")]
 pub struct Readme;

@@ -1,17 +1,13 @@
-//! The device that README.md has a new user write ("From nothing to a call"), from its text alone.
+//! The device that the guide has a new user write (`core/guide/board.md`), from its text alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The blocks of the section, in its order, each with its kind.
-fn blocks(readme: &str) -> Vec<(&str, &str)> {
-    let (_, section) = readme
-        .split_once("\n## From nothing to a call\n")
-        .expect("README.md has the section");
-    let section = section.split("\n##").next().unwrap_or_default();
+/// The blocks of the guide, in its order, each with its kind.
+fn blocks(guide: &str) -> Vec<(&str, &str)> {
     let mut blocks = Vec::new();
-    let mut rest = section;
+    let mut rest = guide;
     while let Some((_, after)) = rest.split_once("\n```") {
         let (block, after) = after.split_once("\n```\n").expect("it ends");
         blocks.push(block.split_once('\n').expect("it has a kind"));
@@ -23,12 +19,12 @@ fn blocks(readme: &str) -> Vec<(&str, &str)> {
 /// Writes the project to a folder, builds it as a user does, and gives the program's path.
 pub(crate) fn build(folder: &Path) -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(tests.join("../README.md")).unwrap();
-    let blocks = blocks(&readme);
+    let guide = fs::read_to_string(tests.join("../core/guide/board.md")).unwrap();
+    let blocks = blocks(&guide);
     let block = |kind, number| {
         let mut found = blocks.iter().filter(|(k, _)| *k == kind);
         let block = found.nth(number).map(|(_, text)| format!("{text}\n"));
-        block.unwrap_or_else(|| panic!("README.md has no block {number} of {kind}"))
+        block.unwrap_or_else(|| panic!("the guide has no block {number} of {kind}"))
     };
     let core = tests.join("../core").canonicalize().unwrap();
     let dependencies = block("toml", 0);
@@ -61,6 +57,6 @@ pub(crate) fn build(folder: &Path) -> PathBuf {
         .current_dir(folder)
         .status()
         .unwrap();
-    assert!(status.success(), "README.md's device does not build");
+    assert!(status.success(), "the guide's device does not build");
     target.join("thumbv7m-none-eabi/release/device")
 }

@@ -32,7 +32,7 @@ fn the_tool_calls_a_board() {
     }
 }
 
-/// The program that README.md has a new user write.
+/// The program that the guide has a new user write.
 #[test]
 fn the_tool_calls_the_device_of_the_readme() {
     if is_possible() {
