@@ -60,6 +60,111 @@
 //! crate's connections do); between two drivers keep long responses and uploads apart, or look for
 //! input between pieces with `is_ready`.
 
+/// The two ways to wait: `step`, `serve`, `send` and `flush`, with the words that one of them needs before
+/// a function and behind what it waits for. (Who uses it has `Read`, `Write` and `ErrorType` in scope.)
+macro_rules! ways {
+    ($Mode:ident, $Handle:ident $(, $async:ident [$($await:tt)+])?) => {
+        /// What is read from and what is written to.
+        pub type Halves<R, W> = super::Halves<R, W, $Mode>;
+
+        /// A connection over a read half and a write half.
+        pub type Driver<C, R, W> = super::Driver<C, Halves<R, W>>;
+
+        impl<C: Drive, R: Read, W: Write> super::Driver<C, Halves<R, W>> {
+            /// Sends what is pending, reads once if there is nothing to be taken, and gives the next event
+            /// with the half that answers it. `None`: the input has ended.
+            ///
+            /// Of what was read, there may be nothing for the owner: the event is `Idle` then, and also
+            /// where nothing has come for a while ([`TimedOut`](embedded_io::ErrorKind::TimedOut)) and the
+            /// line makes a tick of that.
+            ///
+            /// # Errors
+            /// [`Error`](crate::Error). After an I/O error the next step goes on, nothing is lost; after
+            /// the peer broke the protocol, commands that were handed out may still be answered.
+            #[allow(
+                clippy::type_complexity,
+                reason = "the pair of a named type and its error"
+            )]
+            pub $($async)? fn step(
+                &mut self,
+            ) -> Result<Option<Next<'_, C, Halves<R, W>>>, Failed<R, W>> {
+                self.sender().flush()$($($await)+)? ?;
+                if !self.connection.has_input() {
+                    let read = self.halves.input.read(self.connection.room())$($($await)+)?;
+                    if !self.took(read)? {
+                        return Ok(None);
+                    }
+                }
+                self.event()
+            }
+
+            /// Gives each event to a function, until the input ends.
+            ///
+            /// # Errors
+            /// As for [`step`](Self::step), and those of the function's.
+            pub $($async)? fn serve(
+                &mut self,
+                mut handle: impl $Handle(
+                    C::Event<'_>,
+                    &mut Sending<'_, C::Sender, Halves<R, W>>,
+                ) -> Result<(), Failed<R, W>>,
+            ) -> Result<(), Failed<R, W>> {
+                while let Some((event, mut sending)) = self.step()$($($await)+)? ? {
+                    handle(event, &mut sending)$($($await)+)? ?;
+                }
+                Ok(())
+            }
+        }
+
+        impl<S: Outgoing, R: ErrorType, W: Write> Sending<'_, S, Halves<R, W>> {
+            /// Sends an answer, a request or data. The last frame is on its way when it returns; it goes
+            /// out at the latest before anything is read.
+            ///
+            /// # Errors
+            /// [`Misuse`](crate::Error::Misuse), and nothing changed. After an I/O error the next call,
+            /// with the same or with something else, goes on where it stopped: no frame is torn.
+            pub $($async)? fn send(
+                &mut self,
+                mut frames: impl Frames<S::End>,
+            ) -> Result<(), Failed<R, W>> {
+                while !self.sender.make(&mut frames)? {
+                    self.drain(false)$($($await)+)? ?;
+                }
+                Ok(())
+            }
+
+            /// Sends all that is pending, and flushes the write half. Needed only where no step is next.
+            ///
+            /// # Errors
+            /// [`Write`](crate::Error::Write), [`WroteNothing`](crate::Error::WroteNothing): call again to
+            /// go on.
+            pub $($async)? fn flush(&mut self) -> Result<(), Failed<R, W>> {
+                self.drain(true)$($($await)+)? ?;
+                while self.halves.is_dirty {
+                    let flushed = self.halves.output.flush()$($($await)+)?;
+                    self.flushed(flushed)?;
+                }
+                Ok(())
+            }
+
+            /// Writes what is pending.
+            #[inline(never)]
+            $($async)? fn drain(&mut self, all: bool) -> Result<(), Failed<R, W>> {
+                loop {
+                    let bytes = self.sender.pending(all);
+                    if bytes.is_empty() {
+                        return Ok(());
+                    }
+                    self.halves.is_dirty = true;
+                    let most = bytes.len();
+                    let written = self.halves.output.write(bytes)$($($await)+)?;
+                    self.wrote(most, written)?;
+                }
+            }
+        }
+    };
+}
+
 #[cfg(feature = "embedded-io-async-v0_7")]
 pub mod asynch;
 pub mod blocking;
