@@ -13,6 +13,7 @@ use super::client::Handle;
 use super::{AnswerError, CallError};
 use crate::engine::Key;
 use crate::engine::client::{Content, More, location};
+use crate::host::reads::reads;
 use crate::host::sync::{block_until, lock};
 use crate::host::values;
 
@@ -86,29 +87,7 @@ impl Response {
         location(self.redirect.get().and_then(Option::as_deref))
     }
 
-    /// Reads all that the command wrote, if it is at most `limit` bytes.
-    ///
-    /// # Errors
-    /// See [`CallError`].
-    pub fn read_bytes(mut self, limit: usize) -> Result<Vec<u8>, CallError> {
-        let mut all = Vec::new();
-        loop {
-            match self.fill()? {
-                0 => return Ok(all),
-                len => self.content.collect(len, &mut all, limit)?,
-            }
-        }
-    }
-
-    /// Reads all that the command wrote as text, if it is at most `limit` bytes. Escape it before it
-    /// goes to a terminal.
-    ///
-    /// # Errors
-    /// See [`CallError`].
-    pub fn read_text(self, limit: usize) -> Result<String, CallError> {
-        String::from_utf8(self.read_bytes(limit)?)
-            .map_err(|_| CallError::Answer(AnswerError::NotText))
-    }
+    reads!();
 
     /// The next CBOR value, encoded, as soon as it is complete; `None` at the end.
     ///
@@ -119,31 +98,6 @@ impl Response {
         let most = self.handle.shared.limits.value_size;
         self.read_with(|content, more| content.value(most, more))
     }
-
-    /// Reads an answer that is one CBOR value, as any type that minicbor decodes and that borrows
-    /// nothing.
-    ///
-    /// # Errors
-    /// See [`CallError`]; [`AnswerError::NotThisValue`] where it is something else.
-    pub fn read_value<T: for<'b> minicbor::Decode<'b, ()>>(mut self) -> Result<T, CallError> {
-        let value = self.next_value()?;
-        let has_more = self.next_value()?.is_some();
-        values::decode(value.as_deref(), has_more).map_err(CallError::Answer)
-    }
-
-    /// The response's bytes as they are, which in 0006 are a sequence of CBOR values.
-    pub const fn raw_body(&mut self) -> RawBody<'_> {
-        RawBody(self)
-    }
-
-    /// The request's ID on its connection.
-    pub fn request_id(&self) -> RequestId {
-        self.id
-    }
-
-    /// Gives the call up: what still comes of it is swallowed. The same as dropping it. The server
-    /// is not told; the protocol has no way to.
-    pub fn cancel(self) {}
 
     /// Reads of the response, waiting for more of it.
     fn read_with<R>(

@@ -17,6 +17,7 @@ pub(crate) mod mistaken;
 )]
 pub(crate) mod origin;
 pub(crate) mod peer;
+pub(crate) mod reads;
 pub(crate) mod refusal;
 pub(crate) mod request;
 pub(crate) mod sequence;

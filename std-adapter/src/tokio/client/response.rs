@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Handle;
 use crate::engine::Key;
 use crate::engine::client::{Content, More, location};
+use crate::host::reads::reads;
 use crate::host::values;
 use crate::tokio::read::poll_read;
 use crate::tokio::{AnswerError, CallError};
@@ -97,30 +98,7 @@ impl Response {
         location(self.redirect.as_deref())
     }
 
-    /// Reads all that the command wrote, if it is at most `limit` bytes. Dropping the future gives
-    /// the call up.
-    ///
-    /// # Errors
-    /// See [`CallError`].
-    pub async fn read_bytes(mut self, limit: usize) -> Result<Vec<u8>, CallError> {
-        let mut all = Vec::new();
-        loop {
-            match poll_fn(|cx| self.poll_content(cx)).await? {
-                0 => return Ok(all),
-                len => self.content.collect(len, &mut all, limit)?,
-            }
-        }
-    }
-
-    /// Reads all that the command wrote as text, if it is at most `limit` bytes. Escape it before it
-    /// goes to a terminal. Dropping the future gives the call up.
-    ///
-    /// # Errors
-    /// See [`CallError`].
-    pub async fn read_text(self, limit: usize) -> Result<String, CallError> {
-        String::from_utf8(self.read_bytes(limit).await?)
-            .map_err(|_| CallError::Answer(AnswerError::NotText))
-    }
+    reads!(async [.await]);
 
     /// The next bytes that the command wrote, never empty; `None` at the end.
     ///
@@ -143,31 +121,6 @@ impl Response {
         let most = self.handle.conn.limits.value_size;
         self.poll_with(cx, |content, more| content.value(most, more))
     }
-
-    /// Reads an answer that is one CBOR value, as any type that minicbor decodes and that borrows
-    /// nothing. Dropping the future gives the call up.
-    ///
-    /// # Errors
-    /// See [`CallError`]; [`AnswerError::NotThisValue`] where it is something else.
-    pub async fn read_value<T: for<'b> minicbor::Decode<'b, ()>>(mut self) -> Result<T, CallError> {
-        let value = self.next_value().await?;
-        let has_more = self.next_value().await?.is_some();
-        values::decode(value.as_deref(), has_more).map_err(CallError::Answer)
-    }
-
-    /// The response's bytes as they are, which in 0006 are a sequence of CBOR values.
-    pub const fn raw_body(&mut self) -> RawBody<'_> {
-        RawBody(self)
-    }
-
-    /// The request's ID on its connection.
-    pub fn request_id(&self) -> RequestId {
-        self.id
-    }
-
-    /// Gives the call up: what still comes of it is swallowed. The same as dropping it. The server
-    /// is not told; the protocol has no way to.
-    pub fn cancel(self) {}
 
     /// Reads of the response, waiting for more of it.
     fn poll_with<R>(
@@ -194,6 +147,10 @@ impl Response {
     /// How many of the bytes in `content` are the command's own; none at the end.
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CallError>> {
         self.poll_with(cx, |content, more| content.content(more))
+    }
+
+    async fn fill(&mut self) -> Result<usize, CallError> {
+        poll_fn(|cx| self.poll_content(cx)).await
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, CallError>> {
