@@ -28,19 +28,6 @@ TOLERANCE = 0.02
 # The same where another core was linked than when it was recorded: another Debian.
 TOLERANCE_OF_OTHERS = 0.1
 MARKS = ("<!-- sizes: written by tests/firmware/size --update -->", "<!-- end of sizes -->")
-# Others, measured once, by hand: two commands over a framed echo of 468 bytes, net of it and of the
-# vector table, with the same compiler and profile. `size` does not measure them again.
-PEERS = [
-    # what, flash, panic paths, stack, RAM
-    ("CBOR `{name, args}` by hand, no protocol", "668", "", "", ""),
-    ("coap-message", "2220", "1", "", ""),
-    ("minicbor without `skip`, no protocol", "3936", "", "", ""),
-    ("postcard-rpc 0.12", "6308", "2", "≥ 1476", ""),
-    ("minicbor with `skip`, no protocol", "6656", "", "", ""),
-    ("coap-lite, and a heap", "9600", "", "", ""),
-    ("ergot 0.12", "10840", "6", "", "1108"),
-    ("minimq", "20744", "", "", ""),
-]
 
 
 def number(text):
@@ -55,7 +42,6 @@ class Goal(NamedTuple):
     program: str
     figure: float | None
     most: int
-    peer: str  # the best other
 
     def holds(self):
         return self.figure <= self.most
@@ -116,20 +102,17 @@ class Record:
         net = lambda program, column: None if None in (cell(program, column), cell("baseline", column)) \
             else cell(program, column) - cell("baseline", column)
         wanted = [
-            *(Goal(f"flash, {PAGE[program]}", "flash", program, net(program, "flash"), most, peer) for program, most, peer in
-              [("server-0005", 4352, "postcard-rpc: 6308"), ("server-all", 6400, ""), ("both-all", 10240, ""),
-               ("link-driver", 8192, ""), ("driver", 14336, "")]),
-            Goal("panic symbols, server, revision 0005", "panics", "server-0005", cell("server-0005", "panics"), 0, "postcard-rpc: 2 paths"),
-            *(Goal(f"stack, {PAGE[program]}", "stack", program, cell(program, "stack"), most, peer) for program, most, peer in
-              [("server-0005", 512, "postcard-rpc: ≥ 1476"), ("both-all", 768, "")]),
+            *(Goal(f"flash, {PAGE[program]}", "flash", program, net(program, "flash"), most) for program, most in
+              [("server-0005", 4352), ("server-all", 6400), ("both-all", 10240), ("link-driver", 8192), ("driver", 14336)]),
+            Goal("panic symbols, server, revision 0005", "panics", "server-0005", cell("server-0005", "panics"), 0),
+            *(Goal(f"stack, {PAGE[program]}", "stack", program, cell(program, "stack"), most) for program, most in
+              [("server-0005", 512), ("both-all", 768)]),
             Goal("RAM, server, all revisions, 4 requests, 256 bytes of memory, 64 of input and 64 of output", "ram", "server-all",
-                 net("server-all", "ram"), 660, "ergot: 1108, without streamed bodies"),
-            Goal("instructions, 24-byte request to its arguments", "instructions", "request", cell("request", "instructions"), 900,
-                 "minicbor's derive, a smaller map alone: 511"),
-            Goal("receive buffer for a frame of 32 KiB, the smallest", "figure", "receive", told.get("receive"), 1,
-                 "postcard-rpc: the whole message"),
-            Goal("link at N = 256, overhead in percent of the payload", "figure", "link-decode", told.get("link-decode"), 5, ""),
-            Goal("link, instructions a byte of a packet", "instructions", "link-decode", cell("link-decode", "instructions"), 30, ""),
+                 net("server-all", "ram"), 660),
+            Goal("instructions, 24-byte request to its arguments", "instructions", "request", cell("request", "instructions"), 900),
+            Goal("receive buffer for a frame of 32 KiB, the smallest", "figure", "receive", told.get("receive"), 1),
+            Goal("link at N = 256, overhead in percent of the payload", "figure", "link-decode", told.get("link-decode"), 5),
+            Goal("link, instructions a byte of a packet", "instructions", "link-decode", cell("link-decode", "instructions"), 30),
         ]
         return [goal for goal in wanted if goal.figure is not None]
 
@@ -183,7 +166,7 @@ class Record:
     def markdown(self):
         """The page."""
         return "\n".join([*self.sizes_part(), *self.counts_part(), *self.goals_part(), *self.areas_part(),
-                          *self.peers_part(), *self.memory_part()])
+                          *self.memory_part()])
 
     def sizes_part(self):
         cells = {tuple(row[:3]): row for row in self.rows}
@@ -217,8 +200,8 @@ class Record:
 
     def goals_part(self):
         yield from ["", f"Goals, for {MAIN_TARGET} at \"z\", flash and RAM net of the framed echo:", ""]
-        rows = [[goal.what, *goal.words(), goal.peer] for goal in self.goals()]
-        yield "| what | figure | goal | | best peer |\n| --- | ---: | ---: | --- | --- |"
+        rows = [[goal.what, *goal.words()] for goal in self.goals()]
+        yield "| what | figure | goal | |\n| --- | ---: | ---: | --- |"
         yield from ("| " + " | ".join(map(str, row)) + " |" for row in rows)
 
     def areas_part(self):
@@ -234,11 +217,6 @@ class Record:
         if names:
             yield from ["", "Where the instructions are that were counted:", ""]
             yield from by_area(names, lambda name, area: ran.get((name, area), 0))
-
-    def peers_part(self):
-        yield from ["", "Others with two commands, on the same target and with the same compiler and profile, net of a framed "
-                    "echo of 468 bytes. They were measured once, by hand; no command here does it again:", ""]
-        yield from lines_of(["what", "flash", "panic paths", "stack", "RAM"], PEERS, 1)
 
     def memory_part(self):
         names = list(dict.fromkeys(name for _, name, _ in self.memory))
