@@ -159,7 +159,6 @@ mod revision;
 pub mod server;
 pub mod store;
 mod streams;
-mod token;
 mod tuned;
 pub mod wire;
 

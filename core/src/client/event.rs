@@ -2,7 +2,7 @@
 
 use crate::ProtocolError;
 use crate::cbor::{Atoms, ContentEncoding, ErrorMessage, ProgressView, Status};
-use crate::token::Token;
+use crate::server::generation;
 use crate::wire::{FrameKind, RequestId, StreamId};
 
 /// What has come. Borrows from the input and from what was gathered, never from the client.
@@ -100,20 +100,26 @@ pub enum Event<'a> {
 #[derive(Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a request whose frames are not made is never sent"]
-pub struct Upload(Token);
+pub struct Upload {
+    request_id: RequestId,
+    generation: u16,
+}
 
 impl Upload {
     pub(super) const fn new(request_id: RequestId, order: u32) -> Self {
-        Self(Token::new(request_id, order))
+        Self {
+            request_id,
+            generation: generation(order),
+        }
     }
 
     /// The request.
     pub const fn request_id(&self) -> RequestId {
-        self.0.request_id()
+        self.request_id
     }
 
     /// Whether it is of the request that was opened as this one.
     pub(super) const fn is_of(&self, order: u32) -> bool {
-        self.0.is_of(order)
+        self.generation == generation(order)
     }
 }

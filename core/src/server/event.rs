@@ -1,7 +1,6 @@
 //! What a server's owner should do (server.md, "Actions").
 
 use crate::cbor::{Args, RedirectTargets, Value};
-use crate::token::Token;
 use crate::wire::RequestId;
 use crate::{ProtocolError, RefusalReason};
 
@@ -67,22 +66,34 @@ pub struct Command<'a> {
 #[derive(Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a request whose token is dropped is never answered"]
-pub struct Reply(Token);
+pub struct Reply {
+    request_id: RequestId,
+    generation: u16,
+}
 
 impl Reply {
     pub(super) const fn new(request_id: RequestId, order: u32) -> Self {
-        Self(Token::new(request_id, order))
+        Self {
+            request_id,
+            generation: generation(order),
+        }
     }
 
     /// The request that it answers.
     pub const fn request_id(&self) -> RequestId {
-        self.0.request_id()
+        self.request_id
     }
 
     /// Whether it is of the request that was opened as this one.
     pub(super) const fn is_of(&self, order: u32) -> bool {
-        self.0.is_of(order)
+        self.generation == generation(order)
     }
+}
+
+/// The half of a request's order that its token has.
+pub(crate) const fn generation(order: u32) -> u16 {
+    let [low, high, ..] = order.to_le_bytes();
+    u16::from_le_bytes([low, high])
 }
 
 /// A refused request, to be answered with [`Server::refuse`](super::Server::refuse).

@@ -15,6 +15,7 @@ mod respond;
 mod value;
 
 pub use config::{DataMode, ServerConfig, ServerState};
+pub(super) use event::generation;
 pub use event::{Command, Event, Refusal, Reply};
 pub use failure::Failure;
 
