@@ -150,6 +150,10 @@ fn addresses(input: &mut Input<'_>) {
         let len = usize::from(input.byte());
         String::from_utf8_lossy(input.bytes(len)).into_owned()
     });
+    // No header holds them.
+    for target in &mut texts[1..] {
+        target.retain(|c| !c.is_control());
+    }
     // What also stands where a host or a path is, is no secret.
     let is_secret = !texts.iter().any(|text| text.contains("user:secret"));
     if bits & 1 != 0 {
@@ -164,10 +168,9 @@ fn addresses(input: &mut Input<'_>) {
         });
     }
     let redirect = |to: &str| {
-        let to: String = to.chars().filter(|c| !c.is_control()).collect();
         answer(
             "302 Found",
-            &[("Location", &to), ("Content-Length", "0")],
+            &[("Location", to), ("Content-Length", "0")],
             b"",
         )
     };
