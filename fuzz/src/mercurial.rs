@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use hgrpc_std::mercurial::{
+use hgrpc_mercurial::{
     Changeset, Contents, Delta, DeltaError, DeltaErrorKind, FileText, Manifest, ManifestEntry,
     PathFilter, PathPattern, apply,
 };

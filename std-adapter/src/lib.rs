@@ -1,5 +1,5 @@
 //! What hosts put around the [`hgrpc`] core: connections with threads or with tasks, transports,
-//! content encodings, and the tool `hgrpc`.
+//! content encodings.
 //!
 //! A server has *commands*, each run by a handler. A client *calls* them by name, with arguments
 //! (CBOR), and with *data* if there is much to send; each call has one *response*. Any number of
@@ -34,12 +34,14 @@
 //! | thousands of peers, hundreds of calls in flight: the same with tasks | `tokio` (feature `tokio`) |
 //! | addresses such as `tcp://…` and `serial:///dev/…`, and the connections behind them | `transport` (Unix, feature `transport`) |
 //! | the same protocol over HTTP, for Mercurial's servers and clients | `http` (features `http`, `http-server`) |
-//! | Mercurial's data formats, commands and repositories | `mercurial` (feature `mercurial`) |
 //! | frames as lines of text, for tests, tools and logs | [`human`] |
 //! | CBOR values that own their bytes; the notation that people read | [`value`], [`diagnostic`] |
 //! | a connection of your own around the core: storage and a receive buffer that grow | [`requests`], [`buffer`] |
 //! | the same: a connection as a state machine, for a driver of your own | [`engine`] |
 //! | the same: content encodings (0006) | [`encoding`] |
+//!
+//! Beside it are `hgrpc-mercurial`, Mercurial's data formats, commands and repositories, and
+//! `hgrpc-cli`, the tool `hgrpc`.
 //!
 //! # What holds everywhere
 //! - Nothing on the wire says which [`Revision`](hgrpc::Revision) is spoken: both ends must have
@@ -60,8 +62,6 @@
 //! | `serial` | serial ports and pseudo-terminals among them |
 //! | `tokio` | connections with tasks |
 //! | `http`, `https`, `http-server` | the HTTP transport |
-//! | `mercurial` | Mercurial |
-//! | `cli` | the tool `hgrpc`; not for libraries |
 //!
 //! Section names in these pages are those of the specification, the folder `spec` of the core's
 //! package: `framing.md` and `messages.md` for 0003 and 0005, `revision-0006.md` for 0006.
@@ -82,8 +82,6 @@ mod host;
 #[cfg(any(feature = "http", feature = "http-server"))]
 pub mod http;
 pub mod human;
-#[cfg(feature = "mercurial")]
-pub mod mercurial;
 pub mod requests;
 #[cfg(feature = "tokio")]
 pub mod tokio;

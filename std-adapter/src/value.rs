@@ -59,6 +59,18 @@ pub enum Value {
     Float(f64),
 }
 
+impl Value {
+    /// A map with byte strings as keys, as commands and their arguments have them.
+    pub fn object<'a>(fields: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
+        let fields = fields.into_iter();
+        Self::Map(
+            fields
+                .map(|(key, value)| (key.as_bytes().into(), value))
+                .collect(),
+        )
+    }
+}
+
 /// An integer in CBOR's range, −2^64 to 2^64−1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Integer(i128);

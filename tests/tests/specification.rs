@@ -35,7 +35,12 @@ fn sources(folders: &[&str]) -> Vec<String> {
     texts
 }
 
-const CODE: [&str; 2] = ["core/src", "std-adapter/src"];
+const CODE: [&str; 4] = [
+    "core/src",
+    "std-adapter/src",
+    "std-adapter/mercurial/src",
+    "std-adapter/cli/src",
+];
 
 /// Headings of a file that no source cites in quotes beside the file's name.
 fn uncited_headings(file: &str, sources: &[String]) -> Vec<String> {

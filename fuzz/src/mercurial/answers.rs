@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use hgrpc_mercurial::client::{ChangesetFields, Error, Form, RevisionFields};
+use hgrpc_mercurial::{Client, Commands, MemoryRepository, Node, PathFilter, Specifier, Text};
 use hgrpc_std::http::{Config, FRAMING_MEDIA_TYPE};
-use hgrpc_std::mercurial::client::{ChangesetFields, Error, Form, RevisionFields};
-use hgrpc_std::mercurial::{Client, Commands, MemoryRepository, Node, PathFilter, Specifier, Text};
 
 use crate::canned::{Canned, Cuts, answer, connected};
 use crate::frames::frame;

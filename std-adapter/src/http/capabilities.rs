@@ -244,7 +244,7 @@ impl Capabilities {
             .commands
             .iter()
             .map(|(name, command)| (name.as_str(), command.to_value()));
-        let mut fields = vec![("commands", object(commands))];
+        let mut fields = vec![("commands", Value::object(commands))];
         fields.push(("framingmediatypes", array(&self.framing_media_types)));
         if !self.path_filter_prefixes.is_empty() {
             let prefixes = self.path_filter_prefixes.iter().map(|s| bytes(s));
@@ -256,7 +256,7 @@ impl Capabilities {
         if let Some(redirect) = &self.redirect {
             fields.push(("redirect", redirect.to_value()));
         }
-        object(fields.into_iter().chain(borrowed(&self.extra)))
+        Value::object(fields.into_iter().chain(borrowed(&self.extra)))
     }
 }
 
@@ -312,10 +312,10 @@ impl CommandInfo {
             .iter()
             .map(|(name, arg)| (name.as_str(), arg.to_value()));
         let fields = [
-            ("args", object(args)),
+            ("args", Value::object(args)),
             ("permissions", array(&self.permissions)),
         ];
-        object(fields.into_iter().chain(borrowed(&self.extra)))
+        Value::object(fields.into_iter().chain(borrowed(&self.extra)))
     }
 }
 
@@ -367,7 +367,7 @@ impl ArgInfo {
         if let Some(values) = &self.valid_values {
             fields.push(("validvalues", Value::Set(values.clone())));
         }
-        object(fields)
+        Value::object(fields)
     }
 }
 
@@ -413,7 +413,7 @@ impl RedirectInfo {
 
     fn to_value(&self) -> Value {
         let targets = self.targets.iter().map(RedirectTarget::to_value).collect();
-        object([
+        Value::object([
             ("hashes", array(&self.hashes)),
             ("targets", Value::Array(targets)),
         ])
@@ -444,7 +444,7 @@ impl RedirectTarget {
         if let Some(versions) = &self.tls_versions {
             fields.push(("tlsversions", array(versions)));
         }
-        object(fields)
+        Value::object(fields)
     }
 }
 
@@ -454,12 +454,6 @@ fn bytes(text: &str) -> Value {
 
 fn array(texts: &[String]) -> Value {
     Value::Array(texts.iter().map(|text| bytes(text)).collect())
-}
-
-/// A map with byte strings as keys.
-pub(crate) fn object<'a>(fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
-    let fields = fields.into_iter();
-    Value::Map(fields.map(|(key, value)| (bytes(key), value)).collect())
 }
 
 fn borrowed(map: &BTreeMap<String, Value>) -> impl Iterator<Item = (&str, Value)> {
@@ -502,22 +496,22 @@ mod tests {
 
     #[test]
     fn little_is_needed() {
-        let commands = object([("heads", object([]))]);
-        let read = Capabilities::from_value(&object([("commands", commands)])).unwrap();
+        let commands = Value::object([("heads", Value::object([]))]);
+        let read = Capabilities::from_value(&Value::object([("commands", commands)])).unwrap();
         assert_eq!(read.command(b"heads"), Some(&CommandInfo::default()));
         assert!(!read.commands["heads"].is_push());
     }
 
     #[test]
     fn errors_say_where() {
-        let arg = object([("path", object([("required", Value::Null)]))]);
-        let commands = object([("filedata", object([("args", arg)]))]);
-        let error = Capabilities::from_value(&object([("commands", commands)])).unwrap_err();
+        let arg = Value::object([("path", Value::object([("required", Value::Null)]))]);
+        let commands = Value::object([("filedata", Value::object([("args", arg)]))]);
+        let error = Capabilities::from_value(&Value::object([("commands", commands)])).unwrap_err();
         assert_eq!(
             error.to_string(),
             "the descriptor's commands/filedata/args/path/required is not true or false"
         );
-        let error = Capabilities::from_value(&object([])).unwrap_err();
+        let error = Capabilities::from_value(&Value::object([])).unwrap_err();
         assert_eq!(error.to_string(), "the descriptor's commands is not there");
         assert!(Capabilities::from_value(&Value::Null).is_err());
     }

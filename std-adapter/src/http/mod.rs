@@ -9,16 +9,13 @@
 //! Each POST is a connection of its own to the reactors, and half duplex: the whole request is read
 //! before the first byte of the answer is written.
 
-#[cfg(any(feature = "http-server", feature = "mercurial"))]
-pub(crate) mod args;
+mod args;
 mod capabilities;
 #[cfg(feature = "http")]
 mod client;
 #[cfg(feature = "http-server")]
 pub mod server;
 
-#[cfg(feature = "mercurial")]
-pub(crate) use capabilities::object;
 pub use capabilities::{
     ArgInfo, ArgType, Capabilities, CapabilitiesError, CommandInfo, RedirectInfo, RedirectTarget,
 };

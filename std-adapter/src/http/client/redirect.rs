@@ -8,7 +8,6 @@ use sha2::Digest as _;
 
 use super::Error;
 use super::url::has_port_or_none;
-use crate::http::capabilities::object;
 use crate::http::{CBOR_MEDIA_TYPE, RedirectInfo, RedirectTarget};
 use crate::value::Value;
 
@@ -115,7 +114,7 @@ impl Offer {
             .hashes
             .iter()
             .filter(|name| HASHES.contains(&name.as_str()));
-        let value = object([
+        let value = Value::object([
             (
                 "targets",
                 Value::Array(targets.map(|t| bytes(&t.name)).collect()),
@@ -314,7 +313,7 @@ mod tests {
         };
         assert_eq!(
             offer,
-            object([
+            Value::object([
                 ("hashes", names(["sha256", "sha1"])),
                 ("targets", names(["b", "a"]))
             ])

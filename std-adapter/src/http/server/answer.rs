@@ -20,7 +20,6 @@ use crate::blocking::{Answering, Answers, BrokenOff, Call, Failure, Reply};
 use crate::engine::Charge;
 use crate::host::counting::count;
 use crate::host::sync::lock;
-use crate::http::args;
 use crate::http::{CommandInfo, FRAMING_MEDIA_TYPE};
 
 /// Most bytes of arguments that are made values of whoever else does.
@@ -152,7 +151,7 @@ impl Server {
     fn arguments(&self, info: &CommandInfo, given: &[u8]) -> Result<Vec<u8>, Failure> {
         // As values they may take 33 times their bytes, and more while they grow.
         let _alone = (given.len() > EXPANDED).then(|| lock(&self.0.expanding));
-        let args = args::check(info, given)?;
+        let args = info.check(given)?;
         args.encode(KeyOrder::Bytewise).map_err(Failure::server)
     }
 

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use hgrpc_mercurial::{Commands, MemoryRepository};
 use hgrpc_std::http::{ArgInfo, Capabilities, CommandInfo};
-use hgrpc_std::mercurial::{Commands, MemoryRepository};
 use hgrpc_std::value::Value;
 
 use super::frames::field;
