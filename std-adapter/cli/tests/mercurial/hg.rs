@@ -33,7 +33,7 @@ push_ssl = false
 pub(crate) fn hg() -> Option<&'static Path> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     let found = FOUND.get_or_init(|| {
-        let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/mercurial/bin/hg");
+        let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/mercurial/bin/hg");
         let named = env::var_os("HGRPC_HG").map(PathBuf::from);
         let candidates = named.into_iter().chain([venv, PathBuf::from("hg")]);
         candidates.into_iter().find(|hg| {

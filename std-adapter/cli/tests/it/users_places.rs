@@ -1,10 +1,5 @@
 //! Places of `hgrpc serve`, as users meet them: nobody keeps the others out, and what is freed is given
 //! back.
-#![cfg(unix)]
-
-mod support {
-    pub(crate) mod served;
-}
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -13,9 +8,9 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::served::{Served, binary, eventually};
 use hgrpc_std::diagnostic::parse;
 use rustix::net::{self, AddressFamily, SocketType, bind, socket};
-use support::served::{Served, binary, eventually};
 
 /// A guard against hanging.
 const LONG: Duration = Duration::from_secs(60);

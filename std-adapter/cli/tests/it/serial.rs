@@ -1,19 +1,13 @@
 //! The link on a host: pseudo-terminals carry `hgrpc call serial://…` to `hgrpc serve serial://…`,
 //! whatever happens on the line and at its ends.
-#![cfg(unix)]
-
-#[path = "support/served.rs"]
-mod served;
-#[path = "support/wire.rs"]
-mod wire;
 
 use std::fs;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 
+use crate::served::{Served, binary};
+use crate::wire::Wire;
 use rustix::process::Signal;
-use served::{Served, binary};
-use wire::Wire;
 
 /// What a run of `hgrpc call` gave.
 #[derive(Debug)]

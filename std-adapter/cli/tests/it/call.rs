@@ -1,7 +1,4 @@
 //! `hgrpc call` as a user runs it, where all goes well.
-#![cfg(unix)]
-
-mod cli_server;
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -14,7 +11,9 @@ use hgrpc::Revision;
 use hgrpc_std::blocking::{Call, Config, Failure, Reply, Router, Transport, serve};
 use hgrpc_std::encoding::SUPPORTED;
 
-use cli_server::{REVISIONS, call, call_with, peer, server, server_of, unix_server};
+use crate::server::{REVISIONS, call, call_with, peer, server, server_of, unix_server};
+
+use crate::tool::tool;
 
 /// A guard against hanging.
 const LONG: Duration = Duration::from_secs(60);
@@ -380,7 +379,7 @@ fn large_results_of_a_batch_do_not_hold_up_each_other() {
 fn a_batch_is_made_as_it_comes() {
     use std::io::{BufRead, BufReader, Write};
     let address = server_of(Revision::R0006);
-    let mut child = Command::new(assert_cmd::cargo::cargo_bin("hgrpc"))
+    let mut child = Command::new(tool())
         .args(["call", &address, "--batch", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -402,7 +401,7 @@ fn a_batch_is_made_as_it_comes() {
 fn whoever_has_read_enough_is_no_error() {
     let address = server_of(Revision::R0006);
     for form in ["--raw", "--json"] {
-        let mut child = Command::new(assert_cmd::cargo::cargo_bin("hgrpc"))
+        let mut child = Command::new(tool())
             .args(["call", &address, form, "big", "size:=50000000"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -451,7 +450,7 @@ fn a_signal_ends_the_call() {
         ("-TERM", 143, &["never"]),
         ("-INT", 130, &["--batch", batch]),
     ] {
-        let child = Command::new(assert_cmd::cargo::cargo_bin("hgrpc"))
+        let child = Command::new(tool())
             .args(["call", &address])
             .args(args)
             .stderr(Stdio::piped())
@@ -477,7 +476,7 @@ fn a_signal_ends_the_call() {
 
 /// `hgrpc` itself at the other end.
 fn served(args: &[&str]) -> (std::process::Child, String) {
-    let mut child = Command::new(assert_cmd::cargo::cargo_bin("hgrpc"))
+    let mut child = Command::new(tool())
         .args(["serve", "tcp://127.0.0.1:0"])
         .args(args)
         .stdout(Stdio::piped())
@@ -493,7 +492,7 @@ fn served(args: &[&str]) -> (std::process::Child, String) {
 
 #[test]
 fn a_program_is_a_server() {
-    let hgrpc = assert_cmd::cargo::cargo_bin("hgrpc");
+    let hgrpc = tool();
     let address = format!("exec:{} serve stdio: --command cat=cat", hgrpc.display());
     assert_eq!(call(&[&address, "echo", "msg=hello"]).done(), "b'hello'\n");
     let content = bytes(300_000);
@@ -511,7 +510,7 @@ fn a_program_is_a_server() {
 #[test]
 fn the_standard_streams_are_a_connection() {
     use hgrpc_std::blocking::{Router, Transport, serve};
-    let mut child = Command::new(assert_cmd::cargo::cargo_bin("hgrpc"))
+    let mut child = Command::new(tool())
         .args(["call", "stdio:", "greet"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -564,7 +563,7 @@ fn a_server_that_is_killed_is_lost() {
         ),
     ] {
         let (mut server, address) = served(&["--command", "cat=cat"]);
-        let mut client = Command::new(assert_cmd::cargo::cargo_bin("hgrpc"))
+        let mut client = Command::new(tool())
             .args(["call", &address, "--raw"])
             .args(args)
             .stdout(Stdio::piped())

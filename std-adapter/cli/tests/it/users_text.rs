@@ -1,8 +1,4 @@
 //! A peer's text in front of users: what of it is escaped, and that it is never taken for the tool's.
-#![cfg(unix)]
-
-mod tool;
-mod unread;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -11,12 +7,12 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use crate::tool::tool;
+use crate::unread::{Errors, Run};
 use hgrpc::Revision;
 use hgrpc_std::blocking::{Config, Failure, Progress, Router, Transport, serve};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
-use tool::tool;
-use unread::{Errors, Run};
 
 /// Some of what does not show, or turns the direction of what does.
 const HIDDEN: &str = "\u{ad}\u{34f}\u{61c}\u{115f}\u{17b4}\u{180b}\u{180e}\u{200b}\u{200d}\u{200e}\
@@ -234,7 +230,7 @@ fn on_a_terminal_the_text_is_marked_and_coloured_behind_the_mark() {
 
 #[test]
 fn what_devices_print_is_marked_in_the_servers_log() {
-    let (mut server, address) = unread::serve("tcp://127.0.0.1:0?link=cobs", &[]);
+    let (mut server, address) = crate::unread::serve("tcp://127.0.0.1:0?link=cobs", &[]);
     let errors: Errors = server.errors();
     let (host, _) = address.split_once('?').unwrap();
     let mut socket = TcpStream::connect(host.strip_prefix("tcp://").unwrap()).unwrap();
@@ -259,7 +255,7 @@ fn what_programs_print_is_one_line_of_the_servers_log() {
     // Mercurial's clients take no text: it goes there.
     let program = "noisy=printf 'x\\342\\200\\250y\\r\\nhgrpc: fine\\n' >&2";
     let program = program.replacen("=printf", "=sh -c \"printf", 1) + "\"";
-    let (mut server, address) = unread::serve("tcp://127.0.0.1:0", &["--command", &program]);
+    let (mut server, address) = crate::unread::serve("tcp://127.0.0.1:0", &["--command", &program]);
     let errors = server.errors();
     let line = "1 1 stream-begin command-request new cbor:{b'name': b'noisy'}";
     let frame = hgrpc_std::human::parse_frame(line.as_bytes(), Revision::R0006).unwrap();

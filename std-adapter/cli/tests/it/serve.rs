@@ -1,9 +1,4 @@
 //! `hgrpc serve` as a user runs it: built-in commands, programs, limits, ends.
-#![cfg(unix)]
-
-mod support {
-    pub(crate) mod served;
-}
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -15,13 +10,13 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::served::{Served, binary, client, eventually, ids, is_running, text};
 use hgrpc::{REVISIONS, Revision};
 use hgrpc_std::blocking::{CallError, Client, Response};
 use hgrpc_std::diagnostic::{Diagnostic, parse};
 use hgrpc_std::value::Value;
 use rustix::process::{Pid, Signal, kill_process};
 use sha2::{Digest, Sha256};
-use support::served::{Served, binary, client, eventually, ids, is_running, text};
 
 const R: Revision = Revision::R0006;
 
@@ -476,7 +471,7 @@ fn stubborn(file: &Path) -> String {
 /// This test program again, as a client that can be killed: see `helper`.
 fn spawn_client(address: &str, how: &str) -> std::process::Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "helper", "--nocapture", "--ignored"])
+        .args(["--exact", "serve::helper", "--nocapture", "--ignored"])
         .env("HGRPC_TEST_ADDRESS", address)
         .env("HGRPC_TEST_HOW", how)
         .stdout(Stdio::null())

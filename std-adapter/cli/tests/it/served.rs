@@ -1,8 +1,4 @@
 //! A running `hgrpc serve`, and clients of it.
-#![allow(dead_code, reason = "each test program uses a part")]
-
-#[path = "../tool/mod.rs"]
-mod tool;
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -23,7 +19,7 @@ pub(crate) struct Served {
     reading: Option<JoinHandle<()>>,
 }
 
-pub(crate) use tool::tool as binary;
+pub(crate) use crate::tool::tool as binary;
 
 impl Served {
     /// Listens on any TCP port.

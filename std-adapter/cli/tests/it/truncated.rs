@@ -1,8 +1,5 @@
 //! Responses of 0006 that end inside a value (revision-0006.md, 8): `truncated-response` for every
 //! client, however the response comes and however it is read.
-#![cfg(unix)]
-
-mod cli_server;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -90,7 +87,7 @@ fn response(shape: Shape, values: &[u8]) -> Vec<u8> {
 /// A server that answers the first request of each connection so, and waits for its client to go.
 fn answering(shape: Shape, values: &[u8]) -> String {
     let answer = response(shape, values);
-    cli_server::peer(move |mut stream| {
+    crate::server::peer(move |mut stream| {
         let mut buffer = [0; 4096];
         let _ = stream.read(&mut buffer);
         let _ = stream.write_all(&answer);
@@ -224,7 +221,7 @@ fn the_tool_fails_with_half_a_value_and_keeps_the_file_that_was_there() {
         });
         let mut args = vec![address, "x"];
         args.extend(form);
-        cli_server::call(&args)
+        crate::server::call(&args)
     };
     for (address, about, _) in all_halves() {
         for form in FORMS {
@@ -255,23 +252,23 @@ fn the_tool_does_not_take_values_for_text() {
     // As text: `42` and a line feed, `Ehello`.
     let address = answering(Shape::One, b"42\nEhello");
     assert_eq!(
-        cli_server::call(&[&address, "x"]).done(),
+        crate::server::call(&[&address, "x"]).done(),
         "-21\n-19\n10\nb'hello'\n"
     );
     assert_eq!(
-        cli_server::call(&[&address, "x", "--json"]).done(),
+        crate::server::call(&[&address, "x", "--json"]).done(),
         "-21\n-19\n10\n\"hello\"\n"
     );
     // More values than the tool holds back where it has to guess.
     let address = answering(Shape::Bytes, &[b'0'; 5000]);
     assert_eq!(
-        cli_server::call(&[&address, "x"]).done(),
+        crate::server::call(&[&address, "x"]).done(),
         "-17\n".repeat(5000)
     );
     // It is not text either, but an error.
     let address = answering(Shape::One, b"plain \xff text");
     for form in &FORMS[..3] {
-        let run = cli_server::call(&[&[&*address, "x"], *form].concat());
+        let run = crate::server::call(&[&[&*address, "x"], *form].concat());
         assert_eq!(run.code, Some(3), "{form:?} {run:?}");
     }
 }

@@ -3,9 +3,10 @@
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
+use crate::tool::tool;
+
 fn hgrpc(args: &[&str]) -> Output {
-    assert_cmd::Command::cargo_bin("hgrpc")
-        .unwrap()
+    assert_cmd::Command::new(tool())
         .args(args)
         .output()
         .unwrap()

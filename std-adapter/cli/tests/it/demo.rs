@@ -1,10 +1,9 @@
 //! `hgrpc demo` as a user runs it.
 
-use assert_cmd::Command;
+use crate::tool::tool;
 
 fn demo(args: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::cargo_bin("hgrpc")
-        .unwrap()
+    let output = assert_cmd::Command::new(tool())
         .arg("demo")
         .args(args)
         .timeout(std::time::Duration::from_secs(60))
@@ -70,7 +69,7 @@ fn wrong_arguments_are_named() {
 fn a_closed_output_is_no_panic() {
     use std::io::Read;
     use std::process::{Command, Stdio};
-    let mut child = Command::new(assert_cmd::cargo::cargo_bin("hgrpc"))
+    let mut child = Command::new(tool())
         .args(["demo", "--size", "1M"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,7 +1,4 @@
 //! `hgrpc call` on a terminal: what a person sees once all has been drawn.
-#![cfg(unix)]
-
-mod tool;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -17,6 +14,8 @@ use hgrpc_std::blocking::{Config, Router, Transport, serve};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
+
+use crate::tool::tool;
 
 const ROWS: u16 = 60;
 
@@ -53,7 +52,7 @@ struct Screen {
 fn run(args: &[&str], columns: u16) -> Screen {
     let (mut shown, given) = terminal(columns);
     let stdio = || Stdio::from(given.try_clone().unwrap());
-    let mut child = Command::new(tool::tool())
+    let mut child = Command::new(tool())
         .args(args)
         .env("TERM", "xterm")
         .env_remove("NO_COLOR")
@@ -154,7 +153,7 @@ fn uploads_have_a_bar() {
 fn help_is_as_wide_as_the_terminal() {
     for columns in [60, 100] {
         let (mut shown, given) = terminal(columns);
-        let mut child = Command::new(tool::tool())
+        let mut child = Command::new(tool())
             .args(["call", "--help"])
             .env_remove("COLUMNS")
             .stdin(Stdio::from(given.try_clone().unwrap()))

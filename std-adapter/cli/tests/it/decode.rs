@@ -4,14 +4,14 @@
 use std::io::{Read, Write};
 use std::process::{Output, Stdio};
 
-use assert_cmd::Command;
 use serde_json::Value;
+
+use crate::tool::tool;
 
 const REVISIONS: [&str; 3] = ["0003", "0005", "0006"];
 
 fn hgrpc(args: &[&str], input: impl Into<Vec<u8>>) -> Output {
-    Command::cargo_bin("hgrpc")
-        .unwrap()
+    assert_cmd::Command::new(tool())
         .args(args)
         .write_stdin(input)
         .output()
@@ -36,7 +36,7 @@ fn refused(args: &[&str], input: impl Into<Vec<u8>>) -> (String, String) {
 
 fn cases(revision: &str, file: &str) -> Vec<Value> {
     let path = format!(
-        "{}/../tests/vectors/{revision}/{file}",
+        "{}/../../tests/vectors/{revision}/{file}",
         env!("CARGO_MANIFEST_DIR")
     );
     let text = std::fs::read_to_string(path).unwrap();
@@ -322,7 +322,7 @@ fn a_closed_pipe_ends_the_run_quietly() {
     let path = dir.path().join("capture.bin");
     std::fs::write(&path, frame(0, b"").repeat(100_000)).unwrap();
     for mode in [&[][..], &["--human"], &["--json"], &["--cbor"]] {
-        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("hgrpc"))
+        let mut child = std::process::Command::new(tool())
             .arg("decode")
             .args(mode)
             .arg(&path)
@@ -345,7 +345,7 @@ fn live_input_is_shown_at_once() {
         ("decode", &b"\0\0\0\x01\0\x01\0\x22"[..], &b"frame("[..]),
         ("encode", b"1 1 0 2 2 \n", b"\0\0\0\x01\0"),
     ] {
-        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("hgrpc"))
+        let mut child = std::process::Command::new(tool())
             .arg(mode)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

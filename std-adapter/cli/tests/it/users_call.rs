@@ -1,8 +1,5 @@
 //! `hgrpc call` as users meet it on a bad day: the path to the server dies, the server is slow or
 //! hostile, the terminal is closed, the result goes to a link.
-#![cfg(unix)]
-
-mod tool;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,11 +14,13 @@ use std::time::{Duration, Instant};
 use hgrpc_std::blocking::{Config, Router, Transport, serve};
 use hgrpc_std::encoding::ContentEncoding;
 
+use crate::tool::tool;
+
 /// No run takes as long, unless it hangs.
 const HANGS: Duration = Duration::from_secs(60);
 
 fn hgrpc() -> Command {
-    let mut command = Command::new(tool::tool());
+    let mut command = Command::new(tool());
     command
         .env_remove("NO_COLOR")
         .stdin(Stdio::null())
@@ -187,7 +186,7 @@ impl NetPath {
         let mut command = Command::new("ip");
         command
             .args(["netns", "exec", namespace])
-            .arg(tool::tool())
+            .arg(tool())
             .env_remove("NO_COLOR")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -533,7 +532,7 @@ fn a_call_under_nohup_outlives_its_terminal() {
     let mut shell = Command::new("sh");
     shell
         .args(["-c", "trap '' HUP; exec \"$0\" \"$@\""])
-        .arg(tool::tool())
+        .arg(tool())
         .args(["call", &address, "sleep", "ms:=2000", "-v"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -1,8 +1,4 @@
 //! Logs that nobody reads, as users meet them: real pipes, real signals, the tool that they run.
-#![cfg(unix)]
-
-mod tool;
-mod unread;
 
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
@@ -11,8 +7,8 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::unread::{LONG, Run, full_pipe, is_answered, serve};
 use rustix::process::Signal;
-use unread::{LONG, Run, full_pipe, is_answered, serve};
 
 /// A batch of calls, each with two frames at least.
 fn batch(calls: usize) -> tempfile::NamedTempFile {

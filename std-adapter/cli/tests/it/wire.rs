@@ -1,5 +1,4 @@
 //! A serial line between two pseudo-terminals, on which a test may cut, put in and alter bytes.
-#![allow(dead_code, reason = "each test program uses a part")]
 
 use std::fs::File;
 use std::io::{Read, Write};

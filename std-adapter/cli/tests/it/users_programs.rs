@@ -1,16 +1,11 @@
 //! Programs that `hgrpc call` and `hgrpc serve` start, as users meet them: nothing is left of them.
-#![cfg(target_os = "linux")]
-
-mod support {
-    pub(crate) mod served;
-}
 
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::served::{Served, binary, eventually, ids, is_running};
 use rustix::process::{Pid, Signal, kill_process};
-use support::served::{Served, binary, eventually, ids, is_running};
 
 fn call(address: &str, args: &[&str]) -> Command {
     let mut command = Command::new(binary());

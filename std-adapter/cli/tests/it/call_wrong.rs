@@ -1,7 +1,4 @@
 //! `hgrpc call` where something is wrong: one line that helps, and the right exit code.
-#![cfg(unix)]
-
-mod cli_server;
 
 use std::io::{Read, Write};
 use std::sync::LazyLock;
@@ -10,7 +7,7 @@ use std::time::Duration;
 use hgrpc::Revision;
 use hgrpc_std::blocking::Config;
 
-use cli_server::{Run, call, call_with, peer, saying, server, server_of};
+use crate::server::{Run, call, call_with, peer, saying, server, server_of};
 
 static SERVER: LazyLock<String> = LazyLock::new(|| server_of(Revision::R0006));
 
@@ -281,9 +278,9 @@ fn failures_are_told_in_every_revision() {
 
 #[test]
 fn peers_of_another_revision_are_suspected() {
-    for spoken in cli_server::REVISIONS {
+    for spoken in crate::server::REVISIONS {
         let address = server_of(spoken);
-        for tried in cli_server::REVISIONS {
+        for tried in crate::server::REVISIONS {
             if tried == spoken {
                 continue;
             }
@@ -435,7 +432,7 @@ fn arguments_over_the_servers_limit_are_refused() {
     let path = folder.path().join("large");
     std::fs::write(&path, vec![b'x'; 3 << 20]).unwrap();
     let argument = format!("msg@={}", path.display());
-    for revision in cli_server::REVISIONS {
+    for revision in crate::server::REVISIONS {
         let address = server_of(revision);
         let run = call(&[&address, "--revision", revision.name(), "echo", &argument]);
         says(&run, 1, "request-too-large, limit 1048576", revision.name());

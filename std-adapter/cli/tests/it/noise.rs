@@ -2,13 +2,7 @@
 //! through, neither end panics, and on a line that is quiet again the next call works.
 //!
 //! 10,000 calls on each kind of line; what came up is printed:
-//! `cargo test -p hgrpc-cli --test noise -- --ignored --nocapture`
-#![cfg(unix)]
-
-#[path = "support/served.rs"]
-mod served;
-#[path = "support/wire.rs"]
-mod wire;
+//! `cargo test -p hgrpc-cli --test it noise -- --ignored --nocapture`
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,16 +13,16 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use crate::served::Served;
+use crate::wire::Wire;
 use hgrpc_std::tokio::transport::Left;
 use hgrpc_std::tokio::{Call, CallError, Client, Config, Data, Failure, Reply, Router, Server};
 use hgrpc_std::transport::Address;
-use served::Served;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use wire::Wire;
 
 /// A guard against hanging.
 const LONG: Duration = Duration::from_secs(120);
@@ -499,7 +493,7 @@ async fn over_terminals(calls: usize, lines: u64) {
 /// The server has not panicked, still runs, and ends when it is asked to.
 fn ends_well(mut tool: Served) {
     assert!(!tool.log().contains("panicked"), "{}", tool.log());
-    assert!(served::is_running(tool.id().as_raw_nonzero().get()));
+    assert!(crate::served::is_running(tool.id().as_raw_nonzero().get()));
     tool.signal(rustix::process::Signal::TERM);
     assert!(tool.wait().success());
 }

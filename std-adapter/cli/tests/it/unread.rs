@@ -1,5 +1,4 @@
 //! Runs of the tool whose output nobody reads, unless the test does.
-#![allow(dead_code, reason = "each test program uses a part")]
 
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};

@@ -1,5 +1,4 @@
 //! Servers in the test process, and runs of `hgrpc call` against them.
-#![allow(dead_code, reason = "each test program uses a part")]
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,6 +10,8 @@ use std::time::Duration;
 use hgrpc::Revision;
 use hgrpc_std::blocking::{Config, Failure, Progress, Router, Transport, serve};
 use hgrpc_std::transport::Address;
+
+use crate::tool::tool;
 
 pub(crate) const REVISIONS: [Revision; 3] = hgrpc::REVISIONS;
 
@@ -37,8 +38,7 @@ impl Run {
 
 /// Runs `hgrpc call` with these arguments and this standard input.
 pub(crate) fn call_with<S: AsRef<std::ffi::OsStr>>(args: &[S], input: impl Into<Vec<u8>>) -> Run {
-    let output = assert_cmd::Command::cargo_bin("hgrpc")
-        .unwrap()
+    let output = assert_cmd::Command::new(tool())
         .arg("call")
         .args(args)
         .env_remove("NO_COLOR")
