@@ -13,6 +13,8 @@ mod hg;
 mod io;
 mod man;
 #[cfg(unix)]
+mod memory;
+#[cfg(unix)]
 mod serve;
 #[cfg_attr(
     not(unix),
@@ -32,12 +34,6 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory, Parser, Subcommand};
 use hgrpc::{REVISIONS, Revision};
-
-/// Gives memory that was freed back to the system, within some ten seconds and in a thread of its own.
-/// The C library's allocator keeps most of a burst for good: it frees only the end of each arena.
-#[cfg(target_os = "linux")]
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// The tool's name.
 const NAME: &str = "hgrpc";

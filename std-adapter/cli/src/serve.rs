@@ -31,7 +31,7 @@ use tokio::runtime::Builder;
 
 use crate::exit::Failure;
 use crate::stray::StrayLines;
-use crate::{stderr, units};
+use crate::{memory, stderr, units};
 use server::{Server, Settings};
 use signals::Signals;
 
@@ -156,6 +156,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(cannot_start)?;
+    memory::give_back();
     let result = runtime.block_on(serve(settings, &address, &options, offer));
     // Somebody may be reading standard input, or waiting for a port.
     runtime.shutdown_background();

@@ -13,7 +13,7 @@ use signal_hook::iterator::Signals;
 use super::server::mirror_failure;
 use crate::escape::one_line;
 use crate::exit::{self, Failure};
-use crate::io;
+use crate::{io, memory};
 
 /// Serve a mirror to Mercurial's clients, and to this program.
 ///
@@ -56,6 +56,7 @@ impl Args {
         let cannot = |error| Failure::Io(format!("cannot start: {error}"));
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(cannot)?;
         let running = server.start(listener).map_err(cannot)?;
+        memory::give_back();
         io::announce(format!("listening on http://{}/", running.address()));
         signals.forever().next();
         running.stop();
