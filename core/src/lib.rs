@@ -147,6 +147,7 @@ mod bytes;
 pub mod cbor;
 pub mod client;
 pub mod connection;
+mod debug;
 #[cfg(feature = "embedded-io-v0_7")]
 pub mod drive;
 mod error;

@@ -195,13 +195,42 @@ impl<'a> Value<'a> {
     }
 }
 
+impl Value<'_> {
+    /// Writes the value's encoding: `Value(f7)`.
+    pub(super) fn write_encoding(&self, w: &mut dyn core::fmt::Write) -> core::fmt::Result {
+        w.write_str("Value(")?;
+        for byte in self.0 {
+            super::utf8::write_hex(w, u32::from(*byte), 2)?;
+        }
+        w.write_str(")")
+    }
+}
+
+/// As a literal: `{b"on": true, b"list": [1, "text", null]}`. Tags, `undefined` and the like show their
+/// encoding: `Value(f7)`. Levels are as deep as the value, whose depth was checked.
 impl core::fmt::Debug for Value<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Value(")?;
-        for byte in self.0 {
-            super::utf8::write_hex(f, u32::from(*byte), 2)?;
+        if let Some(bytes) = self.as_bytes() {
+            bytes.fmt(f)
+        } else if let Some(text) = Text::from_value(*self) {
+            text.fmt(f)
+        } else if let Some(elements) = self.elements() {
+            f.debug_list().entries(elements).finish()
+        } else if let Some(entries) = self.entries() {
+            f.debug_map().entries(entries).finish()
+        } else if let Some(integer) = self.as_i64() {
+            integer.fmt(f)
+        } else if let Some(integer) = self.as_u64() {
+            integer.fmt(f)
+        } else if let Some(bool) = self.as_bool() {
+            bool.fmt(f)
+        } else if self.is_null() {
+            f.write_str("null")
+        } else if let Ok(float) = self.decode::<f64>() {
+            float.fmt(f)
+        } else {
+            self.write_encoding(f)
         }
-        f.write_str(")")
     }
 }
 

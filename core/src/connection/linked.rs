@@ -67,7 +67,7 @@ pub type LinkedServer<'b, P, T> = Connection<'b, Server<P, T>, Packets<'b>>;
 pub type LinkedClient<'b, P, T> = Connection<'b, Client<P, T>, Packets<'b>>;
 
 /// What a line has to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum LineEvent<'a> {
@@ -182,6 +182,17 @@ impl<'b, E: End> Drive for Connection<'b, E, Packets<'b>> {
 
     fn has_input(&self) -> bool {
         self.line.0.has_payload() || self.sender.line.0.has_report() || !self.input.is_empty()
+    }
+
+    fn look(&mut self) -> Result<bool, Error> {
+        let (mut raw, left) = self.input.take();
+        let outgoing = &mut self.sender.line.0;
+        self.line.0.look(outgoing, &mut raw);
+        left.set(raw.len());
+        match outgoing.lost() {
+            Some(error) => Err(Error::Lost(error)),
+            None => Ok(!self.has_input()),
+        }
     }
 
     fn tick(&mut self) -> bool {
