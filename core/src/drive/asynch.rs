@@ -21,6 +21,7 @@
 //! # Tasks
 //! A driver, and its futures, are `Send` if the halves and their futures are.
 
+use embedded_io::ReadReady;
 use embedded_io_async::{ErrorType, Read, Write};
 
 use super::{Failed, Next, Sending};
