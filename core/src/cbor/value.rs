@@ -72,12 +72,23 @@ impl<'a> Value<'a> {
     /// Decodes the value as any type that minicbor can decode.
     ///
     /// # Errors
-    /// [`ArgError::WrongType`] if the value is not a `T`.
+    /// [`ArgError::WrongType`] if the value is not a `T`; [`ArgError::OutOfRange`] if both are
+    /// integers.
     pub fn decode<T: minicbor::Decode<'a, ()>>(&self) -> Result<T, ArgError> {
         let mut decoder = minicbor::Decoder::new(self.0);
         match decoder.decode::<T>() {
             Ok(value) if decoder.position() == self.0.len() => Ok(value),
-            _ => Err(ArgError::WrongType),
+            // A type that takes 0 is an integer's.
+            _ => Err(self.refused(minicbor::decode::<T>(&[0]).is_ok())),
+        }
+    }
+
+    /// Returns why a type does not take the value, which `is_integer` or is not.
+    pub(super) fn refused(&self, is_integer: bool) -> ArgError {
+        if is_integer && matches!(self.major(), Some(MAJOR_UNSIGNED | MAJOR_NEGATIVE)) {
+            ArgError::OutOfRange
+        } else {
+            ArgError::WrongType
         }
     }
 
