@@ -38,12 +38,10 @@ fn serve<R: Read, W: Write>(uart_rx: R, uart_tx: W) -> Result<(), Error<R::Error
                 }
                 replies.send(command.reply.ok(true))?;
             }
-            Event::Command(command) if command.is("sum") && command.data_follows => {
-                (upload, sum) = (Some(command.reply), 0);
-            }
-            Event::Command(command) if command.is("sum") => {
-                replies.send(command.reply.fail(Failure::command(b"sum takes data")))?;
-            }
+            Event::Command(command) if command.is("sum") => match upload {
+                None if command.data_follows => (upload, sum) = (Some(command.reply), 0),
+                _ => replies.send(command.reply.fail(Failure::command(b"takes one upload")))?,
+            },
             Event::Command(command) => replies.send(command.unknown())?,
             Event::Data { bytes, is_last, .. } => {
                 sum = sum.wrapping_add(bytes.iter().map(|byte| u32::from(*byte)).sum());

@@ -48,10 +48,10 @@
 //! # let input = b"\x0a\0\0\x01\0\x01\x01\x19\xa1DnameCsum\x03\0\0\x01\0\x01\0\x22\x01\x02\x03";
 //! # // And `sum` without data is answered too.
 //! # let input = [&input[..], b"\x0a\0\0\x03\0\x01\0\x11\xa1DnameCsum"].concat();
-//! # let mut output = [0; 78];
+//! # let mut output = [0; 80];
 //! # serve(&input[..], &mut output[..]).unwrap();
 //! # assert_eq!(&output[..20], b"\x0c\0\0\x01\0\x02\x01\x32\xa1FstatusBok\x06");
-//! # assert!(output.ends_with(b"CmsgNsum takes dataFstatusEerror"));
+//! # assert!(output.ends_with(b"CmsgPtakes one uploadFstatusEerror"));
 //! ```
 //!
 //! # A client
