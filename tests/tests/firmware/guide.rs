@@ -7,6 +7,7 @@ use hgrpc_std::blocking::{CallError, Client};
 use crate::board::{Pattern, ask, call, connect};
 use crate::emulator::{Emulator, Line, is_possible};
 use crate::readme;
+use crate::tool::switch_the_led_of;
 
 /// The guide, whose program is short: at most 60 lines of it are hgrpc's, beside what its commands do.
 #[test]
@@ -50,13 +51,14 @@ fn the_guides_device_answers() {
     let folder = tempfile::tempdir().unwrap();
     let elf = readme::build(folder.path());
     let emulator = Emulator::run("lm3s6965evb", &elf, Line::Tcp);
+    switch_the_led_of(&emulator);
     let client = connect(&emulator);
 
     let level = call(&client, "led").value("on", &true).value("level", &256);
     let failed = message(ask(level).unwrap_err());
     assert_eq!(failed, "argument `level` is out of range");
     let answer = ask(call(&client, "temperature")).unwrap();
-    assert_eq!(answer, "{b'celsius': 21, b'sensor': 'board'}");
+    assert_eq!(answer, "{b'celsius': 21, b'sensor': \"board\"}");
 
     let seen = Arc::new(Mutex::new(Vec::new()));
     let progress = Arc::clone(&seen);
@@ -72,7 +74,7 @@ fn the_guides_device_answers() {
     let digest = call(&client, "digest").data(data.clone());
     let digest = digest.send().unwrap().read_bytes(99).unwrap();
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(format!("'{digest}'"), data.digest());
+    assert_eq!(format!("\"{digest}\""), data.digest());
     // Without data it does not wait for any.
     let failed = message(ask(call(&client, "digest")).unwrap_err());
     assert_eq!(failed, "takes one upload");
