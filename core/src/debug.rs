@@ -9,7 +9,7 @@ use crate::server::Command;
 use crate::{client, server};
 
 /// Bytes as `b"text\xff"`.
-pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
+struct Bytes<'a>(&'a [u8]);
 
 impl Debug for Bytes<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -24,7 +24,7 @@ macro_rules! flags {
 
             /// The name of the flag at bit position `shift`, if it has one.
             pub const fn name(shift: u8) -> Option<&'static str> {
-                $(if 1u8.wrapping_shl(shift as u32) == $bit {
+                $(if 1u8.wrapping_shl(u32::from_le_bytes([shift, 0, 0, 0])) == $bit {
                     return Some($text);
                 })*
                 None
