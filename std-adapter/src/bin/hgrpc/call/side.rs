@@ -330,7 +330,7 @@ mod tests {
 
     use super::*;
 
-    fn notes(is_colored: bool, progress: Shown) -> Side {
+    fn side(is_colored: bool, progress: Shown) -> Side {
         Side {
             out: Arc::default(),
             is_colored,
