@@ -5,10 +5,11 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::mpsc::{self};
+use std::task::{Context, Poll, Waker};
 
 use hgrpc::Error;
 use hgrpc::R0005;
-use hgrpc::cbor::{EncodedArgs, Progress};
+use hgrpc::cbor::{Atom, EncodedArgs, Progress};
 use hgrpc::client::{Event as Answer, Request};
 use hgrpc::connection::{LineEvent, LinkBuffers, LinkedClient, LinkedServer, Outgoing};
 use hgrpc::drive::blocking::Driver;
@@ -302,6 +303,44 @@ fn a_device_that_only_writes_learns_that_its_host_is_gone() {
     peer.borrow_mut().may_wait = true;
     connect(&peer, &mut device);
     let _ = command(&peer, &mut device);
+}
+
+/// The same with a future, which is ready at once here.
+#[test]
+fn a_task_that_only_writes_learns_that_its_host_is_gone() {
+    let peer = Peer::new();
+    let half = Half(Rc::clone(&peer));
+    let buffers = buffers(64, 256, 64);
+    let connection = memory::linked_server(R0005, buffers, LinkConfig::new(9), packets(64));
+    let mut device = hgrpc::drive::asynch::Driver::new(connection, half.clone(), half);
+    let mut work = std::pin::pin!(async {
+        while !device.connection().is_up() || !peer.borrow().link.is_up() {
+            device.step().await.unwrap();
+        }
+        let packet = peer.borrow_mut().packet(HELLO);
+        peer.borrow_mut().to_line.extend(packet);
+        let reply = loop {
+            if let Some((Event::Command(command), _)) = device.step().await.unwrap() {
+                break command.reply;
+            }
+        };
+        peer.borrow_mut().may_wait = false;
+        device.send(reply.text(&[Atom::new("here")])).await.unwrap();
+        peer.borrow_mut().work();
+        peer.borrow_mut().link.disconnect();
+        peer.borrow_mut().work();
+        for _ in 0..4 {
+            let sent = device.send(reply.text(&[Atom::new("gone")])).await;
+            if sent.is_err() {
+                return sent;
+            }
+        }
+        Ok(())
+    });
+    let mut cx = Context::from_waker(Waker::noop());
+    let lost = Poll::Ready(Err(Error::Lost(LinkError::LinkLost)));
+    assert_eq!(work.as_mut().poll(&mut cx), lost);
+    assert!(String::from_utf8_lossy(&peer.borrow().payload).contains("here"));
 }
 
 #[test]
