@@ -182,6 +182,10 @@ pub enum Error<R = Infallible, W = Infallible> {
     Write(W),
     /// The write half took no byte, which it must not do: it can take no more.
     WroteNothing,
+    /// The connection over a link was lost, as seen while something was sent. The next step gives the
+    /// event of it.
+    #[cfg(feature = "link")]
+    Lost(crate::link::LinkError),
 }
 
 impl Error {
@@ -194,6 +198,8 @@ impl Error {
             Self::Misuse(error) => Error::Misuse(error),
             Self::Read(never) | Self::Write(never) => match never {},
             Self::WroteNothing => Error::WroteNothing,
+            #[cfg(feature = "link")]
+            Self::Lost(error) => Error::Lost(error),
         }
     }
 }
@@ -218,6 +224,8 @@ impl<R: fmt::Display, W: fmt::Display> fmt::Display for Error<R, W> {
             Self::Read(error) => error.fmt(f),
             Self::Write(error) => error.fmt(f),
             Self::WroteNothing => f.write_str("the writer takes no more bytes"),
+            #[cfg(feature = "link")]
+            Self::Lost(error) => error.fmt(f),
         }
     }
 }
@@ -238,6 +246,8 @@ impl<R: embedded_io::Error, W: embedded_io::Error> embedded_io::Error for Error<
             Self::Read(error) => error.kind(),
             Self::Write(error) => error.kind(),
             Self::WroteNothing => ErrorKind::WriteZero,
+            #[cfg(feature = "link")]
+            Self::Lost(_) => ErrorKind::ConnectionReset,
         }
     }
 }

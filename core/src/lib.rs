@@ -38,16 +38,20 @@
 //! Nothing on the wire says which [`Revision`] is spoken: both ends must have agreed on it.
 //!
 //! # A server on a device
-//! Two commands: one takes typed arguments, the other adds up the data that is streamed to it.
+//! Three commands: one takes typed arguments, one says how far it is, the last adds up the data that is
+//! streamed to it.
 #![cfg_attr(feature = "embedded-io-v0_7", doc = "```")]
 #![cfg_attr(not(feature = "embedded-io-v0_7"), doc = "```ignore")]
 #![doc = include_str!("drive/device.md")]
 //! # fn set_led(on: bool, level: u8) -> bool { on && level > 0 }
 //! # // {"name": "sum"}, which announces data, and the data 1, 2, 3.
 //! # let input = b"\x0a\0\0\x01\0\x01\x01\x19\xa1DnameCsum\x03\0\0\x01\0\x01\0\x22\x01\x02\x03";
-//! # let mut output = [0; 20];
+//! # // And `sum` without data is answered too.
+//! # let input = [&input[..], b"\x0a\0\0\x03\0\x01\0\x11\xa1DnameCsum"].concat();
+//! # let mut output = [0; 80];
 //! # serve(&input[..], &mut output[..]).unwrap();
-//! # assert_eq!(&output, b"\x0c\0\0\x01\0\x02\x01\x32\xa1FstatusBok\x06");
+//! # assert_eq!(&output[..20], b"\x0c\0\0\x01\0\x02\x01\x32\xa1FstatusBok\x06");
+//! # assert!(output.ends_with(b"CmsgPtakes one uploadFstatusEerror"));
 //! ```
 //!
 //! # A client
@@ -147,6 +151,7 @@ mod bytes;
 pub mod cbor;
 pub mod client;
 pub mod connection;
+mod debug;
 #[cfg(feature = "embedded-io-v0_7")]
 pub mod drive;
 mod error;

@@ -4,7 +4,10 @@
 //! Every number, name and behaviour that depends on the revision is decided here, so that
 //! the rest of the crate asks and never compares revisions itself.
 
-use crate::wire::{FlagNames, FrameKind};
+use crate::wire::{
+    CommandDataFlags, CommandRequestFlags, ErrorFlags, FlagNames, FrameKind, ResponseFlags,
+    SettingsFlags,
+};
 
 /// A revision of the protocol, named after the number in its media type (framing.md for 0003 and
 /// 0005; revision-0006.md, 2, for what 0006 has changed).
@@ -107,26 +110,17 @@ impl Revision {
 
     /// The names of a frame type's four flag bits in this revision, lowest bit first.
     pub const fn flag_names(self, kind: FrameKind) -> FlagNames {
-        const CONTINUATION_EOS: FlagNames = [Some("continuation"), Some("eos"), None, None];
-        const NONE: FlagNames = [None; 4];
         match (kind, self) {
-            (FrameKind::CommandRequest, _) => [
-                Some("new"),
-                Some("continuation"),
-                Some("more"),
-                Some("have-data"),
-            ],
-            (FrameKind::BytesResponse, _) => {
-                [Some("continuation"), Some("eos"), Some("cbor"), None]
+            (FrameKind::CommandRequest, _) => CommandRequestFlags::NAMES,
+            (FrameKind::CommandData, _) => CommandDataFlags::NAMES,
+            (FrameKind::BytesResponse, _) => ResponseFlags::NAMES,
+            // Without `cbor`.
+            (FrameKind::CommandResponse, _) => CommandDataFlags::NAMES,
+            (FrameKind::SenderProtocolSettings | FrameKind::StreamSettings, Self::R0006) => {
+                SettingsFlags::NAMES
             }
-            (FrameKind::CommandData | FrameKind::CommandResponse, _)
-            | (FrameKind::SenderProtocolSettings | FrameKind::StreamSettings, Self::R0006) => {
-                CONTINUATION_EOS
-            }
-            (FrameKind::ErrorResponse, Self::R0003 | Self::R0005) => {
-                [Some("protocol"), Some("application"), None, None]
-            }
-            _ => NONE,
+            (FrameKind::ErrorResponse, Self::R0003 | Self::R0005) => ErrorFlags::NAMES,
+            _ => [None; 4],
         }
     }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use hgrpc_std::diagnostic::Diagnostic;
 use hgrpc_std::tokio::{
-    Backoff, Call, CallError, Cbor, Client, Config, Data, Failure, Progress, ReconnectingClient,
-    Reply, Router, Server, SideEvent,
+    Backoff, Call, CallError, Cbor, Client, Config, Data, Failure, Note, Progress,
+    ReconnectingClient, Reply, Router, Server,
 };
 use hgrpc_std::transport::Address;
 use tokio::io::AsyncReadExt as _;
@@ -69,12 +69,12 @@ async fn ask(address: &Address) -> Result<String, CallError> {
         .call("count")
         .value("to", &3)
         .timeout(PATIENCE)
-        .side();
+        .notes();
     let counting = async { count.send().await?.next_value().await };
     let watching = async {
         let mut updates = 0;
-        while let Some(event) = side.next_event().await {
-            if matches!(event, SideEvent::Progress(_)) {
+        while let Some(event) = side.next_note().await {
+            if matches!(event, Note::Progress(_)) {
                 updates += 1;
             }
         }

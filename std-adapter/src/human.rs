@@ -38,7 +38,10 @@ mod number;
 mod print;
 mod scan;
 
+use std::fmt;
+
 use hgrpc::Revision;
+use hgrpc::cbor::ByteString;
 use hgrpc::wire::{FrameHeader, HEADER_LEN};
 
 use crate::diagnostic;
@@ -55,10 +58,19 @@ pub const MAX_PAYLOAD: usize = 65_535;
 const LITERAL: &str = "cbor:";
 
 /// A frame that was written as a line of text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct HumanFrame {
     header: FrameHeader,
     payload: Vec<u8>,
+}
+
+impl fmt::Debug for HumanFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HumanFrame")
+            .field("header", &self.header)
+            .field("payload", &ByteString::from_slice(&self.payload))
+            .finish()
+    }
 }
 
 impl HumanFrame {

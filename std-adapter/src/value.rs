@@ -14,6 +14,8 @@ mod order;
 
 use std::fmt;
 
+use hgrpc::cbor::ByteString;
+
 pub(crate) use cursor::{Cursor, Head};
 pub use decode::{DecodeError, DecodeErrorKind};
 pub use encode::EncodeError;
@@ -30,7 +32,7 @@ pub(crate) const SET_TAG: u64 = 258;
 /// A CBOR value.
 ///
 /// Equality is that of what is held: the order of map entries counts, and a NaN equals nothing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
     /// An integer.
@@ -68,6 +70,28 @@ impl Value {
                 .map(|(key, value)| (key.as_bytes().into(), value))
                 .collect(),
         )
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, field): (_, &dyn fmt::Debug) = match self {
+            Self::Integer(integer) => ("Integer", &integer.value()),
+            Self::Bytes(bytes) => ("Bytes", &ByteString::from_slice(bytes)),
+            Self::Text(text) => ("Text", text),
+            Self::Array(items) => ("Array", items),
+            Self::Map(entries) => ("Map", entries),
+            Self::Set(items) => ("Set", items),
+            Self::Tag(number, about) => {
+                return f.debug_tuple("Tag").field(number).field(about).finish();
+            }
+            Self::Bool(bool) => ("Bool", bool),
+            Self::Null => return f.write_str("Null"),
+            Self::Undefined => return f.write_str("Undefined"),
+            Self::Simple(number) => ("Simple", number),
+            Self::Float(float) => ("Float", float),
+        };
+        f.debug_tuple(name).field(field).finish()
     }
 }
 
@@ -158,6 +182,19 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn values_show_their_text() {
+        let value = Value::Map(vec![
+            (Value::Bytes(b"on".to_vec()), Value::Bool(true)),
+            (
+                Value::Bytes(vec![0xff]),
+                Value::Tag(1, Box::new(Value::Null)),
+            ),
+        ]);
+        let shown = r#"Map([(Bytes(b"on"), Bool(true)), (Bytes(b"\xff"), Tag(1, Null))])"#;
+        assert_eq!(format!("{value:?}"), shown);
+    }
 
     /// Any value in the form that decoding gives, nested at most 5 deep.
     pub(crate) fn values() -> impl Strategy<Value = Value> {

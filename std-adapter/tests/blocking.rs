@@ -11,8 +11,8 @@ use std::time::Duration;
 use hgrpc::Revision;
 use hgrpc::cbor::Value;
 use hgrpc_std::blocking::{
-    AnswerError, Atom, Call, CallError, Client, Config, ConnectionError, Failure, Progress, Reply,
-    Router, Transport,
+    AnswerError, Atom, Call, CallError, Cbor, Client, Config, ConnectionError, Failure, Notes,
+    Progress, Reply, Router, Transport,
 };
 use support::commands::{commands, configs};
 use support::{in_time, over_pipes, over_tcp, pattern, pipe};
@@ -218,36 +218,70 @@ fn too_many_calls_are_refused() {
     });
 }
 
+fn work(notes: &Notes) -> Result<(), Failure> {
+    notes.text("50 % döne\x1b\n")?;
+    notes.atoms(&[Atom {
+        msg: b"%s of %s",
+        args: &[b"1", b"2"],
+        labels: &[b"ui.status"],
+    }])?;
+    Ok(notes.progress(&Progress::new("files", 1, 2))?)
+}
+
+#[test]
+fn returned_values_are_responses_and_errors_failures() {
+    in_time(|| {
+        for config in configs() {
+            let router = Router::new()
+                .function("bytes", |call, _| call.read_data(9))
+                .function("nothing", |_, _| Ok(()))
+                .function("value", |_, _| Ok(Cbor(("a", 7))))
+                .function("fails", |_, _| Err::<(), _>(Failure::command("no way")));
+            let (client, _served) = over_pipes(100, router, &config);
+            let response = client.call("bytes").bytes(*b"up").send().unwrap();
+            assert_eq!(response.read_bytes(9).unwrap(), b"up");
+            let response = client.call("nothing").send().unwrap();
+            assert_eq!(response.read_bytes(9).unwrap(), b"");
+            let response = client.call("value").send().unwrap();
+            let value: (String, u8) = response.read_value().unwrap();
+            assert_eq!(value, ("a".to_owned(), 7));
+            let failed = client.call("fails").send().unwrap().read_bytes(9);
+            assert!(failed.unwrap_err().to_string().ends_with("no way"));
+        }
+    });
+}
+
 #[test]
 fn text_and_progress_come_beside_the_response() {
     in_time(|| {
         for config in configs() {
-            let router = Router::new().command("work", |_, reply| {
-                reply.text("50 % döne\x1b\n")?;
-                reply.side().atoms(&[Atom {
-                    msg: b"%s of %s",
-                    args: &[b"1", b"2"],
-                    labels: &[b"ui.status"],
-                }])?;
-                reply.side().progress(&Progress::new("files", 1, 2))?;
-                reply.write_all(b"done")?;
-                Ok(())
-            });
-            let (client, _served) = over_pipes(100, router, &config);
-            let (send, seen) = mpsc::channel();
-            let progress = send.clone();
-            let response = client
-                .call("work")
-                .on_text(move |atoms| send.send(atoms.escaped().to_string()).unwrap())
-                .on_progress(move |p| {
-                    let text = format!("{} {}/{}", p.topic, p.pos, p.total);
-                    progress.send(text).unwrap();
+            let router = Router::new()
+                .command("writes", |_, reply| {
+                    work(&reply.notes())?;
+                    reply.write_all(b"done")?;
+                    Ok(())
                 })
-                .send()
-                .unwrap();
-            assert_eq!(response.read_text(9).unwrap(), "done");
-            let seen: Vec<String> = seen.try_iter().collect();
-            assert_eq!(seen, ["50 % döne\\x1b\n", "1 of 2", "files 1/2"]);
+                .function("returns", |_, notes| {
+                    work(notes)?;
+                    Ok("done")
+                });
+            let (client, _served) = over_pipes(100, router, &config);
+            for command in ["writes", "returns"] {
+                let (send, seen) = mpsc::channel();
+                let progress = send.clone();
+                let response = client
+                    .call(command)
+                    .on_text(move |atoms| send.send(atoms.escaped().to_string()).unwrap())
+                    .on_progress(move |p| {
+                        let text = format!("{} {}/{}", p.topic, p.pos, p.total);
+                        progress.send(text).unwrap();
+                    })
+                    .send()
+                    .unwrap();
+                assert_eq!(response.read_text(9).unwrap(), "done");
+                let seen: Vec<String> = seen.try_iter().collect();
+                assert_eq!(seen, ["50 % döne\\x1b\n", "1 of 2", "files 1/2"]);
+            }
         }
     });
 }

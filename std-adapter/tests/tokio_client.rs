@@ -17,7 +17,7 @@ use hgrpc::Revision;
 use hgrpc::cbor::Value;
 use hgrpc_std::blocking::{Atom, Progress, Router, Transport, serve};
 use hgrpc_std::tokio::{
-    AnswerError, Backoff, CallError, Client, Config, ConnectionError, ReconnectingClient, SideEvent,
+    AnswerError, Backoff, CallError, Client, Config, ConnectionError, Note, ReconnectingClient,
 };
 use support::commands::{commands, configs};
 use support::{Served, pattern};
@@ -34,12 +34,12 @@ fn router() -> Router {
     commands()
         .command("work", |_, reply| {
             reply.text("50 % döne\x1b\n")?;
-            reply.side().atoms(&[Atom {
+            reply.notes().atoms(&[Atom {
                 msg: b"%s of %s",
                 args: &[b"1", b"2"],
                 labels: &[b"ui.status"],
             }])?;
-            reply.side().progress(&Progress::new("files", 1, 2))?;
+            reply.notes().progress(&Progress::new("files", 1, 2))?;
             reply.write_all(b"done")?;
             Ok(())
         })
@@ -218,15 +218,15 @@ async fn an_answer_that_is_one_value_is_read_as_a_type() {
 async fn text_and_progress_come_beside_the_response() {
     for config in configs() {
         let (client, _served) = connect(router(), &config);
-        let (request, events) = client.call("work").side();
+        let (request, events) = client.call("work").notes();
         let response = request.send().await.unwrap();
         assert_eq!(in_time(response.read_text(9)).await.unwrap(), "done");
         let seen: Vec<String> = in_time(events.collect::<Vec<_>>())
             .await
             .iter()
             .map(|event| match event {
-                SideEvent::Text(text) => text.atoms().escaped().to_string(),
-                SideEvent::Progress(update) => {
+                Note::Text(text) => text.atoms().escaped().to_string(),
+                Note::Progress(update) => {
                     let update = update.progress();
                     format!("{} {}/{}", update.topic, update.pos, update.total)
                 }
@@ -240,17 +240,17 @@ async fn text_and_progress_come_beside_the_response() {
 #[tokio::test]
 async fn no_text_is_lost_however_slowly_it_is_read() {
     let (client, _served) = connect(router(), &Config::default());
-    let (request, mut events) = client.call("chatter").value("lines", &5000).side();
+    let (request, mut events) = client.call("chatter").value("lines", &5000).notes();
     let response = request.send().await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     let reading = tokio::spawn(response.read_bytes(9));
     for number in 0..5000 {
-        let Some(SideEvent::Text(text)) = in_time(events.next_event()).await else {
+        let Some(Note::Text(text)) = in_time(events.next_note()).await else {
             panic!("{number} is missing");
         };
         assert_eq!(text.atoms().to_string(), format!("{number}\n"));
     }
-    assert!(events.next_event().await.is_none());
+    assert!(events.next_note().await.is_none());
     assert_eq!(reading.await.unwrap().unwrap(), b"");
 }
 

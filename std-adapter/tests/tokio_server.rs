@@ -17,8 +17,8 @@ use hgrpc::{ProtocolError, Revision};
 use hgrpc_std::blocking::{CallError, Client, Config, Transport};
 use hgrpc_std::encoding::SUPPORTED;
 use hgrpc_std::tokio::{
-    Args, Call, Cbor, Collected, ConnectionError, Data, Failure, Gone, Peer, Progress, Refusal,
-    Reply, Router, Server, ServerBuilder, ServerLimits, State,
+    Args, Call, Cbor, Collected, ConnectionError, Data, Failure, Gone, Notes, Peer, Progress,
+    Refusal, Reply, Router, Server, ServerBuilder, ServerLimits, State,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -49,14 +49,23 @@ async fn repeat(Args(args): Args<Repeat>, mut reply: Reply) -> Result<(), Failur
     Ok(())
 }
 
-async fn noisy(reply: Reply) -> Result<(), Failure> {
-    let side = reply.side();
+async fn make_noise(notes: &Notes) -> Result<(), Failure> {
     for pos in 0..3 {
-        side.text(format!("line {pos}\n")).await?;
-        side.progress(&Progress::new("noise", pos, 3)).await?;
+        notes.text(format!("line {pos}\n")).await?;
+        notes.progress(&Progress::new("noise", pos, 3)).await?;
     }
+    Ok(())
+}
+
+async fn noisy(reply: Reply) -> Result<(), Failure> {
+    make_noise(&reply.notes()).await?;
     reply.finish()?;
     Ok(())
+}
+
+async fn noisy_value(notes: Notes) -> Result<&'static str, Failure> {
+    make_noise(&notes).await?;
+    Ok("quiet")
 }
 
 fn router() -> Router {
@@ -64,6 +73,7 @@ fn router() -> Router {
         .command("cat", cat)
         .command("repeat", repeat)
         .command("noisy", noisy)
+        .command("noisy-value", noisy_value)
         .command("greet", |call: Call| async move {
             Ok::<_, Failure>(format!("hello {}", call.arg_text("name")?))
         })
@@ -243,17 +253,19 @@ fn text_and_progress_come_beside_the_response() {
     for revision in REVISIONS {
         let served = Served::new(Server::builder(router()).revision(revision));
         let client = served.client(revision);
-        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let (text, progress) = (Arc::clone(&seen), Arc::clone(&seen));
-        let response = client
-            .call("noisy")
-            .on_text(move |atoms| text.lock().unwrap().push(atoms.to_string()))
-            .on_progress(move |p| progress.lock().unwrap().push(format!("at {}", p.pos)))
-            .send()
-            .unwrap();
-        assert_eq!(response.read_text(9).unwrap(), "");
-        let seen = seen.lock().unwrap().join("");
-        assert_eq!(seen, "line 0\nat 0line 1\nat 1line 2\nat 2");
+        for (command, answer) in [("noisy", ""), ("noisy-value", "quiet")] {
+            let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+            let (text, progress) = (Arc::clone(&seen), Arc::clone(&seen));
+            let response = client
+                .call(command)
+                .on_text(move |atoms| text.lock().unwrap().push(atoms.to_string()))
+                .on_progress(move |p| progress.lock().unwrap().push(format!("at {}", p.pos)))
+                .send()
+                .unwrap();
+            assert_eq!(response.read_text(9).unwrap(), answer);
+            let seen = seen.lock().unwrap().join("");
+            assert_eq!(seen, "line 0\nat 0line 1\nat 1line 2\nat 2");
+        }
         drop(client);
         served.shut_down();
     }
@@ -262,12 +274,12 @@ fn text_and_progress_come_beside_the_response() {
 #[test]
 fn what_is_written_goes_out_when_the_handler_waits() {
     let router = Router::new()
-        .command("bytes", |mut reply: Reply, gone: Gone| async move {
+        .command("bytes", |gone: Gone, mut reply: Reply| async move {
             reply.write_all(b"first").await?;
             gone.wait().await;
             Ok::<_, Failure>(())
         })
-        .command("value", |mut reply: Reply, gone: Gone| async move {
+        .command("value", |gone: Gone, mut reply: Reply| async move {
             tokio::task::yield_now().await;
             reply.value(&7).await?;
             gone.wait().await;

@@ -11,8 +11,10 @@ use crate::bytes::equal;
 pub enum ArgError {
     /// There is no such argument.
     Missing,
-    /// The argument is of another type, or out of the type's range.
+    /// The argument is of another type.
     WrongType,
+    /// The argument is an integer, as it should be, but too large or too small for its type.
+    OutOfRange,
 }
 
 impl core::fmt::Display for ArgError {
@@ -20,6 +22,7 @@ impl core::fmt::Display for ArgError {
         f.write_str(match self {
             Self::Missing => "missing",
             Self::WrongType => "of the wrong type",
+            Self::OutOfRange => "out of range",
         })
     }
 }
@@ -382,9 +385,19 @@ mod tests {
             ("a0", "on", ArgError::Missing),
             ("a1426f6e01", "on", ArgError::WrongType),
             ("a1426f6ef6", "on", ArgError::WrongType),
-            ("a2426f6ef5456c6576656c190100", "level", ArgError::WrongType),
+            (
+                "a2426f6ef5456c6576656c190100",
+                "level",
+                ArgError::OutOfRange,
+            ),
+            ("a2426f6ef5456c6576656c20", "level", ArgError::OutOfRange),
             ("a2426f6ef5456c6576656cf6", "level", ArgError::WrongType),
             ("a2426f6ef545736861646540", "shade", ArgError::WrongType),
+            (
+                "a2426f6ef5457368616465199000",
+                "shade",
+                ArgError::OutOfRange,
+            ),
         ] {
             let bytes = hex(bytes);
             let error = Led::from_args(&Args::from_cbor(&bytes).unwrap());
@@ -442,6 +455,11 @@ mod tests {
         let args = Args::from_cbor(&bytes).unwrap();
         assert_eq!(args.value::<u8>(b"a"), Ok(1));
         assert_eq!(args.value::<Option<u8>>(b"b"), Ok(None));
+        let bytes = hex("a2 4161 190100 4162 20");
+        let large = Args::from_cbor(&bytes).unwrap();
+        assert_eq!(large.value::<u8>(b"a"), Err(ArgError::OutOfRange));
+        assert_eq!(large.optional::<u8>(b"b"), Err(ArgError::OutOfRange));
+        assert_eq!(large.value::<bool>(b"a"), Err(ArgError::WrongType));
         assert_eq!(args.value::<Option<u8>>(b"z"), Ok(None));
         assert_eq!(args.value::<u8>(b"z"), Err(ArgError::Missing));
         assert_eq!(args.value::<&str>(b"c"), Ok("abc"));

@@ -14,7 +14,7 @@ use crate::wire::ErrorFlags;
 
 /// What an `error-response` frame says. `Display` writes the message for people; it never fails
 /// but where the writer does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ErrorMessage<'a> {
@@ -110,7 +110,7 @@ impl fmt::Display for ErrorMessage<'_> {
                 } else if let Some(text) = Text::from_value(*message) {
                     fmt::Display::fmt(&text, f)
                 } else {
-                    fmt::Debug::fmt(message, f)
+                    message.write_encoding(f)
                 }
             }
         }

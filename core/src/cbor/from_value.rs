@@ -14,6 +14,9 @@ pub trait FromValue<'a>: Sized {
     /// the value's length at most.
     fn from_value(value: Value<'a>) -> Option<Self>;
 
+    /// Whether the type is an integer: another one than what it takes is out of range.
+    const IS_INTEGER: bool = false;
+
     /// What stands for an argument that is missing; `None` if it is required.
     fn missing() -> Option<Self> {
         None
@@ -21,8 +24,10 @@ pub trait FromValue<'a>: Sized {
 }
 
 macro_rules! from_value {
-    ($($type:ty, $value:ident => $read:expr;)*) => {$(
+    ($($type:ty, $value:ident => $read:expr $(, $is_integer:literal)?;)*) => {$(
         impl<'a> FromValue<'a> for $type {
+            $(const IS_INTEGER: bool = $is_integer;)?
+
             fn from_value($value: Value<'a>) -> Option<Self> {
                 $read
             }
@@ -32,14 +37,14 @@ macro_rules! from_value {
 
 from_value! {
     bool, value => value.as_bool();
-    u8, value => value.as_small();
-    u16, value => value.as_small();
-    u32, value => value.as_u64()?.try_into().ok();
-    u64, value => value.as_u64();
-    i8, value => value.as_i64()?.try_into().ok();
-    i16, value => value.as_i64()?.try_into().ok();
-    i32, value => value.as_i64()?.try_into().ok();
-    i64, value => value.as_i64();
+    u8, value => value.as_small(), true;
+    u16, value => value.as_small(), true;
+    u32, value => value.as_u64()?.try_into().ok(), true;
+    u64, value => value.as_u64(), true;
+    i8, value => value.as_i64()?.try_into().ok(), true;
+    i16, value => value.as_i64()?.try_into().ok(), true;
+    i32, value => value.as_i64()?.try_into().ok(), true;
+    i64, value => value.as_i64(), true;
     ByteString<'a>, value => value.as_bytes();
     Text<'a>, value => Text::from_any(value);
     Value<'a>, value => Some(value);
@@ -63,6 +68,8 @@ impl<'a, T: FromValue<'a>> FromValue<'a> for Option<T> {
         T::from_value(value).map(Some)
     }
 
+    const IS_INTEGER: bool = T::IS_INTEGER;
+
     fn missing() -> Option<Self> {
         Some(None)
     }
@@ -82,7 +89,7 @@ pub trait ByHand<'a, T> {
 impl<'a, T: FromValue<'a>> ByHand<'a, T> for Field<T> {
     fn read(&self, args: &Args<'a>, key: &[u8]) -> Result<T, ArgError> {
         match args.find(key) {
-            Some(value) => T::from_value(value).ok_or(ArgError::WrongType),
+            Some(value) => T::from_value(value).ok_or(value.refused(T::IS_INTEGER)),
             None => T::missing().ok_or(ArgError::Missing),
         }
     }

@@ -13,7 +13,7 @@ use crate::error::ApiMisuse;
 /// A piece of text to be sent.
 ///
 /// In `msg`, `%s` stands for the next argument and `%%` for a percent sign.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Atom<'a> {
     /// The format string, ASCII.
@@ -118,7 +118,7 @@ pub fn encode_atoms(
 
 /// The arguments of one message, encoded: what the `%s` of a
 /// [`Failure`](crate::server::Failure)'s message stand for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct MessageArgs<'a>(&'a [u8]);
 
@@ -163,7 +163,7 @@ impl<'a> MessageArgs<'a> {
 ///
 /// `Display` writes the text of all atoms, formatted; it never fails but where the writer does.
 /// Show [`escaped`](Self::escaped) on terminals: the text is the peer's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Atoms<'a>(Value<'a>);
 
@@ -247,7 +247,7 @@ impl<'a> Iterator for AtomsIter<'a> {
 impl core::iter::FusedIterator for AtomsIter<'_> {}
 
 /// A piece of text that was received. `Display` and [`write_to`](Self::write_to) format it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AtomView<'a> {
     msg: ByteString<'a>,

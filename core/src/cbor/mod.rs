@@ -67,6 +67,8 @@ pub(crate) use status::StatusKind;
 pub use status::{CommandError, Location, Redirect, STATUS_OK, Status, StatusError};
 pub use strict::{StrictError, StrictValues, check_strict};
 pub use string::{ByteString, ByteStrings, Chunks, Text};
+#[doc(hidden)]
+pub use to_value::sorted_keys;
 pub use to_value::{Minicbor, ToValue};
 pub use utf8::{Escaped, is_hidden};
 pub use value::{Elements, Entries, Value};

@@ -77,7 +77,7 @@ impl core::fmt::Display for ContentEncoding {
 }
 
 /// A set of content encodings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct EncodingSet(u8);
 
@@ -120,6 +120,15 @@ impl EncodingSet {
             .copied()
             .find(|encoding| self.contains(*encoding))
             .unwrap_or_default()
+    }
+}
+
+impl core::fmt::Debug for EncodingSet {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let names = ContentEncoding::ALL.iter().rev();
+        f.debug_set()
+            .entries(names.filter(|encoding| self.contains(**encoding)))
+            .finish()
     }
 }
 

@@ -229,10 +229,14 @@ impl<'a> From<&'a [u8]> for ByteString<'a> {
     }
 }
 
-/// As escaped text: `b"foo\x00"`.
+/// As escaped text, if it is UTF-8: `b"foo\x00"`; otherwise its bytes above 0x7f in hexadecimal too.
 impl core::fmt::Debug for ByteString<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("b\"")?;
+        if self.is_utf8() {
+            utf8::for_each_char(self, &mut |c| utf8::write_quoted(f, c))?;
+            return f.write_str("\"");
+        }
         for &byte in self.chunks().flatten() {
             if byte.is_ascii() {
                 utf8::write_quoted(f, char::from(byte))?;
@@ -399,7 +403,7 @@ impl<'b, C> minicbor::Decode<'b, C> for Text<'b> {
 
 /// Byte strings in an array; made by the views that hold such arrays. Items of other types are
 /// passed over.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ByteStrings<'a>(Option<super::Elements<'a>>);
 

@@ -3,7 +3,7 @@
 //! The mirror of [`FromValue`](super::FromValue).
 
 use super::{Args, ByteString, CborWriter, EncodedArgs, MAJOR_BYTES, MAJOR_TEXT, Text, Value};
-use crate::ApiMisuse;
+use crate::{ApiMisuse, KeyOrder};
 
 /// A type that is written as one value.
 ///
@@ -26,6 +26,145 @@ pub trait ToValue {
     /// [`ApiMisuse::TooLarge`] if it does not fit; [`ApiMisuse::InvalidMessage`] if it refuses to be
     /// encoded. A part of it may have been written.
     fn write(&self, to: &mut CborWriter<'_>) -> Result<(), ApiMisuse>;
+
+    /// Writes the value with the keys of its maps in this order: answers are in that of their
+    /// revision. [`write`](Self::write) has the order of 0003 and 0005.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    fn write_ordered(&self, to: &mut CborWriter<'_>, _order: KeyOrder) -> Result<(), ApiMisuse> {
+        self.write(to)
+    }
+}
+
+/// Makes a struct of a command's results, which is written as a map: the counterpart of
+/// [`args!`](crate::args).
+///
+/// A field is an entry with the field's name as its key, or the key given after it in parentheses. A
+/// field's type is any that implements [`ToValue`](crate::cbor::ToValue), such a struct too; `None` is
+/// `null`. The map's length and the order of its keys, which is that of the revision, are known when
+/// the program is compiled. Two fields of one key do not compile. A struct may have one lifetime.
+///
+/// ```
+/// use hgrpc::cbor::{CborWriter, ToValue};
+///
+/// hgrpc::results! {
+///     /// The answer to `temperature`.
+///     pub struct Temperature<'a> {
+///         /// In thousandths of a degree.
+///         pub millis("milli-celsius"): i32,
+///         pub sensor: &'a str,
+///     }
+/// }
+///
+/// let mut memory = [0; 64];
+/// let mut writer = CborWriter::new(&mut memory);
+/// Temperature { millis: 21_500, sensor: "soil" }.write(&mut writer)?;
+/// // {"sensor": "soil", "milli-celsius": 21500}
+/// assert_eq!(writer.finish(), b"\xa2\x46sensor\x64soil\x4dmilli-celsius\x19\x53\xfc");
+/// # Ok::<(), hgrpc::ApiMisuse>(())
+/// ```
+#[macro_export]
+macro_rules! results {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident $(<$life:lifetime>)? {
+            $(
+                $(#[$fmeta:meta])*
+                $fvis:vis $field:ident $(($key:literal))? : $type:ty
+            ),* $(,)?
+        }
+    ) => {
+        $(#[$meta])*
+        $vis struct $name $(<$life>)? {
+            $($(#[$fmeta])* $fvis $field: $type,)*
+        }
+        impl $(<$life>)? $crate::cbor::ToValue for $name $(<$life>)? {
+            fn write(
+                &self,
+                to: &mut $crate::cbor::CborWriter<'_>,
+            ) -> ::core::result::Result<(), $crate::ApiMisuse> {
+                $crate::cbor::ToValue::write_ordered(self, to, $crate::KeyOrder::ShorterFirst)
+            }
+
+            #[allow(unused_assignments, unused_mut, unused_variables)]
+            fn write_ordered(
+                &self,
+                to: &mut $crate::cbor::CborWriter<'_>,
+                order: $crate::KeyOrder,
+            ) -> ::core::result::Result<(), $crate::ApiMisuse> {
+                const KEYS: &[&str] = &[$($crate::args!(@key $field $($key)?)),*];
+                const SHORTER_FIRST: [usize; KEYS.len()] =
+                    $crate::cbor::sorted_keys(KEYS, $crate::KeyOrder::ShorterFirst);
+                const BYTEWISE: [usize; KEYS.len()] =
+                    $crate::cbor::sorted_keys(KEYS, $crate::KeyOrder::Bytewise);
+                to.map(KEYS.len())?;
+                let sorted = match order {
+                    $crate::KeyOrder::ShorterFirst => SHORTER_FIRST,
+                    $crate::KeyOrder::Bytewise => BYTEWISE,
+                };
+                for place in sorted {
+                    let mut at = 0usize;
+                    $(
+                        if at == place {
+                            to.bytes(::core::primitive::str::as_bytes($crate::args!(@key $field $($key)?)))?;
+                            $crate::cbor::ToValue::write_ordered(&self.$field, to, order)?;
+                        }
+                        at = at.wrapping_add(1);
+                    )*
+                }
+                ::core::result::Result::Ok(())
+            }
+        }
+    };
+}
+
+/// Returns the places of keys in this order, inside of [`results!`](crate::results).
+///
+/// # Panics
+/// While a program is compiled: for two keys that are the same.
+#[doc(hidden)]
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "it runs while a program is compiled"
+)]
+pub const fn sorted_keys<const N: usize>(keys: &[&str], order: KeyOrder) -> [usize; N] {
+    let mut places = [0; N];
+    let mut at = 0;
+    while at < N {
+        // How many keys come before this one.
+        let (mut before, mut other) = (0, 0);
+        while other < N {
+            if other != at && comes_before(keys[other].as_bytes(), keys[at].as_bytes(), order) {
+                before += 1;
+            }
+            other += 1;
+        }
+        places[before] = at;
+        at += 1;
+    }
+    places
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "it runs while a program is compiled"
+)]
+const fn comes_before(left: &[u8], right: &[u8], order: KeyOrder) -> bool {
+    if matches!(order, KeyOrder::ShorterFirst) && left.len() != right.len() {
+        return left.len() < right.len();
+    }
+    let mut at = 0;
+    while at < left.len() && at < right.len() {
+        if left[at] != right[at] {
+            return left[at] < right[at];
+        }
+        at += 1;
+    }
+    assert!(left.len() != right.len(), "two fields have one key");
+    left.len() < right.len()
 }
 
 macro_rules! to_value {
@@ -77,11 +216,22 @@ impl<T: ToValue> ToValue for Option<T> {
             None => to.null(),
         }
     }
+
+    fn write_ordered(&self, to: &mut CborWriter<'_>, order: KeyOrder) -> Result<(), ApiMisuse> {
+        match self {
+            Some(value) => value.write_ordered(to, order),
+            None => to.null(),
+        }
+    }
 }
 
 impl<T: ToValue + ?Sized> ToValue for &T {
     fn write(&self, to: &mut CborWriter<'_>) -> Result<(), ApiMisuse> {
         (**self).write(to)
+    }
+
+    fn write_ordered(&self, to: &mut CborWriter<'_>, order: KeyOrder) -> Result<(), ApiMisuse> {
+        (**self).write_ordered(to, order)
     }
 }
 
@@ -135,6 +285,54 @@ mod tests {
                 prop_assert_eq!(written(&Value::from_cbor(&any).unwrap()), any);
             }
         }
+    }
+
+    crate::results! {
+        struct Inner {
+            b: bool,
+            aa: (),
+        }
+    }
+
+    crate::results! {
+        /// Keys of its own, in no order, with another one inside.
+        struct Outer<'a> {
+            total: u16,
+            inner("a"): Option<Inner>,
+            name: &'a str,
+            bb: Option<i8>,
+        }
+    }
+
+    crate::results! { struct Empty {} }
+
+    #[test]
+    fn results_are_maps_in_the_order_of_the_revision() {
+        let outer = Outer {
+            total: 300,
+            inner: Some(Inner { b: true, aa: () }),
+            name: "x",
+            bb: None,
+        };
+        let ordered = |order| {
+            let mut memory = [0; 64];
+            let mut writer = CborWriter::new(&mut memory);
+            outer.write_ordered(&mut writer, order).unwrap();
+            writer.finish().to_vec()
+        };
+        let shorter =
+            b"\xa4\x41a\xa2\x41b\xf5\x42aa\xf6\x42bb\xf6\x44name\x61x\x45total\x19\x01\x2c";
+        assert_eq!(ordered(KeyOrder::ShorterFirst), shorter);
+        assert_eq!(written(&outer), shorter);
+        let bytewise =
+            b"\xa4\x41a\xa2\x42aa\xf6\x41b\xf5\x42bb\xf6\x44name\x61x\x45total\x19\x01\x2c";
+        assert_eq!(ordered(KeyOrder::Bytewise), bytewise);
+        assert_eq!(written(&Empty {}), b"\xa0");
+        // What is written is what `args!` reads.
+        let args = Args::from_cbor(shorter).unwrap();
+        assert_eq!(args.value::<u16>(b"total"), Ok(300));
+        let mut writer = CborWriter::new(&mut []);
+        assert_eq!(outer.write(&mut writer), Err(ApiMisuse::TooLarge));
     }
 
     #[test]

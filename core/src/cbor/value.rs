@@ -72,12 +72,23 @@ impl<'a> Value<'a> {
     /// Decodes the value as any type that minicbor can decode.
     ///
     /// # Errors
-    /// [`ArgError::WrongType`] if the value is not a `T`.
+    /// [`ArgError::WrongType`] if the value is not a `T`; [`ArgError::OutOfRange`] if both are
+    /// integers.
     pub fn decode<T: minicbor::Decode<'a, ()>>(&self) -> Result<T, ArgError> {
         let mut decoder = minicbor::Decoder::new(self.0);
         match decoder.decode::<T>() {
             Ok(value) if decoder.position() == self.0.len() => Ok(value),
-            _ => Err(ArgError::WrongType),
+            // A type that takes 0 is an integer's.
+            _ => Err(self.refused(minicbor::decode::<T>(&[0]).is_ok())),
+        }
+    }
+
+    /// Returns why a type does not take the value, which `is_integer` or is not.
+    pub(super) fn refused(&self, is_integer: bool) -> ArgError {
+        if is_integer && matches!(self.major(), Some(MAJOR_UNSIGNED | MAJOR_NEGATIVE)) {
+            ArgError::OutOfRange
+        } else {
+            ArgError::WrongType
         }
     }
 
@@ -195,13 +206,42 @@ impl<'a> Value<'a> {
     }
 }
 
+impl Value<'_> {
+    /// Writes the value's encoding: `Value(f7)`.
+    pub(super) fn write_encoding(&self, w: &mut dyn core::fmt::Write) -> core::fmt::Result {
+        w.write_str("Value(")?;
+        for byte in self.0 {
+            super::utf8::write_hex(w, u32::from(*byte), 2)?;
+        }
+        w.write_str(")")
+    }
+}
+
+/// As a literal: `{b"on": true, b"list": [1, "text", null]}`. Tags, `undefined` and the like show their
+/// encoding: `Value(f7)`. Levels are as deep as the value, whose depth was checked.
 impl core::fmt::Debug for Value<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Value(")?;
-        for byte in self.0 {
-            super::utf8::write_hex(f, u32::from(*byte), 2)?;
+        if let Some(bytes) = self.as_bytes() {
+            bytes.fmt(f)
+        } else if let Some(text) = Text::from_value(*self) {
+            text.fmt(f)
+        } else if let Some(elements) = self.elements() {
+            f.debug_list().entries(elements).finish()
+        } else if let Some(entries) = self.entries() {
+            f.debug_map().entries(entries).finish()
+        } else if let Some(integer) = self.as_i64() {
+            integer.fmt(f)
+        } else if let Some(integer) = self.as_u64() {
+            integer.fmt(f)
+        } else if let Some(bool) = self.as_bool() {
+            bool.fmt(f)
+        } else if self.is_null() {
+            f.write_str("null")
+        } else if let Ok(float) = self.decode::<f64>() {
+            float.fmt(f)
+        } else {
+            self.write_encoding(f)
         }
-        f.write_str(")")
     }
 }
 

@@ -6,7 +6,6 @@ use crate::server::generation;
 use crate::wire::{FrameKind, RequestId, StreamId};
 
 /// What has come. Borrows from the input and from what was gathered, never from the client.
-#[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 #[must_use = "an event may be the end of a request"]

@@ -3,7 +3,7 @@
 use core::borrow::Borrow;
 
 use super::{End, Frames};
-use crate::cbor::{ArgsError, Atom, FromArgs, MessageArgs, Progress, ToValue};
+use crate::cbor::{ArgError, ArgsError, Atom, FromArgs, MessageArgs, Progress, ToValue};
 use crate::output::Output;
 use crate::server::{Command, Failure, Refusal, Reply, Server};
 use crate::store::Requests;
@@ -59,7 +59,7 @@ pub struct Named<'v> {
 pub enum Outcome<V> {
     /// The command's value.
     Value(ValueOf<Reply, V>),
-    /// An argument is missing, or of a wrong type.
+    /// An argument is missing, or is not what it should be.
     Wrong(Named<'static>),
 }
 
@@ -127,11 +127,16 @@ impl Reply {
         }
     }
 
-    /// The command failed, because an argument is missing or of a wrong type.
+    /// The command failed, because of this argument: its key and what is wrong with it are told, in
+    /// the words of [`ArgsError`]. 0003 has no room for them.
     pub const fn wrong(self, error: ArgsError) -> Named<'static> {
         Named {
             reply: self,
-            message: b"the argument %s is missing or of a wrong type",
+            message: match error.why {
+                ArgError::Missing => b"argument `%s` is missing",
+                ArgError::WrongType => b"argument `%s` is of the wrong type",
+                ArgError::OutOfRange => b"argument `%s` is out of range",
+            },
             short: b"wrong arguments",
             name: error.key.as_bytes(),
         }
@@ -203,9 +208,10 @@ impl<P: Protocol, T: Requests<Memory = [u8]>, R: Borrow<Reply>, V: ToValue> Fram
             is_last,
             is_written,
         } = self;
+        let order = server.revision().key_order();
         server.respond_with(
             (*reply).borrow(),
-            |to| value.write(to),
+            |to| value.write_ordered(to, order),
             *is_last,
             is_written,
             out,

@@ -21,14 +21,16 @@ use crate::server::Server;
 #[cfg_attr(feature = "embedded-io-v0_7", doc = "```")]
 #[cfg_attr(not(feature = "embedded-io-v0_7"), doc = "```ignore")]
 /// use embedded_io::{Read, Write};
-/// use hgrpc::R0005;
+/// use hgrpc::{Error, R0005};
 /// use hgrpc::link::LinkConfig;
 /// use hgrpc::connection::{Buffers, LineEvent, LinkBuffers, LinkedServer};
 /// use hgrpc::drive::blocking::Driver;
 /// use hgrpc::server::{Event, Server, ServerConfig};
 /// use hgrpc::store::FixedRequests;
 ///
-/// /// Serves connection after connection; `starts` counts the device's starts.
+/// type Device<'b, R, W> = Driver<LinkedServer<'b, R0005, FixedRequests<4>>, R, W>;
+///
+/// /// Serves connection after connection, until the line ends; `starts` counts the device's starts.
 /// fn run<R: Read, W: Write>(rx: R, tx: W, starts: u16) {
 ///     let buffers = Buffers {
 ///         input: &mut [0; 64],
@@ -39,24 +41,28 @@ use crate::server::Server;
 ///         received: &mut [0; 64],
 ///         sent: &mut [0; 64],
 ///     };
-///     let requests = FixedRequests::<4>::new();
-///     let mut server = Server::new(R0005, ServerConfig::STREAMING, requests);
+///     let mut server = Server::new(R0005, ServerConfig::STREAMING, FixedRequests::new());
 ///     let link = LinkConfig::new(u32::from(starts) << 16);
 ///     let connection = LinkedServer::linked(&mut server, buffers, link, packets);
 ///     let mut device = Driver::new(connection, rx, tx);
-///     loop {
-///         let done = match device.step() {
-///             Ok(Some((Event::Command(command), mut replies))) => replies.send(command.unknown()),
+///     while serve(&mut device).is_err() {
+///         device.connection_mut().disconnect();
+///     }
+/// }
+///
+/// /// Serves until the line ends, or the host breaks the protocol.
+/// fn serve<R: Read, W: Write>(
+///     device: &mut Device<'_, R, W>,
+/// ) -> Result<(), Error<R::Error, W::Error>> {
+///     while let Some((event, mut replies)) = device.step()? {
+///         match event {
+///             Event::Command(command) => replies.send(command.unknown())?,
 ///             // Every open call has ended: what is remembered of them is forgotten.
-///             Ok(Some((Event::Line(LineEvent::Up | LineEvent::Lost(_)), _))) => Ok(()),
-///             Ok(Some(_)) => Ok(()),
-///             Ok(None) => return,
-///             Err(error) => Err(error),
-///         };
-///         if done.is_err() {
-///             device.connection_mut().disconnect();
+///             Event::Line(LineEvent::Up | LineEvent::Lost(_)) => {}
+///             _ => {}
 ///         }
 ///     }
+///     Ok(())
 /// }
 /// ```
 pub type LinkedServer<'b, P, T> = Connection<'b, Server<P, T>, Packets<'b>>;
@@ -67,7 +73,7 @@ pub type LinkedServer<'b, P, T> = Connection<'b, Server<P, T>, Packets<'b>>;
 pub type LinkedClient<'b, P, T> = Connection<'b, Client<P, T>, Packets<'b>>;
 
 /// What a line has to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum LineEvent<'a> {
@@ -182,6 +188,17 @@ impl<'b, E: End> Drive for Connection<'b, E, Packets<'b>> {
 
     fn has_input(&self) -> bool {
         self.line.0.has_payload() || self.sender.line.0.has_report() || !self.input.is_empty()
+    }
+
+    fn look(&mut self) -> Result<bool, Error> {
+        let (mut raw, left) = self.input.take();
+        let outgoing = &mut self.sender.line.0;
+        self.line.0.look(outgoing, &mut raw);
+        left.set(raw.len());
+        match outgoing.lost() {
+            Some(error) => Err(Error::Lost(error)),
+            None => Ok(!self.has_input()),
+        }
     }
 
     fn tick(&mut self) -> bool {

@@ -141,6 +141,17 @@ pub trait Drive {
     /// Whether there is something to be taken without reading.
     fn has_input(&self) -> bool;
 
+    /// Takes what was read as far as it says whether the connection still is there, and nothing that
+    /// is the owner's; `false`: more cannot be told before the next event. Text between packets is
+    /// passed over.
+    ///
+    /// # Errors
+    /// `Error::Lost` over a link: the peer has given up the connection, or has started anew. The next
+    /// event says so too.
+    fn look(&mut self) -> Result<bool, Error> {
+        Ok(false)
+    }
+
     /// Nothing has come for a while. `false`: that means nothing to the connection.
     fn tick(&mut self) -> bool;
 

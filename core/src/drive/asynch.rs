@@ -9,8 +9,8 @@
 //! | future | dropped before its end | to go on |
 //! | --- | --- | --- |
 //! | [`Driver::step`], [`Sending::flush`] | nothing has happened, or it is kept | call it again |
-//! | [`Sending::send`] of `&mut` something | the frames that were made go out | call it again with the same |
-//! | [`Sending::send`] of something | what was not made is lost with it: its request stays open | lend it where that may happen, or [take it over](crate::server::Server::take_over) |
+//! | [`Sending::send`], [`Driver::send`] of `&mut` something | the frames that were made go out | call it again with the same |
+//! | either of something | what was not made is lost with it: its request stays open | lend it where that may happen, or [take it over](crate::server::Server::take_over) |
 //!
 //! (A future that is polled after its end panics, as all of Rust's do. It is the only panic.)
 //!
@@ -21,6 +21,7 @@
 //! # Tasks
 //! A driver, and its futures, are `Send` if the halves and their futures are.
 
+use embedded_io::ReadReady;
 use embedded_io_async::{ErrorType, Read, Write};
 
 use super::{Failed, Next, Sending};

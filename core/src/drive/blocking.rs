@@ -6,7 +6,7 @@
 //! ```
 //! See [the crate](crate) for a whole program.
 
-use embedded_io::{ErrorType, Read, Write};
+use embedded_io::{ErrorType, Read, ReadReady, Write};
 
 use super::{Failed, Next, Sending};
 use crate::connection::{Drive, Frames, Outgoing};

@@ -116,6 +116,32 @@ macro_rules! ways {
             }
         }
 
+        impl<C: Drive, R: Read + ReadReady, W: Write> super::Driver<C, Halves<R, W>> {
+            /// Sends something between two steps, at once, and looks first whether the peer is still there:
+            /// for a command that takes long and sends progress, text or pieces of a response meanwhile.
+            ///
+            /// Over a link it takes what has come, without waiting and with at most one read, up to the
+            /// next frame of the peer's, which is for the next step. So a few calls after the host has given
+            /// up the connection, or has started anew, this fails. Without a link it looks at nothing.
+            ///
+            /// # Errors
+            /// As for [`Sending::send`](super::Sending), of the read half, and `Error::Lost`: the
+            /// connection over the link was lost, nothing was sent, and the next step says so too.
+            pub $($async)? fn send(
+                &mut self,
+                frames: impl Frames<<C::Sender as Outgoing>::End>,
+            ) -> Result<(), Failed<R, W>> {
+                if self.looks_at_more()? {
+                    let read = self.halves.input.read(self.connection.room())$($($await)+)?;
+                    self.took(read)?;
+                    self.look()?;
+                }
+                let mut sender = self.sender();
+                sender.send(frames)$($($await)+)? ?;
+                sender.flush()$($($await)+)?
+            }
+        }
+
         impl<S: Outgoing, R: ErrorType, W: Write> Sending<'_, S, Halves<R, W>> {
             /// Sends an answer, a request or data. The last frame is on its way when it returns; it goes
             /// out at the latest before anything is read.
@@ -283,6 +309,19 @@ impl<C: Drive, R: ErrorType, W: ErrorType, M> Driver<C, Halves<R, W, M>> {
         let Self { connection, halves } = self;
         let (event, sender) = connection.next().map_err(Error::widen)?;
         Ok(Some((event, Sending { sender, halves })))
+    }
+
+    /// Takes what was read, as far as it says whether the connection still is there.
+    fn look(&mut self) -> Result<bool, Failed<R, W>> {
+        self.connection.look().map_err(Error::widen)
+    }
+
+    /// The same; `true`: there is more to be read and looked at.
+    fn looks_at_more(&mut self) -> Result<bool, Failed<R, W>>
+    where
+        R: ReadReady,
+    {
+        Ok(self.look()? && self.halves.input.read_ready().map_err(Error::Read)?)
     }
 
     /// Whether a step has something to take without waiting: to be asked between the pieces of

@@ -64,6 +64,19 @@ impl<'b> Incoming<'b> {
         })
     }
 
+    /// Takes what comes up to the next payload or report, neither of which is taken.
+    pub(crate) fn look(&mut self, outgoing: &mut Outgoing<'_>, raw: &mut &[u8]) {
+        while !self.has_payload() && !outgoing.has_report() {
+            let report = match self.next(outgoing, raw) {
+                Some(Received::Up) => Report::Up,
+                Some(Received::Lost(error)) => Report::Lost(error),
+                Some(_) => continue,
+                None => return,
+            };
+            outgoing.session.report = Some(report);
+        }
+    }
+
     /// Whether payload is there that was not taken.
     pub(crate) const fn has_payload(&self) -> bool {
         self.start < self.end
@@ -145,6 +158,14 @@ impl<'b> Outgoing<'b> {
     /// Some time has passed. A loss is the next thing that has come.
     pub(crate) fn tick(&mut self) {
         self.session.tick();
+    }
+
+    /// Why the connection was lost, if that is to be reported.
+    pub(crate) const fn lost(&self) -> Option<LinkError> {
+        match self.session.report {
+            Some(Report::Lost(error)) => Some(error),
+            _ => None,
+        }
     }
 
     /// Whether something is to be reported, be there input or not.

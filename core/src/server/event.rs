@@ -6,7 +6,6 @@ use crate::{ProtocolError, RefusalReason};
 
 /// What has come. Borrows from the input and from what was gathered, never from the server: it can
 /// be answered while its arguments are still borrowed.
-#[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 #[must_use = "an event asks for something to be done"]
@@ -39,7 +38,6 @@ pub enum Event<'a> {
 }
 
 /// A command to be run.
-#[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Command<'a> {

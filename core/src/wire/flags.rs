@@ -6,9 +6,11 @@
 pub type FlagNames = [Option<&'static str>; 4];
 
 macro_rules! flags {
-    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $flag:ident = $bit:literal;)* }) => {
+    ($(#[$doc:meta])* $name:ident {
+        $($(#[$fdoc:meta])* $flag:ident = $bit:literal, $text:literal;)*
+    }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         pub struct $name(u8);
 
@@ -16,6 +18,17 @@ macro_rules! flags {
             /// No flag set.
             pub const NONE: Self = Self(0);
             $($(#[$fdoc])* pub const $flag: Self = Self($bit);)*
+
+            /// The names of the lowest four flag bits, lowest bit first.
+            pub const NAMES: FlagNames = [Self::name(0), Self::name(1), Self::name(2), Self::name(3)];
+
+            /// The name of the flag at bit position `shift`, if it has one.
+            pub const fn name(shift: u8) -> Option<&'static str> {
+                $(if 1u8.wrapping_shl(u32::from_le_bytes([shift, 0, 0, 0])) == $bit {
+                    return Some($text);
+                })*
+                None
+            }
 
             /// The flags with these bits, unknown ones included.
             pub const fn from_bits(bits: u8) -> Self {
@@ -43,6 +56,14 @@ macro_rules! flags {
             }
         }
 
+        impl core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str(concat!(stringify!($name), "("))?;
+                write_flags(f, self.0, Self::name)?;
+                f.write_str(")")
+            }
+        }
+
         impl core::ops::BitOr for $name {
             type Output = Self;
             fn bitor(self, other: Self) -> Self {
@@ -56,11 +77,11 @@ flags! {
     /// Flags of any frame about its stream.
     StreamFlags {
         /// First frame of the stream.
-        BEGIN = 0x01;
+        BEGIN = 0x01, "stream-begin";
         /// Last frame of the stream.
-        END = 0x02;
+        END = 0x02, "stream-end";
         /// The payload has the stream's content encoding applied.
-        ENCODED = 0x04;
+        ENCODED = 0x04, "encoded";
     }
 }
 
@@ -68,13 +89,13 @@ flags! {
     /// Flags of a `command-request` frame.
     CommandRequestFlags {
         /// First frame of a request.
-        NEW = 0x01;
+        NEW = 0x01, "new";
         /// Not the first frame of a request.
-        CONTINUATION = 0x02;
+        CONTINUATION = 0x02, "continuation";
         /// More request frames of this request follow.
-        MORE = 0x04;
+        MORE = 0x04, "more";
         /// Command data follows the request frames.
-        HAVE_DATA = 0x08;
+        HAVE_DATA = 0x08, "have-data";
     }
 }
 
@@ -82,9 +103,9 @@ flags! {
     /// Flags of a `command-data` frame.
     CommandDataFlags {
         /// More data follows.
-        CONTINUATION = 0x01;
+        CONTINUATION = 0x01, "continuation";
         /// The data ends here.
-        EOS = 0x02;
+        EOS = 0x02, "eos";
     }
 }
 
@@ -92,11 +113,11 @@ flags! {
     /// Flags of a `bytes-response` or `command-response` frame.
     ResponseFlags {
         /// More of the response follows.
-        CONTINUATION = 0x01;
+        CONTINUATION = 0x01, "continuation";
         /// The response ends here.
-        EOS = 0x02;
+        EOS = 0x02, "eos";
         /// The response's bytes are CBOR (0003 only).
-        CBOR = 0x04;
+        CBOR = 0x04, "cbor";
     }
 }
 
@@ -104,9 +125,9 @@ flags! {
     /// Flags of an `error-response` frame (0003 and 0005).
     ErrorFlags {
         /// The connection is broken and should be closed.
-        PROTOCOL = 0x01;
+        PROTOCOL = 0x01, "protocol";
         /// The command failed.
-        APPLICATION = 0x02;
+        APPLICATION = 0x02, "application";
     }
 }
 
@@ -114,9 +135,9 @@ flags! {
     /// Flags of a settings frame (0006).
     SettingsFlags {
         /// More of the settings follows.
-        CONTINUATION = 0x01;
+        CONTINUATION = 0x01, "continuation";
         /// The settings end here.
-        EOS = 0x02;
+        EOS = 0x02, "eos";
     }
 }
 
@@ -189,16 +210,4 @@ pub(super) fn write_flags(
         }
     }
     Ok(())
-}
-
-impl StreamFlags {
-    /// The name of the flag at bit position `shift`, if it has one.
-    pub const fn name(shift: u8) -> Option<&'static str> {
-        match shift {
-            0 => Some("stream-begin"),
-            1 => Some("stream-end"),
-            2 => Some("encoded"),
-            _ => None,
-        }
-    }
 }

@@ -4,7 +4,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::flags::write_flags;
 use super::{FrameKind, RequestId, StreamFlags, StreamId, TypeFlags};
-use crate::Revision;
+use crate::{REVISIONS, Revision};
 
 /// Bytes of a header.
 pub const HEADER_LEN: usize = 8;
@@ -139,10 +139,49 @@ impl core::fmt::Debug for FrameHeader {
             .field("length", &self.length())
             .field("request_id", &self.request_id().value())
             .field("stream_id", &self.stream_id().value())
-            .field("stream_flags", &self.stream_flags().bits())
-            .field("kind_number", &self.kind_number())
-            .field("flags", &self.flags().bits())
+            .field(
+                "stream_flags",
+                &core::fmt::from_fn(|f| {
+                    write_flags(f, self.stream_flags().bits(), StreamFlags::name)
+                }),
+            )
+            .field("type", &core::fmt::from_fn(|f| self.write_kinds(f)))
+            .field(
+                "flags",
+                &core::fmt::from_fn(|f| {
+                    write_flags(f, self.flags().bits(), |shift| self.flag_name(shift))
+                }),
+            )
             .finish()
+    }
+}
+
+impl FrameHeader {
+    /// The types that the number stands for in the revisions, each once.
+    fn write_kinds(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut last = None;
+        for kind in REVISIONS.map(|revision| self.kind(revision)) {
+            let Some(name) = kind.name().filter(|_| last != Some(kind)) else {
+                continue;
+            };
+            if last.is_some() {
+                f.write_str("/")?;
+            }
+            f.write_str(name)?;
+            last = Some(kind);
+        }
+        match last {
+            None => write!(f, "{}", FrameKind::Unknown(self.kind_number())),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The name of a flag bit in the first revision that has one.
+    fn flag_name(&self, shift: u8) -> Option<&'static str> {
+        REVISIONS.iter().find_map(|revision| {
+            let names = revision.flag_names(self.kind(*revision));
+            names.get(usize::from(shift)).copied().flatten()
+        })
     }
 }
 

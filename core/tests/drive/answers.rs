@@ -237,13 +237,22 @@ fn arguments_that_are_wrong_are_told() {
             run(revision, b"\xa1Bon\xf5", 200),
             Err(b"\x19\x04\x4c".to_vec())
         );
-        let failure = run(revision, b"\xa1Bon\x01", 200).unwrap();
-        let expected = match revision {
-            // Its messages are raw text.
-            Revision::R0003 => "wrong arguments",
-            _ => "the argument on is missing or of a wrong type",
-        };
-        assert_eq!(failure, expected);
+        for (args, expected) in [
+            (&b"\xa0"[..], "argument `on` is missing"),
+            (b"\xa1Bon\x01", "argument `on` is of the wrong type"),
+            (
+                b"\xa2Bon\xf5Elevel\x19\x01\0",
+                "argument `level` is out of range",
+            ),
+            (b"\xa2Bon\xf5Elevel\x20", "argument `level` is out of range"),
+        ] {
+            let failure = run(revision, args, 200).unwrap();
+            match revision {
+                // Its messages are raw text.
+                Revision::R0003 => assert_eq!(failure, "wrong arguments"),
+                _ => assert_eq!(failure, expected),
+            }
+        }
         // The smallest output that is documented.
         run(revision, b"\xa0", 64).unwrap();
     }
@@ -255,7 +264,7 @@ fn arguments_that_are_wrong_are_told() {
         replies.send(command.reply.wrong(error))
     });
     let failure = heard.failure.unwrap();
-    assert_eq!(failure, "the argument level is missing or of a wrong type");
+    assert_eq!(failure, "argument `level` is of the wrong type");
 }
 
 #[test]
@@ -408,4 +417,32 @@ fn nothing_is_taken_while_something_is_pending() {
     let early = server.take(&mut input).map(|_| ());
     assert_eq!(early, Err(Error::Misuse(ApiMisuse::OutOfOrder)));
     assert_eq!(server.sender().pending(true).len(), 20);
+}
+
+hgrpc::results! {
+    /// What an answer says, in the order of the revision.
+    struct Temperature<'a> {
+        celsius: i16,
+        at: u32,
+        sensor: &'a str,
+    }
+}
+
+#[test]
+fn results_are_answers() {
+    for revision in REVISIONS {
+        let (heard, sent) = ask(revision, b"\xa0", 64, |command, replies| {
+            replies.send(command.reply.ok(Temperature {
+                celsius: -3,
+                at: 7,
+                sensor: "soil",
+            }))
+        });
+        assert_eq!(sent, Ok(()));
+        let body: &[u8] = match revision {
+            Revision::R0006 => b"\xa3\x42at\x07\x47celsius\x22\x46sensor\x64soil",
+            _ => b"\xa3\x42at\x07\x46sensor\x64soil\x47celsius\x22",
+        };
+        assert_eq!(heard.body, body);
+    }
 }

@@ -2,17 +2,19 @@
 //! peer that is played step by step.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::mpsc::{self};
+use std::task::{Context, Poll, Waker};
 
 use hgrpc::Error;
 use hgrpc::R0005;
-use hgrpc::cbor::EncodedArgs;
+use hgrpc::cbor::{Atom, EncodedArgs, Progress};
 use hgrpc::client::{Event as Answer, Request};
 use hgrpc::connection::{LineEvent, LinkBuffers, LinkedClient, LinkedServer, Outgoing};
 use hgrpc::drive::blocking::Driver;
 use hgrpc::link::{Link, LinkConfig, LinkError};
-use hgrpc::server::Event;
+use hgrpc::server::{Event, Reply};
 use hgrpc::{ApiMisuse, ProtocolError};
 
 use crate::memory::{self, Requests, buffers};
@@ -237,6 +239,124 @@ impl ReplaceId for [u8] {
         (frame[3], frame[6]) = (id, 0);
         frame
     }
+}
+
+/// Sends progress, and nothing else, until that fails: at most so often.
+fn only_writes(
+    device: &mut Device<Half, Half>,
+    reply: &Reply,
+    most: i64,
+) -> Result<(), Error<Infallible, Infallible>> {
+    (0..most).try_for_each(|pos| {
+        let progress = Progress::new("blink", pos, 1000);
+        device.send(reply.progress(&progress))
+    })
+}
+
+/// Takes steps until a command has come.
+fn command(peer: &RefCell<Peer>, device: &mut Device<Half, Half>) -> Reply {
+    let packet = peer.borrow_mut().packet(HELLO);
+    peer.borrow_mut().to_line.extend(packet);
+    loop {
+        if let Some((Event::Command(command), _)) = device.step().unwrap() {
+            return command.reply;
+        }
+    }
+}
+
+#[test]
+fn a_device_that_only_writes_learns_that_its_host_is_gone() {
+    let (peer, mut device) = device();
+    connect(&peer, &mut device);
+    let reply = command(&peer, &mut device);
+    peer.borrow_mut().may_wait = false;
+    only_writes(&mut device, &reply, 3).unwrap();
+    // All of it has gone out, without a step.
+    peer.borrow_mut().work();
+    let seen = String::from_utf8_lossy(&peer.borrow().payload)
+        .matches("blink")
+        .count();
+    assert_eq!(seen, 3);
+
+    // The host gives the connection up; text that stands before that is passed over.
+    peer.borrow_mut().to_line.extend(b"text\0");
+    peer.borrow_mut().link.disconnect();
+    peer.borrow_mut().work();
+    let lost = only_writes(&mut device, &reply, 4);
+    assert_eq!(lost, Err(Error::Lost(LinkError::LinkLost)));
+    // The next one is told of as ever, and begins.
+    let (event, _) = device.step().unwrap().unwrap();
+    assert!(matches!(
+        event,
+        Event::Line(LineEvent::Lost(LinkError::LinkLost))
+    ));
+    peer.borrow_mut().may_wait = true;
+    connect(&peer, &mut device);
+
+    // The host's program is another one.
+    let reply = command(&peer, &mut device);
+    peer.borrow_mut().link = Link::new(LinkConfig::new(77));
+    peer.borrow_mut().may_wait = false;
+    peer.borrow_mut().work();
+    let lost = only_writes(&mut device, &reply, 4);
+    assert_eq!(lost, Err(Error::Lost(LinkError::PeerRestarted)));
+    peer.borrow_mut().may_wait = true;
+    connect(&peer, &mut device);
+    let _ = command(&peer, &mut device);
+}
+
+/// The same with a future, which is ready at once here.
+#[test]
+fn a_task_that_only_writes_learns_that_its_host_is_gone() {
+    let peer = Peer::new();
+    let half = Half(Rc::clone(&peer));
+    let buffers = buffers(64, 256, 64);
+    let connection = memory::linked_server(R0005, buffers, LinkConfig::new(9), packets(64));
+    let mut device = hgrpc::drive::asynch::Driver::new(connection, half.clone(), half);
+    let mut work = std::pin::pin!(async {
+        while !device.connection().is_up() || !peer.borrow().link.is_up() {
+            device.step().await.unwrap();
+        }
+        let packet = peer.borrow_mut().packet(HELLO);
+        peer.borrow_mut().to_line.extend(packet);
+        let reply = loop {
+            if let Some((Event::Command(command), _)) = device.step().await.unwrap() {
+                break command.reply;
+            }
+        };
+        peer.borrow_mut().may_wait = false;
+        device.send(reply.text(&[Atom::new("here")])).await.unwrap();
+        peer.borrow_mut().work();
+        peer.borrow_mut().link.disconnect();
+        peer.borrow_mut().work();
+        for _ in 0..4 {
+            let sent = device.send(reply.text(&[Atom::new("gone")])).await;
+            sent?;
+        }
+        Ok(())
+    });
+    let mut cx = Context::from_waker(Waker::noop());
+    let lost = Poll::Ready(Err(Error::Lost(LinkError::LinkLost)));
+    assert_eq!(work.as_mut().poll(&mut cx), lost);
+    assert!(String::from_utf8_lossy(&peer.borrow().payload).contains("here"));
+}
+
+#[test]
+fn what_comes_while_a_device_writes_is_not_lost() {
+    let (peer, mut device) = device();
+    connect(&peer, &mut device);
+    let reply = command(&peer, &mut device);
+    peer.borrow_mut().may_wait = false;
+    let second = peer.borrow_mut().packet(&HELLO.replace_id(3));
+    let third = peer.borrow_mut().packet(&HELLO.replace_id(5));
+    peer.borrow_mut()
+        .to_line
+        .extend(second.iter().chain(&third));
+    only_writes(&mut device, &reply, 20).unwrap();
+    assert_eq!(settle(&mut device, b"\x01"), 2);
+    device.send(reply.ok(&true)).unwrap();
+    peer.borrow_mut().work();
+    assert!(peer.borrow().payload.ends_with(b"\xf5"));
 }
 
 #[test]

@@ -95,3 +95,20 @@ impl Write for Half {
         Ok(())
     }
 }
+
+/// It never waits for anybody: a future of it is ready when it is polled.
+impl embedded_io_async::Read for Half {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
+        Read::read(self, buffer)
+    }
+}
+
+impl embedded_io_async::Write for Half {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        Write::write(self, bytes)
+    }
+
+    async fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}

@@ -14,7 +14,7 @@ use super::sink::WriteHalf;
 use super::transport::Closer;
 use super::{Config, ConnectionError, Limits, Progress};
 use crate::engine::Key;
-use crate::engine::client::{Connection, Outgoing, SideEvent, Unsent};
+use crate::engine::client::{Connection, Note, Outgoing, Unsent};
 use crate::host::config::Meter;
 use crate::host::sync::lock;
 
@@ -55,14 +55,14 @@ impl Watcher {
         self.on_text.is_none() && self.on_progress.is_none()
     }
 
-    fn show(&mut self, event: &SideEvent) {
+    fn show(&mut self, event: &Note) {
         match event {
-            SideEvent::Text(text) => {
+            Note::Text(text) => {
                 if let Some(show) = &mut self.on_text {
                     show(&text.atoms());
                 }
             }
-            SideEvent::Progress(update) => {
+            Note::Progress(update) => {
                 if let Some(show) = &mut self.on_progress {
                     show(&update.progress());
                 }

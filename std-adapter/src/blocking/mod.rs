@@ -80,6 +80,7 @@ mod gone;
 #[cfg(feature = "http-server")]
 mod half;
 mod line;
+mod notes;
 mod pipe;
 mod receive;
 mod reply;
@@ -87,7 +88,6 @@ mod request;
 mod response;
 mod router;
 mod server;
-mod side;
 mod sink;
 mod transport;
 mod workers;
@@ -95,8 +95,8 @@ mod workers;
 #[cfg(feature = "http")]
 pub(crate) use crate::host::calls::{command_failure, error_response};
 pub use crate::host::{
-    AnswerError, CallError, CommandFailure, Config, ConnectionError, ConnectionLimit, Direction,
-    Failure, Limits, Lost, Observer, ServerFailure, Traffic,
+    AnswerError, CallError, Cbor, CommandFailure, Config, ConnectionError, ConnectionLimit,
+    Direction, Failure, IntoReply, Limits, Lost, Observer, ReplyBody, ServerFailure, Traffic,
 };
 pub use byte_string::ByteStringWriter;
 pub use call::{Call, Data};
@@ -105,10 +105,10 @@ pub use gone::{Gone, OnGone};
 #[cfg(feature = "http-server")]
 pub(crate) use half::{Answering, Answers, BrokenOff, Receiving, Stop};
 pub use hgrpc::cbor::{Atom, Atoms, Progress};
+pub use notes::Notes;
 pub use reply::Reply;
 pub use request::{Request, Upload};
 pub use response::{RawBody, Response};
 pub use router::{Handler, Router};
 pub use server::serve;
-pub use side::Side;
 pub use transport::Transport;

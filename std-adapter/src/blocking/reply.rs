@@ -8,10 +8,11 @@ use hgrpc::ApiMisuse;
 use hgrpc::cbor::Location;
 
 use super::conn::Conn;
-use super::{ByteStringWriter, ConnectionError, Failure, Side};
+use super::{ByteStringWriter, ConnectionError, Failure, Notes};
 use crate::engine::Key;
 use crate::engine::server::{Connection, OwnedReply, Written};
 use crate::host::values::{self, invalid};
+use crate::host::{IntoReply, ReplyBody};
 
 /// The response to one call.
 ///
@@ -19,7 +20,7 @@ use crate::host::values::{self, invalid};
 ///   streamed byte string in 0006, where a response is a sequence of CBOR values. The other end
 ///   reads them by reading its [`Response`](super::Response), in all revisions alike.
 /// - [`value`](Self::value) and [`cbor`](Self::cbor) add CBOR values.
-/// - [`side`](Self::side) sends text output and progress, also from other threads.
+/// - [`notes`](Self::notes) sends text output and progress, also from other threads.
 ///
 /// Small writes are gathered to frames; [`flush`](Write::flush) sends what there is. Writing waits for
 /// a slow peer. The connection's responses share the line evenly, in bytes.
@@ -76,9 +77,9 @@ impl Reply {
 
     /// Sends text output and progress beside the response; can be cloned and given to other
     /// threads.
-    pub fn side(&self) -> Side {
+    pub fn notes(&self) -> Notes {
         let OwnedReply { conn, key, .. } = &self.own;
-        Side {
+        Notes {
             conn: Arc::clone(conn),
             key: *key,
         }
@@ -89,7 +90,7 @@ impl Reply {
     /// # Errors
     /// The connection has ended.
     pub fn text(&self, text: impl AsRef<str>) -> Result<(), ConnectionError> {
-        self.side().text(text)
+        self.notes().text(text)
     }
 
     /// Adds one CBOR value to the response.
@@ -148,6 +149,17 @@ impl Reply {
                 format!("a byte string of the response lacks {missing} bytes"),
             )),
         }
+    }
+
+    /// Answers with the value that a closure has returned, and ends.
+    pub(super) fn return_value(mut self, value: impl IntoReply) -> io::Result<()> {
+        match value.into_reply() {
+            Ok(ReplyBody::Empty) => {}
+            Ok(ReplyBody::Bytes(bytes)) => self.write_all(bytes.as_ref())?,
+            Ok(ReplyBody::Values(values)) => self.cbor(&values)?,
+            Err(failure) => return self.fail(failure),
+        }
+        self.finish()
     }
 
     /// Ends the response.

@@ -14,7 +14,7 @@ use super::exchange::{Shared, Watcher};
 use super::pipe::{Pushed, Receiver, Sender, Stop, pipe};
 use super::{CallError, Progress, Response};
 use crate::engine::Key;
-use crate::engine::client::{Data, Notes, Outgoing, Unsent};
+use crate::engine::client::{Data, NoteRoute, Outgoing, Unsent};
 use crate::host::request::Arguments;
 use crate::host::sync::block;
 
@@ -191,8 +191,8 @@ impl Request {
             redirect: self.redirect,
             data,
             notes: match self.watcher.is_none() {
-                true => Notes::Ignored,
-                false => Notes::Direct,
+                true => NoteRoute::Ignored,
+                false => NoteRoute::Direct,
             },
         };
         let is_streamed = matches!(outgoing.data, Data::Streamed);

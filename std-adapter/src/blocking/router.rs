@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Call, Failure, Reply};
+use super::{Call, Failure, IntoReply, Notes, Reply};
 
 /// Runs a command. Each call runs in a thread of its own.
 ///
@@ -44,6 +44,21 @@ where
     }
 }
 
+/// A closure that returns its answer.
+struct Returning<F>(F);
+
+impl<F, T> Handler for Returning<F>
+where
+    F: Fn(&mut Call, &Notes) -> Result<T, Failure> + Send + Sync + 'static,
+    T: IntoReply,
+{
+    fn handle(&self, mut call: Call, reply: Reply) {
+        let returned = (self.0)(&mut call, &reply.notes());
+        // That the client is gone is nobody's error here.
+        drop(reply.return_value(returned));
+    }
+}
+
 impl Router {
     /// A router that knows no command.
     pub fn new() -> Self {
@@ -58,6 +73,37 @@ impl Router {
         F: Fn(&mut Call, &mut Reply) -> Result<(), Failure> + Send + Sync + 'static,
     {
         self.handler(name, Simple(handler))
+    }
+
+    /// A command that is run by this closure, whose returned value is the response: bytes, text, a
+    /// [`Cbor`](super::Cbor) value, nothing. Text output and progress go beside it by the [`Notes`]:
+    ///
+    /// ```
+    /// use hgrpc_std::blocking::{Progress, Router};
+    ///
+    /// let router = Router::new().function("count", |call, notes| {
+    ///     let to: u8 = call.arg("to")?;
+    ///     for step in 1..=to {
+    ///         notes.progress(&Progress::new("counting", step.into(), to.into()))?;
+    ///     }
+    ///     Ok(format!("counted to {to}"))
+    /// });
+    /// assert_eq!(router.names(), [b"count"]);
+    /// ```
+    ///
+    /// A closure that is given a reply returns no value, as that would be a second response:
+    ///
+    /// ```compile_fail,E0308
+    /// # use hgrpc_std::blocking::Router;
+    /// Router::new().command("count", |call, reply| Ok("counted"));
+    /// ```
+    #[must_use]
+    pub fn function<F, T>(self, name: impl AsRef<[u8]>, function: F) -> Self
+    where
+        F: Fn(&mut Call, &Notes) -> Result<T, Failure> + Send + Sync + 'static,
+        T: IntoReply + 'static,
+    {
+        self.handler(name, Returning(function))
     }
 
     /// A command that is run by this handler, or by a closure that takes the call and the reply

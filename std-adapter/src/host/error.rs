@@ -5,10 +5,11 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use hgrpc::cbor::Escaped;
+use hgrpc::cbor::{ByteString, Escaped};
 use hgrpc::link::LinkError;
 use hgrpc::{ApiMisuse, ProtocolError};
 
+use super::text::shown;
 use crate::encoding::DecodeError;
 
 /// What a handler is told, and may tell the client, which is the one to know better.
@@ -253,7 +254,7 @@ impl From<ConnectionError> for io::Error {
 }
 
 /// A command's own failure: what its `Err` was.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CommandFailure {
     /// The message for people, its arguments filled in. It is the peer's: `Display` escapes it.
@@ -262,6 +263,16 @@ pub struct CommandFailure {
     pub format: Vec<u8>,
     /// The arguments.
     pub args: Vec<Vec<u8>>,
+}
+
+impl fmt::Debug for CommandFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommandFailure")
+            .field("message", &self.message)
+            .field("format", &ByteString::from_slice(&self.format))
+            .field("args", &shown(&self.args))
+            .finish()
+    }
 }
 
 impl fmt::Display for CommandFailure {

@@ -4,8 +4,9 @@ use std::fmt;
 use std::io;
 
 use hgrpc::ApiMisuse;
-use hgrpc::cbor::ArgsError;
+use hgrpc::cbor::{ArgsError, ByteString};
 
+use super::text::shown;
 use super::{CallError, ConnectionError};
 
 /// What a server says, before the name, of a command that it does not have; so do devices.
@@ -15,12 +16,22 @@ pub(super) const UNKNOWN_COMMAND: &str = "unknown command";
 ///
 /// `?` makes one of an argument's error (the command's), of an I/O error (the server's), and of
 /// any text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Failure {
     pub(crate) is_command: bool,
     /// A format string in ASCII, or text without arguments.
     pub(crate) format: Vec<u8>,
     pub(crate) args: Vec<Vec<u8>>,
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failure")
+            .field("is_command", &self.is_command)
+            .field("format", &ByteString::from_slice(&self.format))
+            .field("args", &shown(&self.args))
+            .finish()
+    }
 }
 
 impl Failure {
@@ -152,6 +163,13 @@ impl From<String> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failures_show_their_text() {
+        let failure = Failure::format("no %s", [b"wa\xff"]);
+        let shown = r#"Failure { is_command: true, format: b"no %s", args: [b"wa\xff"] }"#;
+        assert_eq!(format!("{failure:?}"), shown);
+    }
 
     #[test]
     fn messages_are_formatted() {

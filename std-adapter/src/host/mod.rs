@@ -9,6 +9,7 @@ pub(crate) mod config;
 pub(crate) mod counting;
 mod error;
 mod failure;
+mod into_reply;
 mod limits;
 pub(crate) mod mistaken;
 #[cfg_attr(
@@ -32,4 +33,5 @@ pub use error::{
     AnswerError, CallError, CommandFailure, ConnectionError, ConnectionLimit, Lost, ServerFailure,
 };
 pub use failure::Failure;
+pub use into_reply::{Cbor, IntoReply, ReplyBody};
 pub use limits::Limits;

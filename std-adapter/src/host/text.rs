@@ -1,5 +1,9 @@
 //! Text for people, cut for frames.
 
+use std::fmt;
+
+use hgrpc::cbor::ByteString;
+
 /// Bytes of text in one frame: longer text goes in several.
 const MOST: usize = 8 * 1024;
 
@@ -19,6 +23,16 @@ pub(crate) fn pieces(text: &str, frame_size: u32) -> impl Iterator<Item = &str> 
         let (piece, later) = rest.split_at(len);
         rest = later;
         Some(piece)
+    })
+}
+
+/// Shows bytes with `{:?}`, as text if they are such: `[b"up", b"\xff"]`.
+pub(crate) fn shown<A: AsRef<[u8]>>(parts: &[A]) -> impl fmt::Debug {
+    fmt::from_fn(move |f| {
+        let parts = parts.iter().map(AsRef::as_ref);
+        f.debug_list()
+            .entries(parts.map(ByteString::from_slice))
+            .finish()
     })
 }
 

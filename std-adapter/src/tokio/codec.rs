@@ -241,6 +241,15 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn frames_show_names_and_text() {
+        assert_eq!(
+            format!("{:?}", frame(3, b"up".to_vec())),
+            "Frame { header: FrameHeader { length: 2, request_id: 3, stream_id: 1, \
+             stream_flags: stream-begin, type: command-request, flags:  }, payload: b\"up\" }"
+        );
+    }
+
     fn frame(id: u16, payload: Vec<u8>) -> Frame {
         let (stream, flags) = (StreamId::new(1), StreamFlags::BEGIN);
         Frame::new(

@@ -85,17 +85,17 @@ mod server;
 pub mod transport;
 
 pub use crate::host::{
-    AnswerError, CallError, CommandFailure, Config, ConnectionError, ConnectionLimit, Direction,
-    Failure, Limits, Lost, Observer, ServerFailure, Traffic,
+    AnswerError, CallError, Cbor, CommandFailure, Config, ConnectionError, ConnectionLimit,
+    Direction, Failure, IntoReply, Limits, Lost, Observer, ReplyBody, ServerFailure, Traffic,
 };
 pub use client::{
-    Backoff, Client, Driver, ProgressUpdate, RawBody, ReconnectingClient, Request, Response,
-    SideEvent, SideEvents, TextOutput, Upload,
+    Backoff, Client, Driver, Note, NoteStream, ProgressUpdate, RawBody, ReconnectingClient,
+    Request, Response, TextOutput, Upload,
 };
 pub use codec::{CodecError, Frame, FrameCodec};
 pub use hgrpc::cbor::{Atom, Atoms, Progress};
 pub use server::{
-    Args, Call, Cbor, Collected, Credentials, Cut, Data, FromParts, Gone, Handler, IntoReply,
-    Listener, Origin, Parts, Peer, Refusal, Reply, Router, Server, ServerBuilder, ServerLimits,
-    Shutdown, Side, State, Stats, serve,
+    Args, Call, Collected, Credentials, Cut, Data, FromParts, Gone, Handler, IntoEnd, Listener,
+    Notes, Origin, Parts, Peer, Refusal, Reply, Returns, Router, Server, ServerBuilder,
+    ServerLimits, Shutdown, State, Stats, Writes, serve,
 };

@@ -36,11 +36,11 @@ fn led(client: &Client) {
     assert_eq!(ask(on(true).value("level", &0u8)).unwrap(), "false");
     assert_eq!(
         message(ask(on(true).value("level", &256u16)).unwrap_err()),
-        "the argument level is missing or of a wrong type"
+        "argument `level` is out of range"
     );
     assert_eq!(
         message(ask(call(client, "led")).unwrap_err()),
-        "the argument on is missing or of a wrong type"
+        "argument `on` is missing"
     );
     assert_eq!(
         message(ask(call(client, "fly")).unwrap_err()),

@@ -4,6 +4,7 @@ mod board;
 mod client;
 mod commands;
 mod emulator;
+mod guide;
 mod host;
 mod large;
 mod log;

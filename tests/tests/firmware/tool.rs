@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::emulator::{Emulator, Line, is_possible};
-use crate::readme;
+use crate::emulator::{Emulator, is_possible};
 
 /// The tool; built by whoever tests the whole workspace, and otherwise now.
 fn tool() -> PathBuf {
@@ -32,17 +31,8 @@ fn the_tool_calls_a_board() {
     }
 }
 
-/// The program that the guide has a new user write.
-#[test]
-fn the_tool_calls_the_device_of_the_readme() {
-    if is_possible() {
-        let folder = tempfile::tempdir().unwrap();
-        let elf = readme::build(folder.path());
-        switch_the_led_of(&Emulator::run("lm3s6965evb", &elf, Line::Tcp));
-    }
-}
-
-fn switch_the_led_of(emulator: &Emulator) {
+/// Calls `led` with the tool.
+pub(crate) fn switch_the_led_of(emulator: &Emulator) {
     // One process after another, each with a connection of its own.
     for (argument, expected) in [("on:=true", "true\n"), ("on:=false", "false\n")] {
         let output = Command::new(tool())

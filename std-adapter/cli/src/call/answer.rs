@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hgrpc_std::tokio::{CallError, Request, Response, SideEvent, SideEvents};
+use hgrpc_std::tokio::{CallError, Note, NoteStream, Request, Response};
 use tokio::io::AsyncBufReadExt as _;
 
 use super::data::Count;
@@ -54,7 +54,7 @@ pub(super) fn run(
     };
     let sent = call.data.as_ref().map(|data| (data.count(), data.total()));
     let result = session.block_on(async {
-        let (request, events) = request(session, call, timeout).side();
+        let (request, events) = request(session, call, timeout).notes();
         let tag = tag.map(str::to_owned);
         // It is shown while the printing of the result waits.
         let showing = tokio::spawn(show(events, Arc::clone(side), tag.clone()));
@@ -88,14 +88,14 @@ fn request(session: &Session, call: Call, timeout: Option<Duration>) -> Request<
 }
 
 /// Shows what comes beside a response.
-async fn show(mut events: SideEvents, side: SharedSide, tag: Option<String>) {
+async fn show(mut events: NoteStream, side: SharedSide, tag: Option<String>) {
     let tag = tag.as_deref();
-    while let Some(event) = events.next_event().await {
+    while let Some(event) = events.next_note().await {
         // As fast as it is read, if it is: then nothing is dropped.
         queue().room().await;
         with_side(&side, |side| match event {
-            SideEvent::Text(text) => side.text(tag, &text.atoms()),
-            SideEvent::Progress(update) => side.progress(tag, &update.progress()),
+            Note::Text(text) => side.text(tag, &text.atoms()),
+            Note::Progress(update) => side.progress(tag, &update.progress()),
             _ => {}
         });
     }

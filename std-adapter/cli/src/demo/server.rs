@@ -53,7 +53,7 @@ pub(super) fn router() -> Router {
         })
         .command("digest", |call, reply| {
             let total: u64 = call.arg("size")?;
-            let side = reply.side();
+            let side = reply.notes();
             let mut hash = Sha256::new();
             let (mut done, mut shown) = (0, 0);
             loop {

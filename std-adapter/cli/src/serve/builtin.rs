@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hgrpc::cbor::Value;
-use hgrpc_std::tokio::{Call, Data, Failure, Progress, Reply, Side};
+use hgrpc_std::tokio::{Call, Data, Failure, Notes, Progress, Reply};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::time::sleep as pause_for;
@@ -30,7 +30,7 @@ impl Command for Builtin {
                 Self::Count => count(&call, data, &mut reply).await,
                 Self::Digest => digest(data, &mut reply).await,
                 Self::Echo => echo(&call, data, &mut reply).await,
-                Self::Sleep => sleep(&call, data, reply.side()).await,
+                Self::Sleep => sleep(&call, data, reply.notes()).await,
             }?;
             Ok(reply)
         })
@@ -146,7 +146,7 @@ async fn count(call: &Call, data: Data, reply: &mut Reply) -> Result<(), Failure
     let to = number(call, "to", TO_DEFAULT, TO_MOST)?;
     let delay = Duration::from_millis(number(call, "delay-ms", DELAY_DEFAULT, MOST_MS)?);
     drop(data);
-    let side = reply.side();
+    let side = reply.notes();
     let counting = async {
         side.labelled(format!("counting to {to}\n"), &["ui.status"])
             .await?;
@@ -170,7 +170,7 @@ async fn count(call: &Call, data: Data, reply: &mut Reply) -> Result<(), Failure
 }
 
 /// Waits for `ms` milliseconds; gives nothing.
-async fn sleep(call: &Call, data: Data, side: Side) -> Result<(), Failure> {
+async fn sleep(call: &Call, data: Data, side: Notes) -> Result<(), Failure> {
     let ms = number(call, "ms", SLEEP_DEFAULT, MOST_MS)?;
     drop(data);
     tokio::select! {

@@ -155,7 +155,7 @@ fn router(cut: impl Fn() + Send + Sync + 'static) -> Router {
             Ok(())
         })
         .command("say", |_, reply| {
-            let side = reply.side();
+            let side = reply.notes();
             side.labelled("careful: \x1b[31m\n", &["ui.warning"])?;
             for pos in [1, 2, -1] {
                 side.progress(&Progress::new("files", pos, 2))?;

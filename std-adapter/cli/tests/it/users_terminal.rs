@@ -84,7 +84,7 @@ fn server() -> String {
     let address = format!("tcp://{}", listener.local_addr().unwrap());
     let router = Router::new()
         .command("mixed", |_, reply| {
-            let side = reply.side();
+            let side = reply.notes();
             for number in 1..=20 {
                 side.progress(&Progress::new("counting", number, 20))?;
                 reply.value(&number)?;

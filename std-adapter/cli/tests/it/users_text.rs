@@ -43,7 +43,7 @@ fn router() -> Router {
             Ok(reply.write_all(b"done")?)
         })
         .command("pieces", |_, reply| {
-            let side = reply.side();
+            let side = reply.notes();
             for piece in ["a", "b\nhgrpc: ", "c", "\n", "\nd"] {
                 side.labelled(piece, &["ui.warning"])?;
             }
@@ -56,7 +56,7 @@ fn router() -> Router {
                 .chars()
                 .take(25)
                 .collect::<String>();
-            reply.side().progress(&Progress::new(&topic, 1, 2))?;
+            reply.notes().progress(&Progress::new(&topic, 1, 2))?;
             Ok(reply.write_all(b"done")?)
         })
         .command("fail", |_, reply| {

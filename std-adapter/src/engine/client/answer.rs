@@ -6,7 +6,7 @@ use hgrpc::client::Event;
 use hgrpc::wire::{FrameKind, StreamId};
 
 use super::call::{Call, has};
-use super::{Notes, SideEvent, Wakes};
+use super::{Note, NoteRoute, Wakes};
 use crate::encoding::ContentEncoding;
 use crate::engine::Key;
 use crate::engine::inbound::{Free, Pushed};
@@ -31,7 +31,7 @@ pub(super) enum Step {
     /// The call is given up: what still comes of it is swallowed.
     Cancel(Key),
     /// Something came beside a response.
-    Note(Key, SideEvent),
+    Note(Key, Note),
     /// So many bytes are to be decoded; the frame, and the stream, end with them.
     Encoded(StreamId, usize, bool, bool),
     SetDecoder(StreamId, ContentEncoding),
@@ -166,11 +166,11 @@ impl Calls {
             Event::Error { error, .. } => {
                 self.fail(key, CallError::Answer(AnswerError::Protocol(*error)))
             }
-            Event::Text { atoms, .. } if !matches!(call.notes, Notes::Ignored) => {
-                Step::Note(key, SideEvent::text(atoms))
+            Event::Text { atoms, .. } if !matches!(call.notes, NoteRoute::Ignored) => {
+                Step::Note(key, Note::text(atoms))
             }
-            Event::Progress { progress, .. } if !matches!(call.notes, Notes::Ignored) => {
-                let event = SideEvent::progress(&progress.progress(), self.revision);
+            Event::Progress { progress, .. } if !matches!(call.notes, NoteRoute::Ignored) => {
+                let event = Note::progress(&progress.progress(), self.revision);
                 Step::Note(key, event)
             }
             _ => Step::Nothing,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hgrpc::client::Upload;
 use hgrpc::wire::RequestId;
 
-use super::{Connection, Notes, lost};
+use super::{Connection, NoteRoute, lost};
 use crate::engine::Key;
 use crate::engine::inbound::Inbound;
 use crate::host::sequence::Sequence;
@@ -24,7 +24,7 @@ pub struct Outgoing {
     /// Its data.
     pub data: Data,
     /// What becomes of what comes beside the response.
-    pub notes: Notes,
+    pub notes: NoteRoute,
 }
 
 /// A request's data.
@@ -96,7 +96,7 @@ pub(super) struct Call {
     pub(super) received: u64,
     /// An encoded status map that names another place (0006).
     pub(super) redirect: Option<Vec<u8>>,
-    pub(super) notes: Notes,
+    pub(super) notes: NoteRoute,
 }
 
 impl Call {

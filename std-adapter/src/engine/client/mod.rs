@@ -21,7 +21,7 @@ pub use super::batch::Taken;
 pub(crate) use answer::location;
 pub use call::{Data, Outgoing, Unsent};
 pub use content::{Content, More};
-pub use note::{NoteQueue, NoteWriter, Notes, ProgressUpdate, SideEvent, TextOutput};
+pub use note::{Note, NoteQueue, NoteRoute, NoteWriter, ProgressUpdate, TextOutput};
 pub use wakes::Wakes;
 
 use std::fmt;

@@ -19,7 +19,7 @@ const BYTES: usize = 64 * 1024;
 /// What comes beside a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SideEvent {
+pub enum Note {
     /// Text for people.
     Text(TextOutput),
     /// How far an operation is.
@@ -27,7 +27,7 @@ pub enum SideEvent {
 }
 
 /// Text output. It is the peer's: show [`Atoms::escaped`] on terminals.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TextOutput(Vec<u8>);
 
 impl TextOutput {
@@ -39,7 +39,7 @@ impl TextOutput {
 }
 
 /// An update of progress. Its texts are the peer's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ProgressUpdate(Vec<u8>);
 
 impl ProgressUpdate {
@@ -54,7 +54,19 @@ impl ProgressUpdate {
     }
 }
 
-impl SideEvent {
+impl fmt::Debug for TextOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.atoms().fmt(f)
+    }
+}
+
+impl fmt::Debug for ProgressUpdate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.progress().fmt(f)
+    }
+}
+
+impl Note {
     /// An event of atoms.
     pub(super) fn text(atoms: &Atoms<'_>) -> Self {
         Self::Text(TextOutput(atoms.as_cbor().to_vec()))
@@ -85,7 +97,7 @@ impl SideEvent {
 
 /// What becomes of what comes beside a response.
 #[derive(Debug, Default)]
-pub enum Notes {
+pub enum NoteRoute {
     /// Nothing.
     #[default]
     Ignored,
@@ -105,7 +117,7 @@ impl Drop for NoteWriter {
     }
 }
 
-impl Notes {
+impl NoteRoute {
     /// No more will come.
     pub(super) fn end(&self) {
         if let Self::Queued(queue) = self {
@@ -120,7 +132,7 @@ pub struct NoteQueue(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    events: VecDeque<SideEvent>,
+    events: VecDeque<Note>,
     bytes: usize,
     has_ended: bool,
     is_abandoned: bool,
@@ -131,8 +143,8 @@ struct State {
 
 impl State {
     /// Puts a newer update in the place of the one of its topic that waits.
-    fn replace(&mut self, event: &SideEvent) -> bool {
-        let SideEvent::Progress(update) = event else {
+    fn replace(&mut self, event: &Note) -> bool {
+        let Note::Progress(update) = event else {
             return false;
         };
         let same = self
@@ -140,7 +152,7 @@ impl State {
             .iter_mut()
             .rev()
             .find_map(|waiting| match waiting {
-                SideEvent::Progress(waiting) if waiting.topic() == update.topic() => Some(waiting),
+                Note::Progress(waiting) if waiting.topic() == update.topic() => Some(waiting),
                 _ => None,
             });
         match same {
@@ -161,14 +173,14 @@ impl NoteWriter {
         (Self(Arc::clone(&queue)), queue)
     }
 
-    pub(super) fn push(&self, event: SideEvent, connection: &Waker) -> Option<SideEvent> {
+    pub(super) fn push(&self, event: Note, connection: &Waker) -> Option<Note> {
         self.0.push(event, connection)
     }
 }
 
 impl NoteQueue {
     /// Takes an event; gives it back if there is no room, and wakes `connection` when there is.
-    fn push(&self, event: SideEvent, connection: &Waker) -> Option<SideEvent> {
+    fn push(&self, event: Note, connection: &Waker) -> Option<Note> {
         let mut state = lock(&self.0);
         if state.is_abandoned || state.has_ended {
             return None;
@@ -200,7 +212,7 @@ impl NoteQueue {
     }
 
     /// The next event; `None` at the end.
-    pub fn poll_event(&self, cx: &Context<'_>) -> Poll<Option<SideEvent>> {
+    pub fn poll_event(&self, cx: &Context<'_>) -> Poll<Option<Note>> {
         let mut state = lock(&self.0);
         let Some(event) = state.events.pop_front() else {
             if state.has_ended {
@@ -239,24 +251,36 @@ mod tests {
 
     use super::*;
 
-    fn text(text: &str) -> SideEvent {
+    fn text(text: &str) -> Note {
         let mut buffer = vec![0; text.len() + 100];
         let order = Revision::R0006.key_order();
         let len = encode_atoms(&[Atom::new(text)], order, &mut buffer).unwrap();
-        SideEvent::text(&Atoms::decode(&buffer[..len]).unwrap())
+        Note::text(&Atoms::decode(&buffer[..len]).unwrap())
     }
 
-    fn progress(topic: &str, pos: i64) -> SideEvent {
-        SideEvent::progress(&Progress::new(topic, pos, 9), Revision::R0006)
+    fn progress(topic: &str, pos: i64) -> Note {
+        Note::progress(&Progress::new(topic, pos, 9), Revision::R0006)
     }
 
     /// Whether there was room.
-    fn push(queue: &NoteQueue, event: SideEvent) -> bool {
+    fn push(queue: &NoteQueue, event: Note) -> bool {
         queue.push(event, Waker::noop()).is_none()
     }
 
-    fn next(queue: &NoteQueue) -> Poll<Option<SideEvent>> {
+    fn next(queue: &NoteQueue) -> Poll<Option<Note>> {
         queue.poll_event(&Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn notes_show_their_text() {
+        assert_eq!(
+            format!("{:?}", text("half of it\n")),
+            r#"Text([Atom { msg: b"half of it\n", args: [], labels: [] }])"#
+        );
+        assert_eq!(
+            format!("{:?}", progress("files", 3)),
+            r#"Progress(Progress { topic: "files", pos: 3, total: 9, label: None, item: None })"#
+        );
     }
 
     #[test]
@@ -272,14 +296,14 @@ mod tests {
             assert!(push(&queue, progress("a", number)));
         }
         assert!(push(&queue, progress("a", -1)));
-        let Poll::Ready(Some(SideEvent::Progress(update))) = next(&queue) else {
+        let Poll::Ready(Some(Note::Progress(update))) = next(&queue) else {
             panic!("the progress was first");
         };
         assert!(update.progress().is_finished());
         assert!(push(&queue, text("last")));
         queue.end();
         let mut texts = Vec::new();
-        while let Poll::Ready(Some(SideEvent::Text(text))) = next(&queue) {
+        while let Poll::Ready(Some(Note::Text(text))) = next(&queue) {
             texts.push(text.atoms().to_string());
         }
         assert_eq!(texts.len(), EVENTS);

@@ -5,7 +5,7 @@ use hgrpc::wire::StreamId;
 
 use super::answer::Step;
 use super::call::has;
-use super::{Connection, Notes, SideEvent};
+use super::{Connection, Note, NoteRoute};
 use crate::engine::Key;
 use crate::engine::clock::millis;
 use crate::host::{AnswerError, CallError, ConnectionError, mistaken};
@@ -27,7 +27,7 @@ pub(super) enum Stuck {
     /// Decoded bytes are.
     Decoded(Key, Vec<u8>),
     /// A note that has no room.
-    Note(Key, SideEvent),
+    Note(Key, Note),
 }
 
 impl Stuck {
@@ -41,7 +41,7 @@ impl Stuck {
 
 impl Connection {
     /// Takes bytes off the front of what has come. Gives what came beside a response, if its call
-    /// takes that [directly](Notes::Direct): then it is to be called again at once. `None`: all was
+    /// takes that [directly](NoteRoute::Direct): then it is to be called again at once. `None`: all was
     /// taken, or the rest has to wait ([`is_stuck`](Self::is_stuck)).
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl Connection {
         &mut self,
         input: &mut &[u8],
         now: u64,
-    ) -> Result<Option<(Key, SideEvent)>, ConnectionError> {
+    ) -> Result<Option<(Key, Note)>, ConnectionError> {
         if !self.has_begun && !input.is_empty() {
             self.has_begun = true;
             if let Some(protocol) = mistaken::answering(input) {
@@ -169,9 +169,9 @@ impl Connection {
     }
 
     /// Something beside a response: what the driver has to take itself.
-    fn note(&mut self, key: Key, event: SideEvent) -> Option<SideEvent> {
+    fn note(&mut self, key: Key, event: Note) -> Option<Note> {
         let call = self.calls.get_mut(key)?;
-        if matches!(call.notes, Notes::Direct) {
+        if matches!(call.notes, NoteRoute::Direct) {
             return Some(event);
         }
         if let Some(event) = self.queue_note(key, event) {
@@ -180,9 +180,9 @@ impl Connection {
         None
     }
 
-    fn queue_note(&mut self, key: Key, event: SideEvent) -> Option<SideEvent> {
+    fn queue_note(&mut self, key: Key, event: Note) -> Option<Note> {
         match &self.calls.get_mut(key)?.notes {
-            Notes::Queued(queue) => queue.push(event, &self.waker),
+            NoteRoute::Queued(queue) => queue.push(event, &self.waker),
             _ => None,
         }
     }

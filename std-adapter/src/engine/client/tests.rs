@@ -24,7 +24,7 @@ fn outgoing(data: Data) -> Outgoing {
         args: args.finish().unwrap().as_cbor().to_vec(),
         redirect: None,
         data,
-        notes: Notes::Ignored,
+        notes: NoteRoute::Ignored,
     }
 }
 

@@ -14,7 +14,7 @@ use hgrpc::cbor::{CborReader, Head, MAJOR_BYTES, Pieces, STATUS_OK};
 use hgrpc::output::joins;
 
 use super::Core;
-use super::note::Note;
+use super::note::OwnedNote;
 use super::streams::{Coded, Streams};
 use crate::encoding::{EncodeError, Encoder};
 use crate::host::refusal::Composed;
@@ -37,7 +37,7 @@ pub(super) enum Job {
     /// A redirect's status map, encoded as its stream is; a finish follows.
     Redirect(Bytes),
     /// What goes beside it.
-    Note(Note),
+    Note(OwnedNote),
 }
 
 /// Where a reply gets its stream from.
@@ -365,7 +365,7 @@ impl Composer {
     }
 
     /// Queues what goes beside the response.
-    pub(super) fn note(&mut self, note: Note) {
+    pub(super) fn note(&mut self, note: OwnedNote) {
         self.jobs.push_back(Job::Note(note));
     }
 }

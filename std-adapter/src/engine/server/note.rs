@@ -1,5 +1,7 @@
 //! Text output and progress beside a response.
 
+use std::fmt;
+
 use hgrpc::ApiMisuse;
 use hgrpc::cbor::{Atom, Progress, Text};
 use hgrpc::output::Output;
@@ -8,7 +10,7 @@ use hgrpc::server::Reply;
 use super::Core;
 
 /// A piece of text that waits to be sent; see [`Atom`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct OwnedAtom {
     /// The format.
     pub msg: Vec<u8>,
@@ -16,6 +18,23 @@ pub struct OwnedAtom {
     pub args: Vec<Vec<u8>>,
     /// Names of styles.
     pub labels: Vec<Vec<u8>>,
+}
+
+impl OwnedAtom {
+    /// Does something with the atom, borrowed.
+    fn with<R>(&self, act: impl FnOnce(&Atom<'_>) -> R) -> R {
+        act(&Atom {
+            msg: &self.msg,
+            args: &slices(&self.args),
+            labels: &slices(&self.labels),
+        })
+    }
+}
+
+impl fmt::Debug for OwnedAtom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.with(|atom| atom.fmt(f))
+    }
 }
 
 impl From<&Atom<'_>> for OwnedAtom {
@@ -53,12 +72,12 @@ impl From<&Progress<'_>> for OwnedProgress {
 
 /// What goes beside a response.
 #[derive(Debug)]
-pub(super) enum Note {
+pub(super) enum OwnedNote {
     Text(Vec<OwnedAtom>),
     Progress(Box<OwnedProgress>),
 }
 
-impl Note {
+impl OwnedNote {
     /// Makes its frame, if it fits one and is what the protocol allows.
     pub(super) fn make(
         &self,

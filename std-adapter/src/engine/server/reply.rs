@@ -9,7 +9,7 @@ use hgrpc::cbor::{Atom, ContentEncoding, Location, Progress};
 use super::Connection;
 use super::compose::{AROUND, head};
 use super::handle::has;
-use super::note::Note;
+use super::note::OwnedNote;
 use crate::encoding::EncodeError;
 use crate::engine::Key;
 use crate::host::{ConnectionError, Failure};
@@ -268,15 +268,17 @@ impl Connection {
     /// Sends text beside a reply, as atoms. Those that are not ASCII, or that do not fit a frame, are
     /// dropped; so is all after the reply's end, and all to a peer that takes none.
     pub fn text(&mut self, key: Key, atoms: &[Atom<'_>]) -> Written {
-        self.note(key, || Note::Text(atoms.iter().map(Into::into).collect()))
+        self.note(key, || {
+            OwnedNote::Text(atoms.iter().map(Into::into).collect())
+        })
     }
 
     /// Sends an operation's progress beside a reply, as [`text`](Self::text) does.
     pub fn progress_note(&mut self, key: Key, progress: &Progress<'_>) -> Written {
-        self.note(key, || Note::Progress(Box::new(progress.into())))
+        self.note(key, || OwnedNote::Progress(Box::new(progress.into())))
     }
 
-    fn note(&mut self, key: Key, make: impl FnOnce() -> Note) -> Written {
+    fn note(&mut self, key: Key, make: impl FnOnce() -> OwnedNote) -> Written {
         if self.ended.is_none() && !self.takes_notes() {
             return Written::Taken(0);
         }

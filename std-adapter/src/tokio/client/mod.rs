@@ -2,10 +2,10 @@
 
 mod conn;
 mod driver;
+mod notes;
 mod reconnect;
 mod request;
 mod response;
-mod side;
 mod upload;
 
 use std::fmt;
@@ -18,10 +18,10 @@ use super::{Config, ConnectionError, Traffic};
 use conn::Conn;
 
 pub use driver::Driver;
+pub use notes::{Note, NoteStream, ProgressUpdate, TextOutput};
 pub use reconnect::{Backoff, ReconnectingClient};
 pub use request::Request;
 pub use response::{RawBody, Response};
-pub use side::{ProgressUpdate, SideEvent, SideEvents, TextOutput};
 pub use upload::Upload;
 
 /// The client's end of one connection. Clone it to call from many tasks at once.

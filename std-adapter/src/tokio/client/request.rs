@@ -14,11 +14,11 @@ use tokio::io::AsyncRead;
 use tokio::time::{Instant, timeout_at};
 
 use super::Handle;
+use super::notes::{self, NoteStream};
 use super::response::Response;
-use super::side::{self, SideEvents};
 use super::upload::{self, Source, Upload};
 use crate::engine::Key;
-use crate::engine::client::{Data, Notes, Outgoing, Unsent};
+use crate::engine::client::{Data, NoteRoute, Outgoing, Unsent};
 use crate::host::request::Arguments;
 use crate::tokio::CallError;
 
@@ -42,7 +42,7 @@ pub(super) struct Draft {
     args: Arguments,
     redirect: Option<Vec<u8>>,
     source: Option<Source>,
-    notes: Notes,
+    notes: NoteRoute,
     pub(super) deadline: Option<Instant>,
 }
 
@@ -115,8 +115,8 @@ impl<'c> Request<'c> {
     }
 
     /// Takes the server's text output and progress, which are ignored otherwise.
-    pub fn side(mut self) -> (Self, SideEvents) {
-        let (notes, events) = side::queue();
+    pub fn notes(mut self) -> (Self, NoteStream) {
+        let (notes, events) = notes::queue();
         self.draft.notes = notes;
         (self, events)
     }
@@ -173,7 +173,7 @@ impl Draft {
             args: Arguments::default(),
             redirect: None,
             source: None,
-            notes: Notes::Ignored,
+            notes: NoteRoute::Ignored,
             deadline: None,
         }
     }

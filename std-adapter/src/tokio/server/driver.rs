@@ -275,7 +275,7 @@ fn run(conn: &Arc<Conn>, command: Command<Route>) {
     let parts = Parts {
         call,
         data: Some(Data::new(conn, has_data.then_some(key))),
-        reply: Some(Reply::new(Arc::clone(conn), key)),
+        reply: Reply::new(Arc::clone(conn), key),
         conn: Arc::clone(conn),
         key,
     };
@@ -309,9 +309,7 @@ async fn authorized(conn: Arc<Conn>, route: Route, parts: Parts) -> Result<(), F
     };
     if let Err(failure) = authorize(parts.call.clone()).await {
         parts.refuse(Refusal::Forbidden);
-        if let Some(reply) = parts.reply {
-            reply.fail(failure);
-        }
+        parts.reply.fail(failure);
         return Ok(());
     }
     route(parts).await

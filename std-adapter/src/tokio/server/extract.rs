@@ -5,10 +5,10 @@ use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use hgrpc::cbor::FromArgs;
+use hgrpc::cbor::{ByteString, FromArgs};
 
 use super::conn::Conn;
-use super::{Call, Data, Gone, IntoReply, Peer, Refusal, Reply};
+use super::{Call, Data, Gone, Notes, Peer, Refusal, Reply};
 use crate::engine::server::Locked as _;
 use crate::engine::{Charge, Key};
 use crate::host::Failure;
@@ -17,16 +17,17 @@ use crate::host::Failure;
 pub struct Parts {
     pub(super) call: Call,
     pub(super) data: Option<Data>,
-    pub(super) reply: Option<Reply>,
+    pub(super) reply: Reply,
     pub(super) conn: Arc<Conn>,
     pub(super) key: Key,
 }
 
 /// A parameter of a handler.
 ///
-/// [`Call`], [`State`], [`Args`], [`Data`], [`Collected`], [`Reply`], [`Gone`] and `Arc<Peer>` are
+/// [`Call`], [`State`], [`Args`], [`Data`], [`Collected`], [`Notes`], [`Gone`] and `Arc<Peer>` are
 /// ones; types of one's own can be too, for example a session that is found by an argument. `S` is
-/// the router's state.
+/// the router's state. A [`Reply`] is the last parameter of a handler that returns nothing
+/// ([`Handler`](super::Handler)).
 pub trait FromParts<S>: Sized {
     /// Takes the parameter.
     ///
@@ -48,16 +49,6 @@ impl Parts {
     pub(super) fn refuse(&self, refusal: Refusal) -> Failure {
         self.conn
             .with(|connection| connection.refuse(self.key, refusal))
-    }
-
-    /// Answers with what a handler has returned.
-    pub(super) async fn answer(&mut self, value: impl IntoReply) -> Result<(), Failure> {
-        value.into_reply(self.reply.as_mut()).await?;
-        if let Some(reply) = self.reply.take().filter(|reply| !reply.has_ended()) {
-            // That the client is gone is nobody's error here.
-            let _ = reply.finish();
-        }
-        Ok(())
     }
 }
 
@@ -115,22 +106,24 @@ impl<S: Sync> FromParts<S> for Data {
     }
 }
 
-/// A handler that takes it ends it, and returns nothing.
-impl<S: Sync> FromParts<S> for Reply {
+impl<S: Sync> FromParts<S> for Notes {
     async fn from_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
-        parts
-            .reply
-            .take()
-            .ok_or_else(|| Failure::server("the handler has taken its reply before"))
+        Ok(parts.reply.notes())
     }
 }
 
 /// All of a request's data: the handler runs when it has come. Requests with more than
 /// [`ServerLimits::collected`](super::ServerLimits::collected) bytes are refused.
-#[derive(Debug)]
 pub struct Collected {
     bytes: Vec<u8>,
     _charge: Option<Charge>,
+}
+
+impl fmt::Debug for Collected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = ByteString::from_slice(&self.bytes);
+        f.debug_tuple("Collected").field(&bytes).finish()
+    }
 }
 
 impl Deref for Collected {

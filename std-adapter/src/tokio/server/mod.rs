@@ -3,7 +3,7 @@
 //! ```text
 //!   driver.rs   socket ◀─▶ engine; each handler is polled once where its request was read
 //!   conn.rs     the engine behind a lock, and those who wait for it
-//!   reply.rs, side.rs, data.rs   what a handler has; shared.rs: what all connections share
+//!   reply.rs, notes.rs, data.rs   what a handler has; shared.rs: what all connections share
 //! ```
 
 mod call;
@@ -14,11 +14,11 @@ mod extract;
 mod gone;
 mod handler;
 mod listener;
+mod notes;
 mod reply;
 mod router;
 mod serve;
 mod shared;
-mod side;
 
 pub use crate::gate::{Refusal, ServerLimits, Stats};
 pub use crate::host::origin::Origin;
@@ -27,9 +27,9 @@ pub use call::Call;
 pub use data::Data;
 pub use extract::{Args, Collected, FromParts, Parts, State};
 pub use gone::Gone;
-pub use handler::{Cbor, Handler, IntoReply};
+pub use handler::{Handler, IntoEnd, Returns, Writes};
 pub use listener::Listener;
+pub use notes::Notes;
 pub use reply::Reply;
 pub use router::Router;
 pub use serve::{Cut, Server, ServerBuilder, Shutdown, serve};
-pub use side::Side;

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hgrpc::cbor::Progress;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-use super::Side;
+use super::Notes;
 use super::conn::Conn;
 use crate::engine::Key;
 use crate::engine::server::{Connection, OwnedReply, Written};
-use crate::host::{ConnectionError, Failure, values};
+use crate::host::{ConnectionError, Failure, IntoReply, ReplyBody, values};
 
 /// The response to one call.
 ///
@@ -22,7 +22,7 @@ use crate::host::{ConnectionError, Failure, values};
 ///   0005, as a streamed byte string in 0006, where a response is a sequence of CBOR values.
 ///   Clients of this crate read them alike.
 /// - [`value`](Self::value) and [`cbor`](Self::cbor) add CBOR values.
-/// - [`side`](Self::side) sends text output and progress, also from other tasks.
+/// - [`notes`](Self::notes) sends text output and progress, also from other tasks.
 ///
 /// Small writes are gathered to frames; flushing sends what there is, and so does a handler that
 /// waits for something. Writing waits for a slow
@@ -40,15 +40,26 @@ impl Reply {
         Self(OwnedReply::new(conn, key))
     }
 
-    /// Whether its end was said.
-    pub(super) const fn has_ended(&self) -> bool {
-        self.0.has_ended()
-    }
-
-    /// Answers with bytes and ends, if that needs no waiting.
-    pub(super) fn answer(&mut self, bytes: &[u8]) -> bool {
-        self.0
-            .end_if(|connection, key| connection.answer(key, bytes))
+    /// Answers with the value that a handler has returned, and ends.
+    pub(super) async fn return_value(mut self, value: impl IntoReply) -> Result<(), Failure> {
+        match value.into_reply()? {
+            ReplyBody::Empty => {}
+            ReplyBody::Bytes(bytes) => {
+                let bytes = bytes.as_ref();
+                // At once, if that needs no waiting.
+                if self
+                    .0
+                    .end_if(|connection, key| connection.answer(key, bytes))
+                {
+                    return Ok(());
+                }
+                // That the client is gone is nobody's error here.
+                let _ = self.write_all(bytes).await;
+            }
+            ReplyBody::Values(values) => self.cbor(&values).await?,
+        }
+        let _ = self.finish();
+        Ok(())
     }
 
     fn poll(
@@ -61,9 +72,9 @@ impl Reply {
     }
 
     /// Sends text output and progress beside the response; can be cloned and given to other tasks.
-    pub fn side(&self) -> Side {
+    pub fn notes(&self) -> Notes {
         let OwnedReply { conn, key, .. } = &self.0;
-        Side {
+        Notes {
             conn: Arc::clone(conn),
             key: *key,
         }
@@ -74,7 +85,7 @@ impl Reply {
     /// # Errors
     /// The connection has ended.
     pub async fn text(&mut self, text: impl AsRef<str>) -> Result<(), ConnectionError> {
-        self.side().text(text).await
+        self.notes().text(text).await
     }
 
     /// How far an operation is, beside the response.
@@ -82,7 +93,7 @@ impl Reply {
     /// # Errors
     /// The connection has ended.
     pub async fn progress(&mut self, progress: &Progress<'_>) -> Result<(), ConnectionError> {
-        self.side().progress(progress).await
+        self.notes().progress(progress).await
     }
 
     /// Adds one CBOR value to the response.

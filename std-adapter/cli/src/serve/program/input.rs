@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use hgrpc_std::tokio::{Data, Gone, Side};
+use hgrpc_std::tokio::{Data, Gone, Notes};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::Sender;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use crate::serve::client;
 pub(super) struct Input<'a> {
     pub(super) data: Option<Data>,
     pub(super) stdin: Option<Sender>,
-    pub(super) side: Side,
+    pub(super) side: Notes,
     pub(super) gone: &'a Gone,
     /// The connection has ended.
     pub(super) abandoned: &'a CancellationToken,
@@ -54,7 +54,7 @@ impl Input<'_> {
 struct Cut;
 
 /// Feeds the program until it has all of it, or wants no more.
-async fn feed(data: &mut Data, stdin: &mut Sender, side: &Side) -> Result<(), Cut> {
+async fn feed(data: &mut Data, stdin: &mut Sender, side: &Notes) -> Result<(), Cut> {
     loop {
         let bytes = data.fill_buf().await.map_err(|_| Cut)?;
         if bytes.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hgrpc_std::tokio::{Progress, Reply, Side};
+use hgrpc_std::tokio::{Notes, Progress, Reply};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::task::coop::consume_budget;
@@ -47,7 +47,7 @@ impl Output<'_> {
     }
 
     async fn copy(&mut self, reply: &mut Reply) -> Result<(), End> {
-        let side = reply.side();
+        let side = reply.notes();
         let mut buffer = vec![0; CHUNK];
         let mut text = Lines::new(TEXT);
         let mut progress = Lines::new(PROGRESS);
@@ -105,7 +105,7 @@ impl Output<'_> {
     }
 
     /// A line of the error output: to the client, or where it takes none, to ours.
-    async fn text(&self, side: &Side, line: &[u8]) -> Result<(), End> {
+    async fn text(&self, side: &Notes, line: &[u8]) -> Result<(), End> {
         let line = String::from_utf8_lossy(line);
         if !side.is_taken() {
             log::program(self.peer, format_args!("{}: {line}", self.name));
@@ -116,7 +116,7 @@ impl Output<'_> {
     }
 
     /// Lines `TOPIC POS TOTAL`. Of those that come together, the last of a topic is sent.
-    async fn progress(&self, side: &Side, lines: &mut Lines, mut bytes: &[u8]) -> Result<(), End> {
+    async fn progress(&self, side: &Notes, lines: &mut Lines, mut bytes: &[u8]) -> Result<(), End> {
         let mut last: Option<(String, i64, u64)> = None;
         while let Some(line) = lines.next(&mut bytes) {
             let line = String::from_utf8_lossy(&line);
@@ -141,7 +141,7 @@ impl Output<'_> {
     }
 }
 
-async fn send_progress(side: &Side, update: &(String, i64, u64)) -> Result<(), End> {
+async fn send_progress(side: &Notes, update: &(String, i64, u64)) -> Result<(), End> {
     let (topic, pos, total) = update;
     let progress = Progress::new(topic, *pos, *total);
     side.progress(&progress).await.map_err(|_| End::Gone)

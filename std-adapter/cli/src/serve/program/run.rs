@@ -63,7 +63,7 @@ pub(super) async fn run(
         let input = Input {
             data: Some(data),
             stdin: sender(group.child.stdin.take(), &watch),
-            side: reply.side(),
+            side: reply.notes(),
             gone: call.gone(),
             abandoned,
             watch: &watch,

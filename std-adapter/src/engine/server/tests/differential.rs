@@ -47,7 +47,7 @@ async fn script(call: Call, mut reply: Reply) -> Result<(), Failure> {
             Act::Write(len) => reply.write_all(&written(at, len)).await?,
             Act::Flush => reply.flush().await?,
             Act::Values => reply.cbor(VALUES).await?,
-            Act::Text => reply.side().atoms(&[atom()]).await?,
+            Act::Text => reply.notes().atoms(&[atom()]).await?,
             Act::Progress => reply.progress(&progress()).await?,
             Act::Finish => break,
             Act::Fail => return Err(failure(false)),

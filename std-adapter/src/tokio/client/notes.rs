@@ -8,47 +8,47 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::engine::client::{NoteQueue, NoteWriter, Notes};
-pub use crate::engine::client::{ProgressUpdate, SideEvent, TextOutput};
+pub use crate::engine::client::{Note, ProgressUpdate, TextOutput};
+use crate::engine::client::{NoteQueue, NoteRoute, NoteWriter};
 
 /// The text output and the progress of one call, as they come.
 ///
-/// Made by [`Request::side`](super::Request::side). It ends with the call. At most 64 events, or
+/// Made by [`Request::notes`](super::Request::notes). It ends with the call. At most 64 events, or
 /// 64 KiB of them, wait to be read. When that is full, an update takes the place of an older one of
 /// its operation; all else stops the connection, as a [response](super::Response) does that is not
 /// read: read both at once. Dropped, what comes beside is ignored.
 #[must_use = "what comes beside the response is ignored if this is dropped"]
-pub struct SideEvents(Arc<NoteQueue>);
+pub struct NoteStream(Arc<NoteQueue>);
 
 /// A queue for events.
-pub(super) fn queue() -> (Notes, SideEvents) {
+pub(super) fn queue() -> (NoteRoute, NoteStream) {
     let (writer, queue) = NoteWriter::queue();
-    (Notes::Queued(writer), SideEvents(queue))
+    (NoteRoute::Queued(writer), NoteStream(queue))
 }
 
-impl SideEvents {
+impl NoteStream {
     /// The next event; `None` at the end. Dropping the future loses nothing.
-    pub async fn next_event(&mut self) -> Option<SideEvent> {
+    pub async fn next_note(&mut self) -> Option<Note> {
         poll_fn(|cx| self.0.poll_event(cx)).await
     }
 }
 
-impl Stream for SideEvents {
-    type Item = SideEvent;
+impl Stream for NoteStream {
+    type Item = Note;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SideEvent>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Note>> {
         self.0.poll_event(cx)
     }
 }
 
-impl Drop for SideEvents {
+impl Drop for NoteStream {
     fn drop(&mut self) {
         self.0.abandon();
     }
 }
 
-impl fmt::Debug for SideEvents {
+impl fmt::Debug for NoteStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SideEvents").finish_non_exhaustive()
+        f.debug_struct("NoteStream").finish_non_exhaustive()
     }
 }

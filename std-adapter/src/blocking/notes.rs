@@ -16,12 +16,12 @@ use crate::host::text;
 /// What comes after the response's end is dropped, and so is everything to a peer that does not
 /// take it (Mercurial's in 0006): both are hints for people, not results.
 #[derive(Clone)]
-pub struct Side {
+pub struct Notes {
     pub(super) conn: Arc<Conn>,
     pub(super) key: Key,
 }
 
-impl Side {
+impl Notes {
     /// Whether the peer takes text output and progress: any in 0003 and 0005; in 0006 one that has
     /// said that it is an hgrpc client. To others they are not sent.
     pub fn is_taken(&self) -> bool {
@@ -76,8 +76,8 @@ impl Side {
     }
 }
 
-impl fmt::Debug for Side {
+impl fmt::Debug for Notes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Side").finish_non_exhaustive()
+        f.debug_struct("Notes").finish_non_exhaustive()
     }
 }
