@@ -3,6 +3,7 @@
 use crate::ApiMisuse;
 use crate::bytes::copy;
 use crate::cbor::ContentEncoding;
+use crate::tuned::IS_SMALL;
 use crate::wire::{FrameHeader, HEADER_LEN, RequestId, StreamFlags, StreamId, TypeFlags};
 
 /// A stream that an end writes on (framing.md, "Streams").
@@ -135,7 +136,7 @@ impl Head {
 /// Puts parts one behind another. Returns how much room is left; `None`: there is too little.
 #[inline]
 fn put(to: &mut [u8], parts: &[&[u8]]) -> Option<usize> {
-    if cfg!(target_os = "none") {
+    if IS_SMALL {
         // One loop for all is less code than a copy for each.
         let mut to = to.iter_mut();
         for part in parts {
@@ -242,6 +243,29 @@ impl<'b> Output<'b> {
             return false;
         };
         self.seal(head, room.wrapping_sub(left));
+        true
+    }
+
+    /// [`fill`](Self::fill) of two parts, for those who have no others.
+    #[inline]
+    pub(super) fn fill_two<const N: usize>(
+        &mut self,
+        head: Head,
+        first: &[u8; N],
+        second: &[u8],
+    ) -> bool {
+        let Some(payload) = self.buffer.get_mut(HEADER_LEN..self.end) else {
+            return false;
+        };
+        let Some((to, behind)) = payload.split_first_chunk_mut() else {
+            return false;
+        };
+        let Some(rest) = behind.get_mut(..second.len()) else {
+            return false;
+        };
+        *to = *first;
+        copy(rest, second);
+        self.seal(head, N.wrapping_add(second.len()));
         true
     }
 

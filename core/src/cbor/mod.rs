@@ -41,6 +41,7 @@ mod string;
 #[cfg(test)]
 mod testing;
 mod to_value;
+mod usual;
 mod utf8;
 mod value;
 mod write;
@@ -68,6 +69,7 @@ pub use status::{CommandError, Location, Redirect, STATUS_OK, Status, StatusErro
 pub use strict::{StrictError, StrictValues, check_strict};
 pub use string::{ByteString, ByteStrings, Chunks, Text};
 pub use to_value::{Minicbor, ToValue};
+pub(crate) use usual::usual_request;
 pub use utf8::{Escaped, is_hidden};
 pub use value::{Elements, Entries, Value};
 pub use write::{CborWriter, EncodedArgs, Head, RequestPieces};
