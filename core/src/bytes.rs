@@ -27,9 +27,32 @@ fn each<'a>(to: impl Iterator<Item = &'a Cell<u8>>, from: impl Iterator<Item = u
 #[inline]
 pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
     match to.get_mut(..from.len()) {
-        Some(to) if !IS_SMALL => to.copy_from_slice(from),
+        Some(to) if !IS_SMALL => {
+            if !copy_chunks::<8>(to, from) && !copy_chunks::<4>(to, from) {
+                to.copy_from_slice(from);
+            }
+        }
         _ => copy_each(to, from),
     }
+}
+
+/// Copies a slice of `N` to `2 N` bytes as its first and last `N`, which is less than `memcpy` does; `to`
+/// is as long. `false`: it is shorter or longer.
+#[inline]
+fn copy_chunks<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
+    if from.len() > N.wrapping_mul(2) {
+        return false;
+    }
+    let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) else {
+        return false;
+    };
+    if let Some(to) = to.first_chunk_mut() {
+        *to = *first;
+    }
+    if let Some(to) = to.last_chunk_mut() {
+        *to = *last;
+    }
+    true
 }
 
 /// [`copy`], in a loop that is less code than what `memcpy` is.

@@ -148,11 +148,28 @@ fn put(to: &mut [u8], parts: &[&[u8]]) -> Option<usize> {
     }
     let mut rest = to;
     for part in parts {
-        let (to, behind) = rest.split_at_mut_checked(part.len())?;
-        copy(to, part);
-        rest = behind;
+        rest = put_bytes(rest, part)?;
     }
     Some(rest.len())
+}
+
+/// Puts so many bytes there. Returns the room behind them; `None`: there is too little.
+#[inline]
+pub(super) fn put_chunk<'b, const N: usize>(
+    to: &'b mut [u8],
+    bytes: &[u8; N],
+) -> Option<&'b mut [u8]> {
+    let (to, behind) = to.split_first_chunk_mut()?;
+    *to = *bytes;
+    Some(behind)
+}
+
+/// The same, of any number of bytes.
+#[inline]
+pub(super) fn put_bytes<'b>(to: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]> {
+    let (to, behind) = to.split_at_mut_checked(bytes.len())?;
+    copy(to, bytes);
+    Some(behind)
 }
 
 impl<'b> Output<'b> {
@@ -246,27 +263,19 @@ impl<'b> Output<'b> {
         true
     }
 
-    /// [`fill`](Self::fill) of two parts, for those who have no others.
+    /// Fills a frame of what is put into its payload; the answer of `put` is what is left of that.
+    /// Returns how many bytes were put; `None`, and nothing was done, if there is no room for them.
     #[inline]
-    pub(super) fn fill_two<const N: usize>(
+    pub(super) fn fill_with(
         &mut self,
         head: Head,
-        first: &[u8; N],
-        second: &[u8],
-    ) -> bool {
-        let Some(payload) = self.buffer.get_mut(HEADER_LEN..self.end) else {
-            return false;
-        };
-        let Some((to, behind)) = payload.split_first_chunk_mut() else {
-            return false;
-        };
-        let Some(rest) = behind.get_mut(..second.len()) else {
-            return false;
-        };
-        *to = *first;
-        copy(rest, second);
-        self.seal(head, N.wrapping_add(second.len()));
-        true
+        put: impl FnOnce(&mut [u8]) -> Option<&mut [u8]>,
+    ) -> Option<usize> {
+        let payload = self.buffer.get_mut(HEADER_LEN..self.end)?;
+        let room = payload.len();
+        let count = room.wrapping_sub(put(payload)?.len());
+        self.seal(head, count);
+        Some(count)
     }
 
     /// Fills a frame of `count` bytes of these parts, from `start` on, counted over all of them. They

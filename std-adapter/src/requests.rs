@@ -118,29 +118,29 @@ impl Places {
             return;
         };
         let spare = &mut self.spare;
-        let page = page.get_or_insert_with(|| spare.take().unwrap_or(Box::new(Page::EMPTY)));
+        let page =
+            page.get_or_insert_with(|| spare.take().unwrap_or_else(|| Box::new(Page::EMPTY)));
         if let Some(old) = page.places.get_mut(within) {
             page.used += u16::from(*old == NONE);
             *old = place;
         }
     }
 
-    fn remove(&mut self, id: RequestId) {
+    /// Forgets the place of an ID, which it had.
+    #[inline]
+    fn take(&mut self, id: RequestId) -> Option<usize> {
         let (number, within) = Self::split(id);
-        let Some(directory) = &mut self.directory else {
-            return;
-        };
-        if let Some(held) = directory.get_mut(number)
-            && let Some(page) = held
-            && let Some(place) = page.places.get_mut(within)
-            && *place != NONE
-        {
-            *place = NONE;
-            page.used -= 1;
-            if page.used == 0 {
-                self.spare = held.take();
-            }
+        let held = self.directory.as_mut()?.get_mut(number)?;
+        let page = held.as_mut()?;
+        let place = std::mem::replace(page.places.get_mut(within)?, NONE);
+        if place == NONE {
+            return None;
         }
+        page.used -= 1;
+        if page.used == 0 {
+            self.spare = held.take();
+        }
+        Some(usize::from(place))
     }
 }
 
@@ -352,7 +352,9 @@ impl Requests for GrowableRequests {
         if !is_same_kind && self.is_full(key, is_aside) {
             return false;
         }
-        self.remove(key);
+        if old.is_some() {
+            self.remove(key);
+        }
         let mut slot = Slot::EMPTY;
         slot.open(order, bits);
         if let Some(counter) = self.counter(key, &slot) {
@@ -373,15 +375,16 @@ impl Requests for GrowableRequests {
     }
 
     fn remove(&mut self, key: Key) {
-        let Some(place) = self.place(key) else {
+        let place = match key.request_id() {
+            Some(id) => self.places.take(id),
+            None => self.place(key),
+        };
+        let Some(place) = place else {
             return;
         };
         let entry = self.entries.swap_remove(place);
         if let Some(counter) = self.counter(key, &entry.slot) {
             *counter -= 1;
-        }
-        if let Some(id) = key.request_id() {
-            self.places.remove(id);
         }
         if let Some(moved) = self.entries.get(place)
             && let Some(id) = moved.key.request_id()

@@ -69,7 +69,7 @@ pub use status::{CommandError, Location, Redirect, STATUS_OK, Status, StatusErro
 pub use strict::{StrictError, StrictValues, check_strict};
 pub use string::{ByteString, ByteStrings, Chunks, Text};
 pub use to_value::{Minicbor, ToValue};
-pub(crate) use usual::usual_request;
+pub(crate) use usual::{usual_pieces, usual_request};
 pub use utf8::{Escaped, is_hidden};
 pub use value::{Elements, Entries, Value};
 pub use write::{CborWriter, EncodedArgs, Head, RequestPieces};

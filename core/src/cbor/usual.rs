@@ -4,7 +4,7 @@
 
 use super::cursor::Cursor;
 use super::item::{MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_SIMPLE, MAJOR_TAG, MAJOR_TEXT};
-use super::{Args, Value};
+use super::{Args, EncodedArgs, Value};
 use crate::bytes::equal;
 
 /// The length of a value that begins with each byte; 0 if that is told by more than the byte.
@@ -126,6 +126,18 @@ pub(crate) fn usual_request(bytes: &[u8]) -> Option<(Value<'_>, Args<'_>)> {
         args = Value::EMPTY_MAP;
     }
     (rest.is_empty() && !name.is_absent()).then_some((name, Args::of(args)))
+}
+
+/// What a request is made of, as [`RequestPieces`](super::RequestPieces) are, but for its start, which
+/// follows from this: its arguments, empty if there are none, and the key `name` with the head of
+/// its value. `None`: it is written unusually.
+#[inline]
+pub(crate) fn usual_pieces<'a>(name: &[u8], args: &EncodedArgs<'a>) -> Option<(&'a [u8], [u8; 6])> {
+    let len = u8::try_from(name.len()).ok()?;
+    let (pairs, _) = split_map(args.as_cbor())?;
+    let args = if pairs == 0 { &[] } else { args.as_cbor() };
+    let name_head = [0x44, b'n', b'a', b'm', b'e', MAJOR_BYTES << 5 | len];
+    (len <= MOST_SHORT).then_some((args, name_head))
 }
 
 /// What was taken off the front of `bytes`, of which this is left.

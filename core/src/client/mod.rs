@@ -5,12 +5,14 @@
 //! - `config.rs`: how a client is made; `choices.rs`: the same in one word.
 //! - `send.rs`: requests and their data; `receive.rs`: what a frame does; `event.rs`: what it may
 //!   lead to.
+//! - `usual.rs`: what usually goes and comes, on a host.
 
 mod choices;
 mod config;
 mod event;
 mod receive;
 mod send;
+mod usual;
 
 pub use config::{Announcement, ClientConfig, RequestState, SendAction};
 pub use event::{Event, Upload};

@@ -35,9 +35,11 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         is_last: bool,
         out: &mut Output<'_>,
     ) -> Result<bool, ApiMisuse> {
-        if !IS_SMALL && is_last && self.respond_usual(reply, body, out) {
-            *body = &[];
-            return Ok(true);
+        if !IS_SMALL
+            && is_last
+            && let Some(is_done) = self.respond_usual(reply, body, out)
+        {
+            return Ok(is_done);
         }
         let has = self.claim(reply, out)?;
         let id = reply.request_id();

@@ -3,20 +3,22 @@
 
 use super::{Command, Event, Reply, Server, Stage};
 use crate::Protocol;
-use crate::cbor::{STATUS_OK, usual_request};
-use crate::output::Output;
+use crate::cbor::{ContentEncoding, STATUS_OK, usual_request};
+use crate::output::{Head, Output, SETTINGS, put_bytes, put_chunk};
 use crate::revision::number;
 use crate::store::{Key, Requests, bits};
-use crate::wire::{CommandDataFlags, CommandRequestFlags, FrameHeader};
+use crate::wire::{CommandDataFlags, CommandRequestFlags, FrameHeader, ResponseFlags};
 
 /// A streamed request that takes data has one of these, and none of the others.
 const TAKES_DATA: u16 = bits::STREAMING | bits::DATA;
 const OTHERS: u16 = bits::RECEIVING | bits::COLLECTING | bits::DRAINING | bits::ASIDE;
+/// Of these, a request whose answer is nothing unusual has the first alone.
+const NO_OTHERS: u16 = bits::ACTIVE | bits::STREAMING | bits::DIRECT | bits::REDIRECTED;
 
 impl<P: Protocol, T: Requests> Server<P, T> {
     /// Takes a frame of data of a streamed request that lies whole in the input. `None`: it is another,
     /// or something is wrong with it, and nothing changed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_data<'a>(
         &mut self,
         input: &mut &'a [u8],
@@ -117,36 +119,59 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         }))
     }
 
-    /// Writes a whole response that fits a frame and whose body is the last of it, before 0006.
-    /// `false`: it is another, and nothing changed.
+    /// Writes the next frame of a response whose `body` fits one and ends it, on a stream without an
+    /// encoding: all of it before 0006; then the status map, the body, or the end. Returns `true` if the
+    /// response has ended; `None`: the response is another, and nothing changed.
     #[inline]
     pub(super) fn respond_usual(
         &mut self,
         reply: &Reply,
-        body: &[u8],
+        body: &mut &[u8],
         out: &mut Output<'_>,
-    ) -> bool {
-        if self.revision().has_settings() || !out.begin(self.frame_size()) {
-            return false;
+    ) -> Option<bool> {
+        if !out.begin(self.frame_size()) {
+            return None;
         }
+        let revision = self.revision();
         let id = reply.request_id();
         let key = Key::request(id);
-        let Some(slot) = self.requests.find(key) else {
-            return false;
-        };
-        let has = slot.bits & (bits::ACTIVE | bits::BEGUN | bits::STREAMING);
-        if has != bits::ACTIVE || !reply.is_of(slot.order) {
-            return false;
+        let slot = self.requests.find(key)?;
+        if slot.bits & NO_OTHERS != bits::ACTIVE || !reply.is_of(slot.order) {
+            return None;
         }
-        let head = self.data_head(id, true, false);
-        let is_filled = if self.revision().has_status_map() {
-            out.fill_two(head, STATUS_OK, body)
+        let is_begun = slot.bits & bits::BEGUN != 0;
+        let number = revision.response_number();
+        let head = Head::new(id, number, ResponseFlags::CONTINUATION.into()).encoded(true);
+        let end = Head::new(id, number, ResponseFlags::EOS.into());
+        if revision.has_settings() {
+            if out.is_joining()
+                || out.stream.state & SETTINGS == 0
+                || out.stream.encoding() != ContentEncoding::Identity
+            {
+                return None;
+            }
+            if !is_begun {
+                out.fill_with(head, |payload| put_chunk(payload, STATUS_OK))?;
+                slot.bits |= bits::BEGUN;
+                return Some(false);
+            }
+            if !body.is_empty() {
+                out.fill_with(head, |payload| put_bytes(payload, body))?;
+                *body = &[];
+                return Some(false);
+            }
+            out.fill_with(end, |payload| put_chunk(payload, b""))?;
+        } else if is_begun {
+            return None;
+        } else if revision.has_status_map() {
+            out.fill_with(end, |payload| {
+                put_bytes(put_chunk(payload, STATUS_OK)?, body)
+            })?;
         } else {
-            out.fill_two(head, b"", body)
-        };
-        if is_filled {
-            self.requests.remove(key);
+            out.fill_with(end, |payload| put_bytes(payload, body))?;
         }
-        is_filled
+        *body = &[];
+        self.requests.remove(key);
+        Some(true)
     }
 }
