@@ -41,22 +41,52 @@ const fn length(initial: u8) -> u8 {
 #[inline]
 pub(super) fn split_plain(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     match LENGTHS.get(usize::from(*bytes.first()?))? {
-        0 => split_string(bytes),
-        len => bytes.split_at_checked(usize::from(*len)),
+        0 => split_at(bytes, string_len(bytes)),
+        len => split_at(bytes, usize::from(*len)),
     }
 }
 
-/// [`split_plain`] of a string whose head has one, two or four bytes of argument.
+/// Splits off any value inside of `outer` levels. `None`: there is none.
+#[inline]
+fn split_value(bytes: &[u8], outer: usize) -> Option<(&[u8], &[u8])> {
+    match LENGTHS.get(usize::from(*bytes.first()?))? {
+        0 => split_at(bytes, any_len(bytes, outer)),
+        len => split_at(bytes, usize::from(*len)),
+    }
+}
+
+/// Splits so many bytes off; `None` for none.
+#[inline]
+fn split_at(bytes: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
+    if len == 0 {
+        return None;
+    }
+    bytes.split_at_checked(len)
+}
+
+/// The length of a string whose head has one, two or four bytes of argument; 0 if there is none.
 #[inline(never)]
-fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (initial, rest) = bytes.split_first()?;
-    let (len, head_len) = match initial {
-        0x58 | 0x78 => (u32::from(*rest.first()?), 2usize),
-        0x59 | 0x79 => (u32::from(u16::from_be_bytes(*rest.first_chunk()?)), 3),
-        0x5a | 0x7a => (u32::from_be_bytes(*rest.first_chunk()?), 5),
-        _ => return None,
+fn string_len(bytes: &[u8]) -> usize {
+    let argument = match bytes {
+        [0x58 | 0x78, a, ..] => [0, 0, 0, *a],
+        [0x59 | 0x79, a, b, ..] => [0, 0, *a, *b],
+        [0x5a | 0x7a, a, b, c, d, ..] => [*a, *b, *c, *d],
+        _ => return 0,
     };
-    bytes.split_at_checked(head_len.checked_add(usize::try_from(len).ok()?)?)
+    let head_len = match bytes {
+        [0x58 | 0x78, ..] => 2,
+        [0x59 | 0x79, ..] => 3,
+        _ => 5,
+    };
+    let content = usize::try_from(u32::from_be_bytes(argument)).unwrap_or(usize::MAX);
+    content.saturating_add(head_len)
+}
+
+/// The length of any value inside of `outer` levels; 0 if there is none.
+#[inline(never)]
+fn any_len(bytes: &[u8], outer: usize) -> usize {
+    let mut cursor = Cursor::new(bytes);
+    cursor.value(outer).unwrap_or_default().len()
 }
 
 /// Splits off a byte string with a head of one byte, as most keys are: its content.
@@ -81,24 +111,9 @@ fn split_map(bytes: &[u8]) -> Option<(u8, &[u8])> {
 /// The largest argument that a head of one byte holds.
 const MOST_SHORT: u8 = 23;
 
-/// Splits off any value inside of `outer` levels. `None`: there is none.
-#[inline]
-fn split_value(bytes: &[u8], outer: usize) -> Option<(&[u8], &[u8])> {
-    match split_plain(bytes) {
-        None => split_any(bytes, outer),
-        plain => plain,
-    }
-}
-
-#[inline(never)]
-fn split_any(bytes: &[u8], outer: usize) -> Option<(&[u8], &[u8])> {
-    let mut cursor = Cursor::new(bytes);
-    Some((cursor.value(outer)?, cursor.rest()))
-}
-
 /// Reads a request of nothing but a name and arguments, as
 /// [`decode_request`](super::decode_request) would: these. `None`: it is another, or malformed.
-#[inline]
+#[inline(always)]
 pub(crate) fn usual_request(bytes: &[u8]) -> Option<(Value<'_>, Args<'_>)> {
     let (mut pairs, mut rest) = split_map(bytes)?;
     let (mut name, mut args) = (Value::absent(), Value::absent());

@@ -79,6 +79,9 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         if !IS_SMALL && let Some(event) = self.next_data(input, memory) {
             return Some(event);
         }
+        if !IS_SMALL && let Some(event) = self.next_request(input, memory) {
+            return Some(event);
+        }
         self.next_of_all(input, memory)
     }
 
@@ -89,9 +92,6 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         input: &mut &'i [u8],
         memory: &'a mut T::Memory,
     ) -> Option<Event<'a>> {
-        if !IS_SMALL && let Some(event) = self.next_request(input, memory) {
-            return Some(event);
-        }
         let (request, data) = loop {
             match self.step(input, memory) {
                 Step::Quiet => {}

@@ -59,7 +59,7 @@ impl<P: Protocol, T: Requests> Server<P, T> {
 
     /// Takes a request that lies whole in one frame in the input. `None`: it is another, or something
     /// is wrong with it, and nothing changed.
-    #[inline]
+    #[inline(never)]
     pub(super) fn next_request<'a>(
         &mut self,
         input: &mut &'a [u8],
@@ -97,14 +97,9 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         if data_follows {
             has |= TAKES_DATA;
         }
-        if self.requests.find(key).is_some() || !self.requests.open(key, order, has) {
-            return None;
-        }
+        self.requests.open_new(key, order, has)?.frames = 1;
         if data_follows {
             self.receiving = self.receiving.wrapping_add(1);
-            if let Some(slot) = self.requests.find(key) {
-                slot.frames = 1;
-            }
         }
         self.next_order = order.wrapping_add(1);
         self.incoming.take_whole(header);

@@ -162,6 +162,32 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
             .is_ok()
     }
 
+    #[inline]
+    fn open_new(&mut self, key: Key, order: u32, bits: u16) -> Option<&mut Slot> {
+        let mut left = REQUESTS;
+        let mut vacant = usize::MAX;
+        for (place, entry) in self.map.as_flattened().iter().enumerate() {
+            if entry.key == VACANT {
+                vacant = place;
+            } else if entry.key == key {
+                return None;
+            } else if entry.slot.is_aside() == Slot::stands_aside(bits) {
+                left = left.wrapping_sub(1);
+            }
+        }
+        if left == 0 {
+            return None;
+        }
+        if vacant == usize::MAX {
+            self.open(key, order, bits);
+            return self.find(key);
+        }
+        let entry = self.map.as_flattened_mut().get_mut(vacant)?;
+        entry.key = key;
+        entry.slot.open(order, bits);
+        Some(&mut entry.slot)
+    }
+
     #[cfg_attr(target_os = "none", inline(never))]
     #[cfg_attr(not(target_os = "none"), inline)]
     fn remove(&mut self, key: Key) {
