@@ -295,6 +295,7 @@ impl<'b> Output<'b> {
     }
 
     /// Puts the header before a payload of `count` bytes that is in the buffer already.
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub(super) fn seal(&mut self, head: Head, count: usize) {
         let header = self.header(head, count);
         if let Some((to, _)) = self.buffer.split_first_chunk_mut::<HEADER_LEN>() {

@@ -109,6 +109,7 @@ impl Places {
         }
     }
 
+    #[inline]
     fn set(&mut self, id: RequestId, place: u16) {
         let (page, within) = Self::split(id);
         let directory = self
@@ -225,6 +226,27 @@ impl GrowableRequests {
             Some(_) if slot.is_aside() => Some(&mut self.aside),
             Some(_) => None,
         }
+    }
+
+    /// Adds an entry for a key that has none.
+    #[inline]
+    fn push(&mut self, key: Key, order: u32, bits: u16) {
+        let mut slot = Slot::EMPTY;
+        slot.open(order, bits);
+        if let Some(counter) = self.counter(key, &slot) {
+            *counter += 1;
+        }
+        if let Some(id) = key.request_id() {
+            // Not over `MOST`.
+            let place = u16::try_from(self.entries.len()).unwrap_or(NONE);
+            self.places.set(id, place);
+        }
+        self.entries.push(Entry {
+            key,
+            chunk: 0,
+            tag: 0,
+            slot,
+        });
     }
 
     /// Whether one more entry of this kind is over a budget.
@@ -355,23 +377,16 @@ impl Requests for GrowableRequests {
         if old.is_some() {
             self.remove(key);
         }
-        let mut slot = Slot::EMPTY;
-        slot.open(order, bits);
-        if let Some(counter) = self.counter(key, &slot) {
-            *counter += 1;
-        }
-        if let Some(id) = key.request_id() {
-            // Not over `MOST`.
-            let place = u16::try_from(self.entries.len()).unwrap_or(NONE);
-            self.places.set(id, place);
-        }
-        self.entries.push(Entry {
-            key,
-            chunk: 0,
-            tag: 0,
-            slot,
-        });
+        self.push(key, order, bits);
         true
+    }
+
+    fn open_new(&mut self, key: Key, order: u32, bits: u16) -> Option<&mut Slot> {
+        if self.place(key).is_some() || self.is_full(key, Slot::stands_aside(bits)) {
+            return None;
+        }
+        self.push(key, order, bits);
+        self.entries.last_mut().map(|entry| &mut entry.slot)
     }
 
     fn remove(&mut self, key: Key) {

@@ -126,7 +126,7 @@ impl<'a> Args<'a> {
 
     /// [`find`](Self::find), however the map is written.
     #[inline(never)]
-    fn find_of_all(&self, key: &[u8]) -> Option<Value<'a>> {
+    pub(super) fn find_of_all(&self, key: &[u8]) -> Option<Value<'a>> {
         let mut cursor = Cursor::new(self.as_cbor());
         let mut pairs = cursor.enter(MAJOR_MAP)?;
         while let Some(left) = cursor.next(pairs) {

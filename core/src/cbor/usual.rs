@@ -111,36 +111,29 @@ fn split_map(bytes: &[u8]) -> Option<(u8, &[u8])> {
 /// The largest argument that a head of one byte holds.
 const MOST_SHORT: u8 = 23;
 
-/// Reads a request of nothing but a name and arguments, as
-/// [`decode_request`](super::decode_request) would: these. `None`: it is another, or malformed.
+/// Reads a request of nothing but a name and arguments, in the order in which they are sent, as
+/// [`decode_request`](super::decode_request) would. `None`: it is another, or malformed.
 #[inline(always)]
 pub(crate) fn usual_request(bytes: &[u8]) -> Option<(Value<'_>, Args<'_>)> {
-    let (mut pairs, mut rest) = split_map(bytes)?;
-    let (mut name, mut args) = (Value::absent(), Value::absent());
-    while pairs > 0 {
-        pairs = pairs.wrapping_sub(1);
-        let (key, behind) = rest.split_first_chunk::<5>()?;
-        if key == b"\x44name" && name.is_absent() {
-            let (_, after) = split_key(behind)?;
-            name = between(behind, after);
-            rest = after;
-        } else if key == b"\x44args" && args.is_absent() {
-            let (mut left, mut after) = split_map(behind)?;
-            while left > 0 {
-                left = left.wrapping_sub(1);
-                let (_, value) = split_key(after)?;
-                (_, after) = split_value(value, 2)?;
+    let (args, rest) = match bytes.split_first_chunk() {
+        Some((b"\xa2\x44args", map)) => {
+            let (mut pairs, mut rest) = split_map(map)?;
+            while pairs > 0 {
+                pairs = pairs.wrapping_sub(1);
+                let (_, value) = split_key(rest)?;
+                // Inside of the request and its `args`.
+                (_, rest) = split_value(value, 2)?;
             }
-            args = between(behind, after);
-            rest = after;
-        } else {
-            return None;
+            let map = map.get(..map.len().wrapping_sub(rest.len()))?;
+            (Args::new_unchecked(map), rest)
         }
-    }
-    if args.is_absent() {
-        args = Value::EMPTY_MAP;
-    }
-    (rest.is_empty() && !name.is_absent()).then_some((name, Args::of(args)))
+        _ => (Args::EMPTY, bytes.strip_prefix(b"\xa1")?),
+    };
+    let (b"\x44name", name) = rest.split_first_chunk()? else {
+        return None;
+    };
+    let (_, end) = split_key(name)?;
+    end.is_empty().then_some((Value::new_unchecked(name), args))
 }
 
 /// What a request is made of, as [`RequestPieces`](super::RequestPieces) are, but for its start, which
@@ -153,13 +146,6 @@ pub(crate) fn usual_pieces<'a>(name: &[u8], args: &EncodedArgs<'a>) -> Option<(&
     let args = if pairs == 0 { &[] } else { args.as_cbor() };
     let name_head = [0x44, b'n', b'a', b'm', b'e', MAJOR_BYTES << 5 | len];
     (len <= MOST_SHORT).then_some((args, name_head))
-}
-
-/// What was taken off the front of `bytes`, of which this is left.
-#[inline]
-fn between<'a>(bytes: &'a [u8], rest: &[u8]) -> Value<'a> {
-    let taken = bytes.get(..bytes.len().wrapping_sub(rest.len()));
-    Value::new_unchecked(taken.unwrap_or_default())
 }
 
 /// Finds the first value of a key in a map that was checked before. `None`: the map is written
@@ -186,23 +172,84 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::CommandRequest;
     use super::super::testing::{cbor, nearly_cbor};
+    use super::super::{CommandRequest, RequestPieces};
     use super::*;
+    use crate::Revision;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2048))]
 
         #[test]
-        fn plain_values_are_values(bytes in nearly_cbor(), after: Vec<u8>, value in cbor()) {
+        fn plain_values_are_what_the_levels_find(bytes in nearly_cbor(), value in cbor(), after: Vec<u8>) {
             let encoded = value.to_vec();
             for bytes in [bytes, [&encoded[..], &after].concat()] {
-                if let Some((plain, rest)) = split_plain(&bytes) {
-                    let mut cursor = Cursor::new(&bytes);
-                    prop_assert_eq!(cursor.any(0, false), Some(plain));
-                    prop_assert_eq!(cursor.rest(), rest);
+                let mut cursor = Cursor::new(&bytes);
+                let any = cursor.any(0, false);
+                prop_assert_eq!(split_value(&bytes, 0), any.map(|value| (value, cursor.rest())));
+                if let Some(plain) = split_plain(&bytes) {
+                    prop_assert_eq!(Some(plain), split_value(&bytes, 0));
                 }
             }
         }
+
+        #[test]
+        fn usual_requests_and_arguments_are_what_all_code_finds(
+            name in prop::collection::vec(any::<u8>(), 0..26),
+            args in prop::collection::vec(("[a-c]{0,25}", nearly_cbor()), 0..4),
+            cut: prop::sample::Index, flip: u8, is_whole: bool,
+        ) {
+            let mut map = std::vec![0xa0 | u8::try_from(args.len()).unwrap()];
+            for (key, value) in &args {
+                map.extend(super::super::Head::new(MAJOR_BYTES, key.len() as u64).as_slice());
+                map.extend(key.bytes());
+                map.extend(value);
+            }
+            let written = EncodedArgs::new_unchecked(Args::new_unchecked(&map));
+            let pieces = RequestPieces::new(&name, written, None, Revision::R0005).unwrap();
+            let mut bytes = pieces.slices().concat();
+            if !is_whole {
+                let cut = cut.index(bytes.len());
+                bytes[cut] = flip;
+            }
+            for revision in crate::REVISIONS {
+                let decoded = CommandRequest::decode(&bytes, revision);
+                if let Some((name, args)) = usual_request(&bytes) {
+                    let expected = decoded.unwrap();
+                    prop_assert_eq!(name.as_bytes().unwrap(), expected.name);
+                    prop_assert_eq!(args, expected.args);
+                    prop_assert_eq!(None, expected.redirect);
+                    for key in args.iter().map(|(key, _)| key.chunks().flatten().copied().collect::<Vec<_>>()).chain([b"d".to_vec()]) {
+                        let found = find(args.as_cbor(), &key);
+                        prop_assert!(found.is_none_or(|found| found == args.find_of_all(&key)));
+                    }
+                }
+            }
+            if let Some((args, name_head)) = usual_pieces(&name, &written) {
+                let start: &[u8] = if args.is_empty() { b"\xa1" } else { b"\xa2\x44args" };
+                prop_assert_eq!([start, args, &name_head, &name].concat(), pieces.slices().concat());
+            }
+        }
+    }
+
+    #[test]
+    fn usual_requests_are_taken() {
+        for (request, name, args) in [
+            (&b"\xa1\x44name\x41a"[..], &b"\x41a"[..], &b"\xa0"[..]),
+            (
+                b"\xa2\x44args\xa1\x41b\x82\x01\x58\x01c\x44name\x40",
+                b"\x40",
+                b"\xa1\x41b\x82\x01\x58\x01c",
+            ),
+            (
+                b"\xa2\x44args\xa1\x41b\x1a\x00\x01\x00\x00\x44name\x41a",
+                b"\x41a",
+                b"\xa1\x41b\x1a\x00\x01\x00\x00",
+            ),
+        ] {
+            let (own_name, own_args) = usual_request(request).unwrap();
+            assert_eq!((own_name.as_cbor(), own_args.as_cbor()), (name, args));
+        }
+        assert!(find(b"\xa1\x41b\xf5", b"b").unwrap().is_some());
     }
 }

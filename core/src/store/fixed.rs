@@ -164,21 +164,17 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
 
     #[inline]
     fn open_new(&mut self, key: Key, order: u32, bits: u16) -> Option<&mut Slot> {
-        let mut left = REQUESTS;
         let mut vacant = usize::MAX;
         for (place, entry) in self.map.as_flattened().iter().enumerate() {
+            if entry.key == key {
+                return None;
+            }
             if entry.key == VACANT {
                 vacant = place;
-            } else if entry.key == key {
-                return None;
-            } else if entry.slot.is_aside() == Slot::stands_aside(bits) {
-                left = left.wrapping_sub(1);
             }
         }
-        if left == 0 {
-            return None;
-        }
-        if vacant == usize::MAX {
+        // Where there are fewer entries, there is room for one of either kind.
+        if self.map.as_flattened().len() > REQUESTS || vacant == usize::MAX {
             self.open(key, order, bits);
             return self.find(key);
         }
