@@ -89,8 +89,15 @@ impl<const REQUESTS: usize> FixedRequests<REQUESTS> {
         entries.find(|entry| entry.key == key)
     }
 
-    /// Gives the room back of what was taken.
+    /// Opens a slot, and finds it.
     #[inline(never)]
+    fn open_counted(&mut self, key: Key, order: u32, bits: u16) -> Option<&mut Slot> {
+        self.open(key, order, bits);
+        self.find(key)
+    }
+
+    /// Gives the room back of what was taken.
+    #[cfg_attr(not(target_os = "none"), inline(never))]
     fn give_back(&mut self, memory: &mut [u8]) {
         let len = self.end.wrapping_sub(self.start);
         self.end = self.start;
@@ -175,8 +182,7 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
         }
         // Where there are fewer entries, there is room for one of either kind.
         if self.map.as_flattened().len() > REQUESTS || vacant == usize::MAX {
-            self.open(key, order, bits);
-            return self.find(key);
+            return self.open_counted(key, order, bits);
         }
         let entry = self.map.as_flattened_mut().get_mut(vacant)?;
         entry.key = key;
@@ -254,7 +260,8 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
         memory.get(self.start..self.end).unwrap_or_default()
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     fn release(&mut self, memory: &mut [u8]) {
         if self.start != self.end {
             self.give_back(memory);
