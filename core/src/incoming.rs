@@ -58,6 +58,33 @@ impl Incoming {
         self.held == COMPLETE
     }
 
+    /// Looks at a frame that lies whole in the input and whose payload is not empty, on a stream of
+    /// this parity that is open: its payload, and what is behind. [`take_whole`](Self::take_whole)
+    /// takes it.
+    #[inline]
+    pub(super) fn whole<'a>(
+        &self,
+        header: &FrameHeader,
+        behind: &'a [u8],
+        is_odd: bool,
+    ) -> Option<(&'a [u8], &'a [u8])> {
+        let length = header.length();
+        let parts = behind.split_at_checked(usize::try_from(length).ok()?)?;
+        let stream = header.stream_id();
+        (self.held == 0
+            && length.wrapping_sub(1) < self.max_frame_size.get()
+            && stream.is_odd() == is_odd
+            && self.streams.contains(stream))
+        .then_some(parts)
+    }
+
+    /// Takes a whole frame.
+    #[inline]
+    pub(super) fn take_whole(&mut self, header: &FrameHeader) {
+        self.header = *header.emit();
+        self.frames = self.frames.wrapping_add(1);
+    }
+
     /// Takes a header off the front of `input`. `false`: it is not complete.
     #[cfg_attr(target_os = "none", inline(never))]
     #[cfg_attr(not(target_os = "none"), inline)]

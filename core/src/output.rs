@@ -3,6 +3,7 @@
 use crate::ApiMisuse;
 use crate::bytes::copy;
 use crate::cbor::ContentEncoding;
+use crate::tuned::IS_SMALL;
 use crate::wire::{FrameHeader, HEADER_LEN, RequestId, StreamFlags, StreamId, TypeFlags};
 
 /// A stream that an end writes on (framing.md, "Streams").
@@ -135,7 +136,7 @@ impl Head {
 /// Puts parts one behind another. Returns how much room is left; `None`: there is too little.
 #[inline]
 fn put(to: &mut [u8], parts: &[&[u8]]) -> Option<usize> {
-    if cfg!(target_os = "none") {
+    if IS_SMALL {
         // One loop for all is less code than a copy for each.
         let mut to = to.iter_mut();
         for part in parts {
@@ -147,11 +148,28 @@ fn put(to: &mut [u8], parts: &[&[u8]]) -> Option<usize> {
     }
     let mut rest = to;
     for part in parts {
-        let (to, behind) = rest.split_at_mut_checked(part.len())?;
-        copy(to, part);
-        rest = behind;
+        rest = put_bytes(rest, part)?;
     }
     Some(rest.len())
+}
+
+/// Puts so many bytes there. Returns the room behind them; `None`: there is too little.
+#[inline]
+pub(super) fn put_chunk<'b, const N: usize>(
+    to: &'b mut [u8],
+    bytes: &[u8; N],
+) -> Option<&'b mut [u8]> {
+    let (to, behind) = to.split_first_chunk_mut()?;
+    *to = *bytes;
+    Some(behind)
+}
+
+/// The same, of any number of bytes.
+#[inline]
+pub(super) fn put_bytes<'b>(to: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]> {
+    let (to, behind) = to.split_at_mut_checked(bytes.len())?;
+    copy(to, bytes);
+    Some(behind)
 }
 
 impl<'b> Output<'b> {
@@ -245,6 +263,21 @@ impl<'b> Output<'b> {
         true
     }
 
+    /// Fills a frame of what is put into its payload; the answer of `put` is what is left of that.
+    /// Returns how many bytes were put; `None`, and nothing was done, if there is no room for them.
+    #[inline]
+    pub(super) fn fill_with(
+        &mut self,
+        head: Head,
+        put: impl FnOnce(&mut [u8]) -> Option<&mut [u8]>,
+    ) -> Option<usize> {
+        let payload = self.buffer.get_mut(HEADER_LEN..self.end)?;
+        let room = payload.len();
+        let count = room.wrapping_sub(put(payload)?.len());
+        self.seal(head, count);
+        Some(count)
+    }
+
     /// Fills a frame of `count` bytes of these parts, from `start` on, counted over all of them. They
     /// fit.
     #[inline(never)]
@@ -262,6 +295,7 @@ impl<'b> Output<'b> {
     }
 
     /// Puts the header before a payload of `count` bytes that is in the buffer already.
+    #[cfg_attr(not(target_os = "none"), inline)]
     pub(super) fn seal(&mut self, head: Head, count: usize) {
         let header = self.header(head, count);
         if let Some((to, _)) = self.buffer.split_first_chunk_mut::<HEADER_LEN>() {

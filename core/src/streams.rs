@@ -21,8 +21,11 @@ impl StreamSet {
         Some((byte, 1u8.wrapping_shl(u32::from(number))))
     }
 
-    pub(crate) fn contains(mut self, id: StreamId) -> bool {
-        self.place(id).is_some_and(|(byte, bit)| *byte & bit != 0)
+    #[inline]
+    pub(crate) fn contains(&self, id: StreamId) -> bool {
+        let number = id.value() >> 1;
+        let byte = self.0.get(usize::from(number >> 3));
+        byte.is_some_and(|byte| byte.wrapping_shr(u32::from(number)) & 1 != 0)
     }
 
     #[cfg(test)]

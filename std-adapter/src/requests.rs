@@ -109,6 +109,7 @@ impl Places {
         }
     }
 
+    #[inline]
     fn set(&mut self, id: RequestId, place: u16) {
         let (page, within) = Self::split(id);
         let directory = self
@@ -118,29 +119,29 @@ impl Places {
             return;
         };
         let spare = &mut self.spare;
-        let page = page.get_or_insert_with(|| spare.take().unwrap_or(Box::new(Page::EMPTY)));
+        let page =
+            page.get_or_insert_with(|| spare.take().unwrap_or_else(|| Box::new(Page::EMPTY)));
         if let Some(old) = page.places.get_mut(within) {
             page.used += u16::from(*old == NONE);
             *old = place;
         }
     }
 
-    fn remove(&mut self, id: RequestId) {
+    /// Forgets the place of an ID, which it had.
+    #[inline]
+    fn take(&mut self, id: RequestId) -> Option<usize> {
         let (number, within) = Self::split(id);
-        let Some(directory) = &mut self.directory else {
-            return;
-        };
-        if let Some(held) = directory.get_mut(number)
-            && let Some(page) = held
-            && let Some(place) = page.places.get_mut(within)
-            && *place != NONE
-        {
-            *place = NONE;
-            page.used -= 1;
-            if page.used == 0 {
-                self.spare = held.take();
-            }
+        let held = self.directory.as_mut()?.get_mut(number)?;
+        let page = held.as_mut()?;
+        let place = std::mem::replace(page.places.get_mut(within)?, NONE);
+        if place == NONE {
+            return None;
         }
+        page.used -= 1;
+        if page.used == 0 {
+            self.spare = held.take();
+        }
+        Some(usize::from(place))
     }
 }
 
@@ -225,6 +226,27 @@ impl GrowableRequests {
             Some(_) if slot.is_aside() => Some(&mut self.aside),
             Some(_) => None,
         }
+    }
+
+    /// Adds an entry for a key that has none.
+    #[inline]
+    fn push(&mut self, key: Key, order: u32, bits: u16) {
+        let mut slot = Slot::EMPTY;
+        slot.open(order, bits);
+        if let Some(counter) = self.counter(key, &slot) {
+            *counter += 1;
+        }
+        if let Some(id) = key.request_id() {
+            // Not over `MOST`.
+            let place = u16::try_from(self.entries.len()).unwrap_or(NONE);
+            self.places.set(id, place);
+        }
+        self.entries.push(Entry {
+            key,
+            chunk: 0,
+            tag: 0,
+            slot,
+        });
     }
 
     /// Whether one more entry of this kind is over a budget.
@@ -352,36 +374,32 @@ impl Requests for GrowableRequests {
         if !is_same_kind && self.is_full(key, is_aside) {
             return false;
         }
-        self.remove(key);
-        let mut slot = Slot::EMPTY;
-        slot.open(order, bits);
-        if let Some(counter) = self.counter(key, &slot) {
-            *counter += 1;
+        if old.is_some() {
+            self.remove(key);
         }
-        if let Some(id) = key.request_id() {
-            // Not over `MOST`.
-            let place = u16::try_from(self.entries.len()).unwrap_or(NONE);
-            self.places.set(id, place);
-        }
-        self.entries.push(Entry {
-            key,
-            chunk: 0,
-            tag: 0,
-            slot,
-        });
+        self.push(key, order, bits);
         true
     }
 
+    fn open_new(&mut self, key: Key, order: u32, bits: u16) -> Option<&mut Slot> {
+        if self.place(key).is_some() || self.is_full(key, Slot::stands_aside(bits)) {
+            return None;
+        }
+        self.push(key, order, bits);
+        self.entries.last_mut().map(|entry| &mut entry.slot)
+    }
+
     fn remove(&mut self, key: Key) {
-        let Some(place) = self.place(key) else {
+        let place = match key.request_id() {
+            Some(id) => self.places.take(id),
+            None => self.place(key),
+        };
+        let Some(place) = place else {
             return;
         };
         let entry = self.entries.swap_remove(place);
         if let Some(counter) = self.counter(key, &entry.slot) {
             *counter -= 1;
-        }
-        if let Some(id) = key.request_id() {
-            self.places.remove(id);
         }
         if let Some(moved) = self.entries.get(place)
             && let Some(id) = moved.key.request_id()

@@ -2,8 +2,8 @@
 
 use super::cursor::Cursor;
 use super::item::{CborError, MAJOR_MAP};
-use super::{ByteString, Entries, Value};
-use crate::bytes::equal;
+use super::{ByteString, Entries, Value, usual};
+use crate::tuned::IS_SMALL;
 
 /// Why an argument is not what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,20 +119,22 @@ impl<'a> Args<'a> {
 
     /// The first value with this key.
     pub fn find(&self, key: &[u8]) -> Option<Value<'a>> {
+        let usual = if IS_SMALL {
+            None
+        } else {
+            usual::find(self.as_cbor(), key)
+        };
+        usual.unwrap_or_else(|| self.find_of_all(key))
+    }
+
+    /// [`find`](Self::find), however the map is written.
+    #[inline(never)]
+    pub(super) fn find_of_all(&self, key: &[u8]) -> Option<Value<'a>> {
         let mut cursor = Cursor::new(self.as_cbor());
         let mut pairs = cursor.enter(MAJOR_MAP)?;
         while let Some(left) = cursor.next(pairs) {
             pairs = left;
-            // On a device the usual keys need no code of their own.
-            let usual = if cfg!(target_os = "none") {
-                None
-            } else {
-                cursor.short_bytes()
-            };
-            let is_key = match usual {
-                Some(name) => equal(name, key),
-                None => Value::new_unchecked(cursor.known_value()?).is_bytes(key),
-            };
+            let is_key = Value::new_unchecked(cursor.known_value()?).is_bytes(key);
             let value = cursor.known_value()?;
             if is_key {
                 return Some(Value::new_unchecked(value));

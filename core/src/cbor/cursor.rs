@@ -12,6 +12,8 @@ use super::item::{
     MAJOR_TEXT, MAJOR_UNSIGNED,
 };
 use super::levels::{Around, Levels, Step};
+use super::usual::split_plain;
+use crate::tuned::IS_SMALL;
 
 /// The major types that have an indefinite length (of [`MAJOR_SIMPLE`], it is the break).
 const INDEFINITE: u32 =
@@ -190,9 +192,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes one value of one byte, or one string with a head of one byte: most values are such. The
-    /// error is told by those who take others.
+    /// error is told by those who take others. On a host any that is no container.
     #[inline]
     fn short(&mut self) -> Option<&'a [u8]> {
+        if !IS_SMALL {
+            let (value, rest) = split_plain(self.rest)?;
+            self.rest = rest;
+            return Some(value);
+        }
         let initial = *self.rest.first()?;
         if initial & 0x1f >= 24 || matches!(initial >> 5, MAJOR_ARRAY | MAJOR_MAP | MAJOR_TAG) {
             return None;
@@ -203,20 +210,6 @@ impl<'a> Cursor<'a> {
         let (value, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
         Some(value)
-    }
-
-    /// Takes a byte string with a head of one byte, as most keys are, and returns its content.
-    /// `None`: there is none, and nothing is taken.
-    #[inline]
-    pub(super) fn short_bytes(&mut self) -> Option<&'a [u8]> {
-        let (initial, rest) = self.rest.split_first()?;
-        let len = initial.wrapping_sub(MAJOR_BYTES << 5);
-        if len >= 24 {
-            return None;
-        }
-        let (content, rest) = rest.split_at_checked(usize::from(len))?;
-        self.rest = rest;
-        Some(content)
     }
 
     /// Takes one well-formed value that lies inside of `outer` levels.
@@ -238,7 +231,7 @@ impl<'a> Cursor<'a> {
 
     /// Takes one value of any kind.
     #[inline(never)]
-    fn any(&mut self, outer: usize, is_strict: bool) -> Option<&'a [u8]> {
+    pub(super) fn any(&mut self, outer: usize, is_strict: bool) -> Option<&'a [u8]> {
         let start = self.rest;
         let mut levels = Levels::inside(outer);
         let mut around = Around::new();
@@ -287,7 +280,7 @@ impl<'a> Cursor<'a> {
     /// what is nested.
     #[inline(always)]
     pub(super) fn known_value(&mut self) -> Option<&'a [u8]> {
-        if cfg!(target_os = "none") {
+        if IS_SMALL {
             return self.value(0);
         }
         match self.short() {
@@ -367,14 +360,11 @@ impl<'a> Cursor<'a> {
         let mut pairs = self.enter(MAJOR_MAP)?;
         while let Some(left) = self.next(pairs) {
             pairs = left;
-            // On a device the usual keys need no code of their own.
-            if cfg!(target_os = "none") || self.short_bytes().is_none() {
-                if *self.rest.first()? >> 5 != MAJOR_BYTES {
-                    self.malformed();
-                    return None;
-                }
-                self.value(2)?;
+            if *self.rest.first()? >> 5 != MAJOR_BYTES {
+                self.malformed();
+                return None;
             }
+            self.value(2)?;
             self.value(2)?;
         }
         self.taken(start)
@@ -489,15 +479,6 @@ mod tests {
             let (mut usual, mut any) = (Cursor::new(&bytes), Cursor::new(&bytes));
             prop_assert_eq!(usual.value(0), any.any(0, false));
             prop_assert_eq!(usual.error(), any.error());
-            let mut key = Cursor::new(&bytes);
-            if let Some(content) = key.short_bytes() {
-                let len = content.len() + 1;
-                prop_assert_eq!(any.error(), CborError::Incomplete);
-                prop_assert_eq!(usual.rest(), &bytes[len..]);
-                prop_assert_eq!(key.rest(), &bytes[len..]);
-            } else {
-                prop_assert_eq!(key.rest(), &bytes[..]);
-            }
         }
     }
 

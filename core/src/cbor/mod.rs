@@ -41,6 +41,7 @@ mod string;
 #[cfg(test)]
 mod testing;
 mod to_value;
+mod usual;
 mod utf8;
 mod value;
 mod write;
@@ -70,6 +71,7 @@ pub use string::{ByteString, ByteStrings, Chunks, Text};
 #[doc(hidden)]
 pub use to_value::sorted_keys;
 pub use to_value::{Minicbor, ToValue};
+pub(crate) use usual::{usual_pieces, usual_request};
 pub use utf8::{Escaped, is_hidden};
 pub use value::{Elements, Entries, Value};
 pub use write::{CborWriter, EncodedArgs, Head, RequestPieces};

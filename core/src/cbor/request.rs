@@ -189,7 +189,6 @@ const REDIRECT: usize = 2;
 const UNKNOWN: usize = 3;
 
 /// Returns which key this is, in any encoding.
-#[cfg_attr(not(target_os = "none"), inline(never))]
 fn unusual_key(key: Value<'_>, has_redirect: bool) -> usize {
     if key.is_bytes(b"name") {
         NAME

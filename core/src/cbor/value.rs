@@ -5,6 +5,8 @@ use super::item::{
     CborError, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_UNSIGNED, value_len,
 };
 use super::{ArgError, ByteString, Text};
+use crate::bytes::equal;
+use crate::tuned::IS_SMALL;
 
 /// The encoding of one well-formed value of any kind.
 ///
@@ -17,11 +19,15 @@ impl<'a> Value<'a> {
     /// The value `null`.
     pub const NULL: Self = Self(&[0xf6]);
 
-    /// No value: a place for one that may come. Unknown to the compiler, which would copy several of
-    /// them from a constant.
+    /// No value: a place for one that may come. On a device unknown to the compiler, which would copy
+    /// several of them from a constant.
     #[inline]
     pub(super) fn absent() -> Self {
-        Self(core::hint::black_box(&[]))
+        Self(if IS_SMALL {
+            core::hint::black_box(&[])
+        } else {
+            &[]
+        })
     }
 
     /// `{}`.
@@ -124,8 +130,22 @@ impl<'a> Value<'a> {
     }
 
     /// Returns `true` if the value is a byte string with this content, in any encoding.
-    #[inline(never)]
+    #[inline]
     pub fn is_bytes(self, content: &[u8]) -> bool {
+        self.is_short_bytes(content)
+            .unwrap_or_else(|| self.is_long_bytes(content))
+    }
+
+    /// [`is_bytes`](Self::is_bytes) of a byte string with a head of one byte, as most are; `None`: it is
+    /// another value. On a device all are another.
+    #[inline]
+    fn is_short_bytes(self, content: &[u8]) -> Option<bool> {
+        let (initial, own) = self.0.split_first()?;
+        (!IS_SMALL && matches!(initial, 0x40..=0x57)).then(|| equal(own, content))
+    }
+
+    #[inline(never)]
+    fn is_long_bytes(self, content: &[u8]) -> bool {
         if !self.is_byte_string() {
             return false;
         }

@@ -5,12 +5,14 @@
 //! - `config.rs`: how a client is made; `choices.rs`: the same in one word.
 //! - `send.rs`: requests and their data; `receive.rs`: what a frame does; `event.rs`: what it may
 //!   lead to.
+//! - `usual.rs`: what usually goes and comes, on a host.
 
 mod choices;
 mod config;
 mod event;
 mod receive;
 mod send;
+mod usual;
 
 pub use config::{Announcement, ClientConfig, RequestState, SendAction};
 pub use event::{Event, Upload};
@@ -18,7 +20,7 @@ pub use send::Request;
 
 use super::incoming::Incoming;
 use super::store::{Key, Requests, bits};
-use super::tuned::Tuned;
+use super::tuned::{IS_SMALL, Tuned};
 use crate::cbor::EncodingSet;
 use crate::wire::{RequestId, StreamId, payload_limit};
 use crate::{ApiMisuse, Protocol, ProtocolError, Revision};
@@ -58,6 +60,11 @@ pub struct Client<P: Protocol, T: Requests> {
     send_frame_size: Tuned<{ ClientConfig::DEFAULT.send_frame_size }>,
     status_size: Tuned<{ ClientConfig::DEFAULT.status_size }>,
     requests: T,
+}
+
+/// The ID of the request that is called after so many others.
+const fn nth_id(issued: u16) -> RequestId {
+    RequestId::new(issued.wrapping_mul(2).wrapping_add(1))
 }
 
 /// The one send is spent.
@@ -190,14 +197,16 @@ impl<P: Protocol, T: Requests> Client<P, T> {
         if self.state & SPENT != 0 {
             return Err(ApiMisuse::CannotIssueCommands);
         }
-        let id = self.free_id().ok_or(ApiMisuse::RequestIdsExhausted)?;
         let order = self.next_order;
         let data = if has_data { bits::DATA } else { 0 };
-        if !self
-            .requests
-            .open(Key::request(id), order, phase::PENDING | data)
-        {
-            return Err(ApiMisuse::RequestIdsExhausted);
+        let has = phase::PENDING | data;
+        let mut id = nth_id(self.issued);
+        let key = Key::request(id);
+        if IS_SMALL || self.requests.open_new(key, order, has).is_none() {
+            id = self.free_id().ok_or(ApiMisuse::RequestIdsExhausted)?;
+            if !self.requests.open(Key::request(id), order, has) {
+                return Err(ApiMisuse::RequestIdsExhausted);
+            }
         }
         self.issued = id.value().wrapping_add(1) >> 1;
         self.next_order = order.wrapping_add(1);
@@ -221,7 +230,7 @@ impl<P: Protocol, T: Requests> Client<P, T> {
     fn free_id(&mut self) -> Option<RequestId> {
         let mut issued = self.issued;
         for _ in 0..0x8000u32 {
-            let id = RequestId::new(issued.wrapping_mul(2).wrapping_add(1));
+            let id = nth_id(issued);
             if self.requests.find(Key::request(id)).is_none() {
                 return Some(id);
             }

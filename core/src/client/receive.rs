@@ -7,6 +7,7 @@ use crate::cbor::{
 };
 use crate::revision::number;
 use crate::store::{Key, Requests, bits};
+use crate::tuned::IS_SMALL;
 use crate::wire::{RequestId, ResponseFlags, SettingsFlags, StreamFlags};
 use crate::{Protocol, ProtocolError};
 
@@ -30,11 +31,11 @@ pub(super) enum Task {
 }
 
 /// The current frame has had bytes.
-const BEGUN: u8 = 0x01;
+pub(super) const BEGUN: u8 = 0x01;
 /// Its stream ends with it.
 const ENDS_STREAM: u8 = 0x02;
 /// Its request ends with it, if it is of a request that is active.
-const ENDS_REQUEST: u8 = 0x04;
+pub(super) const ENDS_REQUEST: u8 = 0x04;
 /// Its payload goes through its stream's decoder.
 const DECODES: u8 = 0x08;
 
@@ -77,6 +78,19 @@ impl<P: Protocol, T: Requests> Client<P, T> {
     ) -> Option<Event<'a>> {
         // What the last event borrowed is given back, be there more input or not.
         self.requests.release(memory);
+        if !IS_SMALL && let Some(event) = self.next_usual(input, memory) {
+            return Some(event);
+        }
+        self.next_of_all(input, memory)
+    }
+
+    /// [`next`](Self::next), of whatever comes.
+    #[cfg_attr(not(target_os = "none"), inline(never))]
+    fn next_of_all<'a, 'i: 'a>(
+        &mut self,
+        input: &mut &'i [u8],
+        memory: &'a mut T::Memory,
+    ) -> Option<Event<'a>> {
         let step = loop {
             match self.step(input, memory) {
                 Step::Quiet => {}

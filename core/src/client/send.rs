@@ -6,6 +6,7 @@ use crate::cbor::{EncodedArgs, RequestPieces};
 use crate::output::{Head, Output};
 use crate::revision::number;
 use crate::store::{Key, Requests, bits};
+use crate::tuned::IS_SMALL;
 use crate::wire::{
     CommandDataFlags, CommandRequestFlags, FrameHeader, RequestId, SettingsFlags, payload_len,
 };
@@ -55,6 +56,9 @@ impl<P: Protocol, T: Requests> Client<P, T> {
         out: &mut Output<'_>,
     ) -> Result<bool, ApiMisuse> {
         out.begin(self.frame_size());
+        if !IS_SMALL && self.send_usual(upload, request, out) {
+            return Ok(true);
+        }
         let id = upload.request_id();
         let (has, sent) = self.known(upload);
         if has & (phase::PENDING | phase::SENDING) == 0 || has & phase::REQUESTED != 0 {

@@ -5,6 +5,7 @@
 //! - `config.rs`: how a server is made.
 //! - `receive.rs`: what a frame does; `event.rs`: what it may lead to.
 //! - `respond.rs`: responses; `value.rs`: those of one value; `failure.rs`: failures and refusals; `note.rs`: text and progress.
+//! - `usual.rs`: what usually comes and goes, on a host.
 
 mod config;
 mod event;
@@ -12,6 +13,7 @@ mod failure;
 mod note;
 mod receive;
 mod respond;
+mod usual;
 mod value;
 
 pub use config::{DataMode, ServerConfig, ServerState};

@@ -5,6 +5,7 @@ use super::{Command, Event, Notes, Refusal, Reply, Server, Stage};
 use crate::cbor::{Fields, MAX_NESTING, RequestError, SenderSettings, decode_request};
 use crate::revision::number;
 use crate::store::{Key, Requests, bits};
+use crate::tuned::IS_SMALL;
 use crate::wire::{CommandDataFlags, CommandRequestFlags, SettingsFlags, TypeFlags};
 use crate::{Protocol, ProtocolError, RefusalReason};
 
@@ -69,7 +70,24 @@ impl<P: Protocol, T: Requests> Server<P, T> {
     /// }
     /// # assert_eq!(server.active().count(), 1);
     /// ```
+    #[inline]
     pub fn next<'a, 'i: 'a>(
+        &mut self,
+        input: &mut &'i [u8],
+        memory: &'a mut T::Memory,
+    ) -> Option<Event<'a>> {
+        if !IS_SMALL && let Some(event) = self.next_data(input, memory) {
+            return Some(event);
+        }
+        if !IS_SMALL && let Some(event) = self.next_request(input, memory) {
+            return Some(event);
+        }
+        self.next_of_all(input, memory)
+    }
+
+    /// [`next`](Self::next), of whatever comes.
+    #[cfg_attr(not(target_os = "none"), inline(never))]
+    fn next_of_all<'a, 'i: 'a>(
         &mut self,
         input: &mut &'i [u8],
         memory: &'a mut T::Memory,

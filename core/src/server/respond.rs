@@ -5,6 +5,7 @@ use crate::cbor::{ContentEncoding, STATUS_OK};
 use crate::output::{Head, Output, SETTINGS, joins};
 use crate::revision::number;
 use crate::store::{Key, Requests, bits};
+use crate::tuned::IS_SMALL;
 use crate::wire::{FrameHeader, RequestId, ResponseFlags, SettingsFlags};
 use crate::{ApiMisuse, Protocol};
 
@@ -34,6 +35,12 @@ impl<P: Protocol, T: Requests> Server<P, T> {
         is_last: bool,
         out: &mut Output<'_>,
     ) -> Result<bool, ApiMisuse> {
+        if !IS_SMALL
+            && is_last
+            && let Some(is_done) = self.respond_usual(reply, body, out)
+        {
+            return Ok(is_done);
+        }
         let has = self.claim(reply, out)?;
         let id = reply.request_id();
         let room = out.room();

@@ -2,6 +2,7 @@
 
 use super::{Key, Requests, Slot};
 use crate::bytes::{copy, shift_down, shift_up};
+use crate::tuned::IS_SMALL;
 use crate::wire::RequestId;
 
 /// A slot under its key. It is never moved: a vacant one stays in its place, and the next request
@@ -77,6 +78,35 @@ impl<const REQUESTS: usize> FixedRequests<REQUESTS> {
     /// Bytes of memory that it takes.
     pub const SIZE: usize = core::mem::size_of::<Self>();
 
+    /// Returns the entry of a key. On a device by [`seek`](Self::seek), as two searches are more code.
+    #[inline]
+    fn entry(&mut self, key: Key) -> Option<&mut Entry> {
+        if IS_SMALL {
+            let (entry, _) = self.seek(key);
+            return entry;
+        }
+        let mut entries = self.map.as_flattened_mut().iter_mut();
+        entries.find(|entry| entry.key == key)
+    }
+
+    /// Opens a slot, and finds it.
+    #[inline(never)]
+    fn open_counted(&mut self, key: Key, order: u32, bits: u16) -> Option<&mut Slot> {
+        self.open(key, order, bits);
+        self.find(key)
+    }
+
+    /// Gives the room back of what was taken.
+    #[cfg_attr(not(target_os = "none"), inline(never))]
+    fn give_back(&mut self, memory: &mut [u8]) {
+        let len = self.end.wrapping_sub(self.start);
+        self.end = self.start;
+        if let Some(bytes) = memory.get_mut(self.start..self.used) {
+            shift_down(bytes, len);
+            self.used = self.used.wrapping_sub(len);
+        }
+    }
+
     /// The entry of a key, and where its bytes end.
     #[inline(never)]
     fn seek(&mut self, key: Key) -> (Option<&mut Entry>, usize) {
@@ -110,26 +140,24 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
 
     #[inline]
     fn find(&mut self, key: Key) -> Option<&mut Slot> {
-        match self.seek(key) {
-            (Some(entry), _) => Some(&mut entry.slot),
-            _ => None,
-        }
+        Some(&mut self.entry(key)?.slot)
     }
 
-    #[inline(never)]
+    #[cfg_attr(target_os = "none", inline(never))]
     fn open(&mut self, key: Key, order: u32, bits: u16) -> bool {
         let mut left = REQUESTS;
-        for entry in self.map.as_flattened() {
-            let is_other = entry.key != key && entry.key != VACANT;
-            if is_other && entry.slot.is_aside() == Slot::stands_aside(bits) {
+        let mut place = None;
+        for entry in self.map.as_flattened_mut() {
+            if entry.key == key || entry.key == VACANT && place.is_none() {
+                place = Some(entry);
+            } else if entry.key != VACANT && entry.slot.is_aside() == Slot::stands_aside(bits) {
                 left = left.wrapping_sub(1);
             }
         }
         if left == 0 {
             return false;
         }
-        self.remove(key);
-        if let (Some(entry), _) = self.seek(VACANT) {
+        if let Some(entry) = place {
             entry.key = key;
             entry.slot.open(order, bits);
             return true;
@@ -141,9 +169,31 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
             .is_ok()
     }
 
-    #[inline(never)]
+    #[inline]
+    fn open_new(&mut self, key: Key, order: u32, bits: u16) -> Option<&mut Slot> {
+        let mut vacant = usize::MAX;
+        for (place, entry) in self.map.as_flattened().iter().enumerate() {
+            if entry.key == key {
+                return None;
+            }
+            if entry.key == VACANT {
+                vacant = place;
+            }
+        }
+        // Where there are fewer entries, there is room for one of either kind.
+        if self.map.as_flattened().len() > REQUESTS || vacant == usize::MAX {
+            return self.open_counted(key, order, bits);
+        }
+        let entry = self.map.as_flattened_mut().get_mut(vacant)?;
+        entry.key = key;
+        entry.slot.open(order, bits);
+        Some(&mut entry.slot)
+    }
+
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     fn remove(&mut self, key: Key) {
-        if let (Some(entry), _) = self.seek(key) {
+        if let Some(entry) = self.entry(key) {
             entry.key = VACANT;
         }
     }
@@ -210,15 +260,11 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
         memory.get(self.start..self.end).unwrap_or_default()
     }
 
-    #[inline(never)]
+    #[cfg_attr(target_os = "none", inline(never))]
+    #[cfg_attr(not(target_os = "none"), inline)]
     fn release(&mut self, memory: &mut [u8]) {
-        let len = self.end.wrapping_sub(self.start);
-        self.end = self.start;
-        if len > 0
-            && let Some(bytes) = memory.get_mut(self.start..self.used)
-        {
-            shift_down(bytes, len);
-            self.used = self.used.wrapping_sub(len);
+        if self.start != self.end {
+            self.give_back(memory);
         }
     }
 

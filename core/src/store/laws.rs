@@ -43,17 +43,22 @@ fn check_requests<T: Requests>(requests: &mut T) -> Result<(), LawBroken> {
     for n in 0..count {
         // Orders descend, so that listing in the order of insertion is not enough.
         let order = u32::from(count).saturating_sub(u32::from(n));
-        law(
-            requests.open(key(n), order, bits::RECEIVING),
-            "there is room up to the capacity",
-        )?;
+        let is_open = if n & 1 == 0 {
+            requests.open(key(n), order, bits::RECEIVING)
+        } else {
+            requests
+                .open_new(key(n), order, bits::RECEIVING)
+                .is_some_and(|slot| slot.order() == order)
+        };
+        law(is_open, "there is room up to the capacity")?;
         let found = requests.find(key(n)).map(|slot| slot.order());
         law(found == Some(order), "what was opened is found")?;
     }
     if usize::from(count) == requests.capacity() {
         let one_more = key(count);
         law(
-            !requests.open(one_more, 0, bits::ACTIVE),
+            !requests.open(one_more, 0, bits::ACTIVE)
+                && requests.open_new(one_more, 0, bits::ACTIVE).is_none(),
             "a full store refuses",
         )?;
         law(
@@ -99,6 +104,10 @@ fn check_requests<T: Requests>(requests: &mut T) -> Result<(), LawBroken> {
         .find(key(0))
         .is_some_and(|slot| slot.bits == bits::ACTIVE);
     law(count == 0 || is_kept, "a change is kept")?;
+    law(
+        count == 0 || requests.open_new(key(0), 0, 0).is_none(),
+        "a key that has a slot gets no new one",
+    )?;
     for n in 0..count {
         requests.remove(key(n));
         law(requests.find(key(n)).is_none(), "a removed request is gone")?;

@@ -192,6 +192,15 @@ pub trait Requests {
     /// no room, and nothing changed. Nothing may be gathered under the key.
     fn open(&mut self, key: Key, order: u32, bits: u16) -> bool;
 
+    /// [Opens](Self::open) a slot under a key that has none, and returns it. `None`: the key has one, or
+    /// there is no room, and nothing changed.
+    fn open_new(&mut self, key: Key, order: u32, bits: u16) -> Option<&mut Slot> {
+        if self.find(key).is_some() || !self.open(key, order, bits) {
+            return None;
+        }
+        self.find(key)
+    }
+
     /// Removes the slot under a key, if there is one. Nothing may be gathered under the key.
     fn remove(&mut self, key: Key);
 

@@ -123,6 +123,15 @@ impl FrameHeader {
         TypeFlags::from_bits(self.type_and_flags)
     }
 
+    /// Whether the frame is of this type and these flags, and nothing is said about its stream but that
+    /// it begins, perhaps again.
+    #[inline]
+    pub(crate) fn is_of(&self, kind_number: u8, flags: TypeFlags) -> bool {
+        let said = u16::from_le_bytes([self.stream_flags, self.type_and_flags]);
+        said & !u16::from(StreamFlags::BEGIN.bits())
+            == u16::from_le_bytes([0, kind_number << 4 | flags.bits()])
+    }
+
     /// The header as it is shown to people (framing.md, "Showing a frame to people"):
     /// `frame(size=8; request=1; stream=1; streamflags=stream-begin; type=command-request; flags=new)`.
     pub const fn display(&self, revision: Revision) -> HeaderDisplay {
