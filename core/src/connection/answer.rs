@@ -244,7 +244,13 @@ impl<P: Protocol, T: Requests<Memory = [u8]>> Frames<Server<P, T>> for Named<'_>
         server: &mut Server<P, T>,
         out: &mut Output<'_>,
     ) -> Result<bool, ApiMisuse> {
-        fail_named(server, &self.reply, [self.message, self.short], self.name, out)
+        fail_named(
+            server,
+            &self.reply,
+            [self.message, self.short],
+            self.name,
+            out,
+        )
     }
 }
 

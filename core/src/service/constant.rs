@@ -16,6 +16,28 @@ pub enum Scalar<'s> {
     Other,
 }
 
+impl Scalar<'_> {
+    /// Stops the compiler at a default that is not in its range.
+    ///
+    /// # Panics
+    /// So it does.
+    #[expect(clippy::panic, reason = "evaluated by the compiler")]
+    pub const fn check(self, least: Scalar<'_>, most: Scalar<'_>) {
+        let is_within = match (self, least, most) {
+            (Self::Int(value), Scalar::Int(least), Scalar::Int(most)) => {
+                least <= value && value <= most
+            }
+            (Self::Float(value), Scalar::Float(least), Scalar::Float(most)) => {
+                least <= value && value <= most
+            }
+            _ => true,
+        };
+        if !is_within {
+            panic!("a default is out of its argument's range");
+        }
+    }
+}
+
 /// A type that has one constant: what a declaration's expression is, for [`ToScalar`].
 #[doc(hidden)]
 pub trait Constant {

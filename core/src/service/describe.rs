@@ -17,7 +17,9 @@
 //! Keys with nothing to say are left out. Commands and arguments stand in the order of the declaration.
 
 use super::{Note, Scalar};
-use crate::cbor::{MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_TEXT, MAJOR_UNSIGNED};
+use crate::cbor::{
+    MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_TEXT, MAJOR_UNSIGNED,
+};
 
 /// A type, as it is described.
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +115,20 @@ macro_rules! words {
         #[repr(u8)]
         enum Word { $($name),* }
 
-        const WORDS: &[&[u8]] = &[$($bytes),*];
+        /// The words one behind another, each behind its length.
+        static WORDS: [u8; 0 $(+ 1 + $bytes.len())*] = {
+            let mut all = [0; 0 $(+ 1 + $bytes.len())*];
+            let mut at = 0;
+            $(at = append(&mut all, at, $bytes);)*
+            let _ = at;
+            all
+        };
+
+        impl Word {
+            const fn bytes(self) -> &'static [u8] {
+                match self { $(Self::$name => $bytes),* }
+            }
+        }
     };
 }
 words! {
@@ -121,20 +136,10 @@ words! {
     Answer = b"\x46answer",
     Bool = b"\x44type\x44bool",
     Bytes = b"\x44type\x45bytes",
-    Capabilities = b"\x4ccapabilities\xa2\x44args\xa0\x4bpermissions\x81\x44pull",
-    Commands = b"\x48commands",
-    Data = b"\x44data\xf5",
     Default = b"\x47default",
-    Deprecated = b"\x4adeprecated",
-    Destructive = b"\x4bdestructive",
-    Dict = b"\x44type\x44dict\x46fields",
-    Doc = b"\x43doc",
-    Float = b"\x44type\x45float",
     Idempotent = b"\x4aidempotent",
     Int = b"\x44type\x43int\x45range\x82",
     Len = b"\x43len",
-    List = b"\x44type\x44list\x45items",
-    Many = b"\x44many\xf5",
     Notes = b"\x45notes",
     NotRequired = b"\x48required\xf4",
     Pull = b"\x4bpermissions\x81\x44pull",
@@ -142,13 +147,28 @@ words! {
     Range = b"\x45range\x82",
     Read = b"\x44read",
     Required = b"\x48required\xf5",
-    Schema = b"\x46schema\x48",
-    Service = b"\x47service",
-    Since = b"\x45since\x82",
     Text = b"\x44type\x44text",
     Unit = b"\x44unit",
-    ValidValues = b"\x44type\x44text\x4bvalidvalues",
     Write = b"\x45write",
+}
+
+/// What is rare, or comes once, is no word.
+mod rare {
+    pub(super) const CAPABILITIES: &[u8] =
+        b"\x4ccapabilities\xa2\x44args\xa0\x4bpermissions\x81\x44pull";
+    pub(super) const COMMANDS: &[u8] = b"\x48commands";
+    pub(super) const SCHEMA: &[u8] = b"\x46schema\x48";
+    pub(super) const SERVICE: &[u8] = b"\x47service";
+    pub(super) const DEPRECATED: &[u8] = b"\x4adeprecated";
+    pub(super) const DESTRUCTIVE: &[u8] = b"\x4bdestructive";
+    pub(super) const DICT: &[u8] = b"\x44type\x44dict\x46fields";
+    pub(super) const LIST: &[u8] = b"\x44type\x44list\x45items";
+    pub(super) const SINCE: &[u8] = b"\x45since\x82";
+    pub(super) const MANY: &[u8] = b"\x44many\xf5";
+    pub(super) const VALID_VALUES: &[u8] = b"\x44type\x44text\x4bvalidvalues";
+    pub(super) const DOC: &[u8] = b"\x43doc";
+    pub(super) const DATA: &[u8] = b"\x44data\xf5";
+    pub(super) const FLOAT: &[u8] = b"\x44type\x45float";
 }
 
 impl Description {
@@ -169,8 +189,7 @@ impl Description {
                     .split_at_checked(usize::from(*first))
                     .unwrap_or_default();
             } else {
-                let word = WORDS.get(usize::from(*first ^ WORD)).copied();
-                (piece, composed) = (word.unwrap_or_default(), rest);
+                (piece, composed) = (word(*first ^ WORD), rest);
             }
             let Some(piece) = piece.get(skip..) else {
                 skip = skip.wrapping_sub(piece.len());
@@ -187,6 +206,38 @@ impl Description {
         }
         (memory.get(..used).unwrap_or_default(), true)
     }
+}
+
+/// Appends a word to others.
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler"
+)]
+const fn append(all: &mut [u8], at: usize, word: &[u8]) -> usize {
+    all[at] = word.len() as u8;
+    let mut copied = 0;
+    while copied < word.len() {
+        all[at + 1 + copied] = word[copied];
+        copied += 1;
+    }
+    at + 1 + word.len()
+}
+
+/// The word of this number.
+fn word(mut number: u8) -> &'static [u8] {
+    let mut words = WORDS.as_slice();
+    while let Some((len, rest)) = words.split_first() {
+        let (word, rest) = rest.split_at_checked(usize::from(*len)).unwrap_or_default();
+        if number == 0 {
+            return word;
+        }
+        number = number.wrapping_sub(1);
+        words = rest;
+    }
+    &[]
 }
 
 /// Composes a description of so many bytes, as [`composed_len`] says.
@@ -269,7 +320,7 @@ impl<const N: usize> Composer<N> {
         self.run_len = RUN;
         self.put(self.at, WORD | word as u8);
         self.at += 1;
-        let bytes = WORDS[word as usize];
+        let bytes = word.bytes();
         let mut at = 0;
         while at < bytes.len() {
             self.fold(bytes[at]);
@@ -349,7 +400,7 @@ impl<const N: usize> Composer<N> {
             len += unindented(lines[at]).len() + (at > 0) as usize;
             at += 1;
         }
-        self.word(Word::Doc);
+        self.raw(rare::DOC);
         self.head(MAJOR_BYTES, len as u64);
         at = 0;
         while at < lines.len() {
@@ -380,7 +431,7 @@ impl<const N: usize> Composer<N> {
                 }
             }
             Type::Float => {
-                self.word(Word::Float);
+                self.raw(rare::FLOAT);
                 if let Some((least, most)) = range {
                     self.word(Word::Range);
                     self.scalar(least);
@@ -396,14 +447,14 @@ impl<const N: usize> Composer<N> {
                 }
             }
             Type::List(item, len) => {
-                self.word(Word::List);
+                self.raw(rare::LIST);
                 self.map(pairs(*item, false));
                 self.kind(*item, None);
                 self.word(Word::Len);
                 self.int(len as i128);
             }
             Type::Names(names) => {
-                self.word(Word::ValidValues);
+                self.raw(rare::VALID_VALUES);
                 self.array(names.len());
                 let mut at = 0;
                 while at < names.len() {
@@ -412,7 +463,7 @@ impl<const N: usize> Composer<N> {
                 }
             }
             Type::Fields(fields) => {
-                self.word(Word::Dict);
+                self.raw(rare::DICT);
                 self.map(fields.len());
                 let mut at = 0;
                 while at < fields.len() {
@@ -511,11 +562,11 @@ impl<const N: usize> Composer<N> {
             self.map(pairs(answer, false) + command.is_many as usize);
             self.kind(answer, None);
             if command.is_many {
-                self.word(Word::Many);
+                self.raw(rare::MANY);
             }
         }
         if command.takes_data {
-            self.word(Word::Data);
+            self.raw(rare::DATA);
         }
         if writes {
             self.word(Word::Push);
@@ -538,7 +589,7 @@ impl<const N: usize> Composer<N> {
             match notes[at] {
                 Note::Read => self.word(Word::Read),
                 Note::Write => self.word(Word::Write),
-                Note::Destructive => self.word(Word::Destructive),
+                Note::Destructive => self.raw(rare::DESTRUCTIVE),
                 Note::Idempotent => self.word(Word::Idempotent),
                 _ => {}
             }
@@ -548,12 +599,12 @@ impl<const N: usize> Composer<N> {
         while at < notes.len() {
             match notes[at] {
                 Note::Since(major, minor) => {
-                    self.word(Word::Since);
+                    self.raw(rare::SINCE);
                     self.int(major as i128);
                     self.int(minor as i128);
                 }
                 Note::Deprecated(instead) => {
-                    self.word(Word::Deprecated);
+                    self.raw(rare::DEPRECATED);
                     self.name(instead);
                 }
                 _ => {}
@@ -563,26 +614,26 @@ impl<const N: usize> Composer<N> {
     }
 
     const fn commands(&mut self, info: &ServiceInfo<'_>, docs: bool) {
-        self.word(Word::Commands);
+        self.raw(rare::COMMANDS);
         self.map(info.commands.len() + 1);
         let mut at = 0;
         while at < info.commands.len() {
             self.command(&info.commands[at], docs);
             at += 1;
         }
-        self.word(Word::Capabilities);
+        self.raw(rare::CAPABILITIES);
     }
 
     const fn service(&mut self, info: &ServiceInfo<'_>, docs: bool) {
         let has_doc = docs && !info.doc.is_empty();
         self.map(3 + has_doc as usize);
         self.commands(info, docs);
-        self.word(Word::Service);
+        self.raw(rare::SERVICE);
         self.name(info.name);
         if has_doc {
             self.doc(info.doc);
         }
-        self.word(Word::Schema);
+        self.raw(rare::SCHEMA);
         self.raw(&schema(info).to_be_bytes());
     }
 }

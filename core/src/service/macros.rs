@@ -112,20 +112,21 @@ macro_rules! service {
                 pub fn read(
                     command: $crate::server::Command<$life>,
                 ) -> ::core::result::Result<Self, $crate::service::AutoReply<$life>> {
-                    #[allow(unused_variables, reason = "where no command has arguments")]
-                    let problem = 'problem: {
-                        let mut found = [::core::option::Option::None; $crate::service::most_arguments(COMMANDS)];
-                        match $crate::service::look_up(COMMANDS, &command, &mut found) {
-                            ::core::result::Result::Err(problem) => problem,
-                            $(::core::result::Result::Ok(Place::$command) => {
-                                let [$($arg,)* ..] = found;
+                    let mut found = [::core::option::Option::None; $crate::service::most_arguments(COMMANDS)];
+                    let mut lookup = $crate::service::Lookup::new(&mut found);
+                    'wrong: {
+                        let ::core::option::Option::Some(place) = lookup.find(COMMANDS, &command) else {
+                            break 'wrong;
+                        };
+                        match place {
+                            $(Place::$command => {
+                                enum Index { $($arg),* }
                                 $(
-                                    let $arg: $type = match $crate::service!(
-                                        @read $arg [$crate::types!(@name $arg $($aas)?)] [$type]
+                                    let ::core::option::Option::Some($arg) = $crate::service!(
+                                        @take lookup [Index::$arg as ::core::primitive::usize] [$type]
                                             [$($($bound ($($bargs)*))+)?] $($default)?
-                                    ) {
-                                        ::core::result::Result::Ok(value) => value,
-                                        ::core::result::Result::Err(problem) => break 'problem problem,
+                                    ) else {
+                                        break 'wrong;
                                     };
                                 )*
                                 return ::core::result::Result::Ok(Self::$command {
@@ -134,9 +135,9 @@ macro_rules! service {
                                 });
                             })*
                         }
-                    };
+                    }
                     ::core::result::Result::Err(
-                        $crate::service::AutoReply::new(command.reply, problem, DESCRIPTION),
+                        $crate::service::AutoReply::new(command.reply, lookup.problem(), &DESCRIPTION),
                     )
                 }
             }
@@ -245,23 +246,26 @@ macro_rules! service {
     (@answer $answer:ty) => { $answer };
     (@is_data) => { false };
     (@is_data Stream) => { true };
+    (@is_data $other:ident) => { ::core::compile_error!("data is declared by `<- Stream`") };
 
-    (@read $value:ident [$key:expr] [$type:ty] []) => {
-        $crate::service::required::<$type>($value, $key)
+    (@take $lookup:ident [$index:expr] [$type:ty] []) => {
+        $lookup.take::<$type>($index, ::core::option::Option::None)
     };
-    (@read $value:ident [$key:expr] [$type:ty] [] $default:expr) => {
-        $crate::service::optional::<$type>($value, $key, $default)
+    (@take $lookup:ident [$index:expr] [$type:ty] [] $default:expr) => {
+        $lookup.take::<$type>($index, ::core::option::Option::Some($default))
     };
-    (@read $value:ident [$key:expr] [$type:ty] [$($bound:ident ($($bargs:tt)*))+] $($default:expr)?) => {
-        match $crate::service!(@read $value [$key] [$type] [] $($default)?) {
-            ::core::result::Result::Ok(value) => {
-                let is_within = true $(&& $crate::service::bounds::Bound::<$type>::allows(
+    (@take $lookup:ident [$index:expr] [$type:ty] [$($bound:ident ($($bargs:tt)*))+] $($default:expr)?) => {
+        match $crate::service!(@take $lookup [$index] [$type] [] $($default)?) {
+            ::core::option::Option::Some(value)
+                if !(true $(&& $crate::service::bounds::Bound::<$type>::allows(
                     &$crate::service!(@bounds [$type] $bound $($bargs)*),
                     &value,
-                ))+;
-                $crate::service::within(value, $key, is_within)
+                ))+) =>
+            {
+                $lookup.wrong($index, $crate::service::Why::OutOfRange);
+                ::core::option::Option::None
             }
-            wrong => wrong,
+            taken => taken,
         }
     };
 
@@ -294,16 +298,17 @@ macro_rules! service {
             type Type = $type;
             const VALUE: $type = $default;
         }
-        $($crate::service!(@within [$default] $bound $($bargs)*);)*
+        $($crate::service!(@within $life [$type] $bound $($bargs)*);)*
         ::core::option::Option::Some(<$type as $crate::service::ToScalar<$life, Default<$life>>>::SCALAR)
     }};
-    (@within [None] range $range:expr) => {};
-    (@within [$default:expr] range $range:expr) => {
-        if !($default >= *$range.start() && $default <= *$range.end()) {
-            ::core::panic!(::core::concat!("the default ", ::core::stringify!($default), " is not in ", ::core::stringify!($range)));
+    (@within $life:lifetime [$type:ty] range $range:expr) => {
+        if let $crate::service::BoundInfo::Range(least, most) =
+            $crate::service!(@bound $life [$type] range $range)
+        {
+            <$type as $crate::service::ToScalar<$life, Default<$life>>>::SCALAR.check(least, most);
         }
     };
-    (@within [$default:expr] $bound:ident $($bargs:tt)*) => {};
+    (@within $life:lifetime [$type:ty] $bound:ident $($bargs:tt)*) => {};
 
     // A client's method: arguments without a default are parameters.
     (@call $life:lifetime [$($doc:literal)*] $command:ident [$name:expr] [$($arg:ident [$key:expr] [$type:ty])*] []) => {

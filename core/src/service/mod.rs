@@ -136,16 +136,16 @@ mod reply;
 mod typed;
 
 pub use client::{Client, Request, Upload};
-pub use command::{Problem, Why};
 #[doc(hidden)]
-pub use command::{Declared, look_up, look_up_parts, most_arguments, optional, required, within};
+pub use command::{Declared, Lookup, most_arguments};
+pub use command::{Problem, Why};
 #[doc(hidden)]
 pub use constant::{Constant, Scalar, ToScalar};
 #[doc(hidden)]
 pub use declare::{index_of_name, read_field};
-pub use describe::{Description, Field, Type};
 #[doc(hidden)]
 pub use describe::{ArgInfo, BoundInfo, CommandInfo, ServiceInfo, compose, composed_len, schema};
+pub use describe::{Description, Field, Type};
 pub use notes::Note;
 pub use reply::{AutoReply, Reply};
 pub use typed::{Answer, Single, Stream, Typed, Values};

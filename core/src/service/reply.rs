@@ -116,10 +116,15 @@ impl<T: ?Sized> defmt::Format for Reply<T> {
 #[must_use = "an answer has to be sent"]
 pub struct AutoReply<'a> {
     reply: server::Reply,
-    problem: Problem<'a>,
-    description: Description,
-    /// Bytes of the description that were sent.
-    sent: usize,
+    says: Says<'a>,
+}
+
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+enum Says<'a> {
+    Problem(Problem<'a>),
+    /// The description, of which so many bytes were sent.
+    Description(&'static Description, usize),
 }
 
 impl<'a> AutoReply<'a> {
@@ -127,21 +132,20 @@ impl<'a> AutoReply<'a> {
     pub const fn new(
         reply: server::Reply,
         problem: Problem<'a>,
-        description: Description,
+        description: &'static Description,
     ) -> Self {
-        Self {
-            reply,
-            problem,
-            description,
-            sent: 0,
-        }
+        let says = match problem.why {
+            Why::Described => Says::Description(description, 0),
+            _ => Says::Problem(problem),
+        };
+        Self { reply, says }
     }
 
     /// Why the command cannot be run; `None` if it was `capabilities`, which is answered.
     pub const fn problem(&self) -> Option<Problem<'a>> {
-        match self.problem.why {
-            Why::Described => None,
-            _ => Some(self.problem),
+        match self.says {
+            Says::Problem(problem) => Some(problem),
+            Says::Description(..) => None,
         }
     }
 }
@@ -155,32 +159,23 @@ impl<P: Protocol, T: Requests<Memory = [u8]>> Frames<Server<P, T>> for AutoReply
         server: &mut Server<P, T>,
         out: &mut Output<'_>,
     ) -> Result<bool, ApiMisuse> {
-        let Problem { why, name } = self.problem;
-        let messages = match why {
-            Why::Described => return self.describe(server, out),
-            Why::UnexpectedData | Why::MissingData => {
-                let [message, _] = why.messages();
-                return server.fail(&self.reply, &Failure::command(message), out);
+        match &mut self.says {
+            Says::Description(description, sent) => {
+                let mut memory = [0; PIECE];
+                let (piece, is_last) = description.expand(*sent, &mut memory);
+                let mut rest = piece;
+                let is_taken = server.respond(&self.reply, &mut rest, is_last, out)?;
+                let count = piece.len().wrapping_sub(rest.len());
+                *sent = sent.wrapping_add(count);
+                Ok(is_taken && is_last)
             }
-            _ => why.messages(),
-        };
-        fail_named(server, &self.reply, messages, name, out)
-    }
-}
-
-impl AutoReply<'_> {
-    #[inline(never)]
-    fn describe<P: Protocol, T: Requests<Memory = [u8]>>(
-        &mut self,
-        server: &mut Server<P, T>,
-        out: &mut Output<'_>,
-    ) -> Result<bool, ApiMisuse> {
-        let mut memory = [0; PIECE];
-        let (piece, is_last) = self.description.expand(self.sent, &mut memory);
-        let mut rest = piece;
-        let is_taken = server.respond(&self.reply, &mut rest, is_last, out)?;
-        let count = piece.len().wrapping_sub(rest.len());
-        self.sent = self.sent.wrapping_add(count);
-        Ok(is_taken && is_last)
+            Says::Problem(Problem { why, name }) => {
+                let message = why.message();
+                if matches!(why, Why::UnexpectedData | Why::MissingData) {
+                    return server.fail(&self.reply, &Failure::command(message), out);
+                }
+                fail_named(server, &self.reply, [message, why.short()], name, out)
+            }
+        }
     }
 }
