@@ -248,7 +248,7 @@ impl<P: Protocol, T: Requests<Memory = [u8]>> Frames<Server<P, T>> for Named<'_>
             server,
             &self.reply,
             [self.message, self.short],
-            self.name,
+            Some(self.name),
             out,
         )
     }
@@ -260,12 +260,14 @@ pub(crate) fn fail_named<P: Protocol, T: Requests<Memory = [u8]>>(
     server: &mut Server<P, T>,
     reply: &Reply,
     [message, short]: [&[u8]; 2],
-    name: &[u8],
+    name: Option<&[u8]>,
     out: &mut Output<'_>,
 ) -> Result<bool, ApiMisuse> {
     let mut memory = [0; NAME + 4];
-    let name = name.get(..NAME).unwrap_or(name);
-    let args = MessageArgs::encode(&[name], &mut memory)?;
+    let args = match name {
+        Some(name) => MessageArgs::encode(&[name.get(..NAME).unwrap_or(name)], &mut memory)?,
+        None => MessageArgs::EMPTY,
+    };
     let failure = Failure::command(message).with_args(args);
     match server.fail(reply, &failure, out) {
         Err(ApiMisuse::NotInThisRevision | ApiMisuse::TooLarge) => {

@@ -56,6 +56,8 @@ impl Why {
     pub(super) const fn short(self) -> &'static [u8] {
         match self {
             Self::UnknownCommand => b"unknown command",
+            Self::UnexpectedData => b"takes no data",
+            Self::MissingData => b"takes data",
             _ => b"wrong arguments",
         }
     }
@@ -149,9 +151,8 @@ impl<'f, 'a> Lookup<'f, 'a> {
             return true;
         };
         for (key, value) in pairs {
-            let is_key = |known: &&str| key.is_bytes(known.as_bytes());
-            let place = self.keys.iter().position(is_key);
-            let Some(slot) = place.and_then(|place| self.found.get_mut(place)) else {
+            let mut slots = self.keys.iter().zip(self.found.iter_mut());
+            let Some((_, slot)) = slots.find(|(known, _)| key.is_bytes(known.as_bytes())) else {
                 self.unknown(Why::UnknownArgument, key);
                 return false;
             };

@@ -204,6 +204,10 @@ macro_rules! service {
                     #[must_use = "a call does nothing until it is sent"]
                     pub struct $command<R>(pub(super) R);
 
+                    impl<$life> $crate::service::AnswerOf<$life> for $command<()> {
+                        type Answer = $crate::service!(@answer $($answer)?);
+                    }
+
                     impl<R: $crate::service::Request> $command<R> {
                         $($crate::service! {
                             @option $life [$($adoc)*] $arg [$crate::types!(@name $arg $($aas)?)] [$type] [$($default)?]
@@ -221,17 +225,17 @@ macro_rules! service {
                         }
 
                         /// Sends it; `.await` alone does so too, where the client waits that way.
-                        pub fn send(self) -> <$crate::service!(@answer $($answer)?) as $crate::service::Answer>::From<R> {
-                            <$crate::service!(@answer $($answer)?) as $crate::service::Answer>::from(self.0)
+                        pub fn send(self) -> <<$command<()> as $crate::service::AnswerOf<'static>>::Answer as $crate::service::Answer>::From<R> {
+                            <<$command<()> as $crate::service::AnswerOf<'static>>::Answer as $crate::service::Answer>::from(self.0)
                         }
                     }
 
                     impl<R: $crate::service::Request> ::core::future::IntoFuture for $command<R>
                     where
-                        <$crate::service!(@answer $($answer)?) as $crate::service::Answer>::From<R>: ::core::future::Future,
+                        <<$command<()> as $crate::service::AnswerOf<'static>>::Answer as $crate::service::Answer>::From<R>: ::core::future::Future,
                     {
                         type Output = <Self::IntoFuture as ::core::future::Future>::Output;
-                        type IntoFuture = <$crate::service!(@answer $($answer)?) as $crate::service::Answer>::From<R>;
+                        type IntoFuture = <<$command<()> as $crate::service::AnswerOf<'static>>::Answer as $crate::service::Answer>::From<R>;
 
                         fn into_future(self) -> Self::IntoFuture {
                             self.send()

@@ -148,4 +148,6 @@ pub use describe::{ArgInfo, BoundInfo, CommandInfo, ServiceInfo, compose, compos
 pub use describe::{Description, Field, Type};
 pub use notes::Note;
 pub use reply::{AutoReply, Reply};
+#[doc(hidden)]
+pub use typed::AnswerOf;
 pub use typed::{Answer, Single, Stream, Typed, Values};

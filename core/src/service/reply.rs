@@ -170,11 +170,9 @@ impl<P: Protocol, T: Requests<Memory = [u8]>> Frames<Server<P, T>> for AutoReply
                 Ok(is_taken && is_last)
             }
             Says::Problem(Problem { why, name }) => {
-                let message = why.message();
-                if matches!(why, Why::UnexpectedData | Why::MissingData) {
-                    return server.fail(&self.reply, &Failure::command(message), out);
-                }
-                fail_named(server, &self.reply, [message, why.short()], name, out)
+                let is_of_data = matches!(why, Why::UnexpectedData | Why::MissingData);
+                let name = (!is_of_data).then_some(*name);
+                fail_named(server, &self.reply, [why.message(), why.short()], name, out)
             }
         }
     }

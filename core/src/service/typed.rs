@@ -39,6 +39,12 @@ pub trait Answer {
     fn from<R: Request>(request: R) -> Self::From<R>;
 }
 
+/// A command, whose declared answer may have a lifetime.
+#[doc(hidden)]
+pub trait AnswerOf<'a> {
+    type Answer: Answer;
+}
+
 /// Any number of values, each sent when it is there.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<T: ?Sized>(core::marker::PhantomData<fn() -> T>);
