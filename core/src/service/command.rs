@@ -39,7 +39,7 @@ pub enum Why {
 
 impl Why {
     /// The message, with `%s` for the name that it is about.
-    pub(super) const fn message(self) -> &'static [u8] {
+    pub(super) const fn format(self) -> &'static [u8] {
         match self {
             Self::UnknownCommand => b"unknown command: %s",
             Self::UnknownArgument => b"unknown argument: %s",
@@ -104,44 +104,45 @@ impl<'f, 'a> Lookup<'f, 'a> {
         }
     }
 
-    /// Finds the command that a device was asked for.
+    /// Finds the command that a device was asked for, and takes in its arguments. Work is linear in the
+    /// request and the declaration.
+    #[inline(never)]
     pub fn find<P: Copy>(
         &mut self,
         commands: &'static [Declared<P>],
         command: &server::Command<'a>,
     ) -> Option<P> {
         let has_data = command.data_follows || command.data.is_some();
-        self.find_named(commands, command.name, command.args, has_data)
-    }
-
-    /// Finds the command of this name, and puts the arguments where their keys are among those declared.
-    /// Of one that comes twice the first counts. Work is linear in the request and the declaration.
-    #[inline(never)]
-    pub fn find_named<P: Copy>(
-        &mut self,
-        commands: &'static [Declared<P>],
-        name: Value<'a>,
-        args: Args<'a>,
-        has_data: bool,
-    ) -> Option<P> {
+        let name = command.name;
         for declared in commands {
             if name.is_bytes(declared.name.as_bytes()) {
-                if declared.takes_data != has_data {
-                    self.problem.why = if has_data {
-                        Why::UnexpectedData
-                    } else {
-                        Why::MissingData
-                    };
-                    return None;
-                }
-                self.keys = declared.keys;
-                return self.sort(args).then_some(declared.place);
+                return self.accept(declared, command.args, has_data);
             }
         }
         if !name.is_bytes(b"capabilities") {
             self.unknown(Why::UnknownCommand, name);
         }
         None
+    }
+
+    /// Takes in the arguments of a command: puts them where their keys are among those declared. Of one
+    /// that comes twice the first counts.
+    pub fn accept<P: Copy>(
+        &mut self,
+        declared: &'static Declared<P>,
+        args: Args<'a>,
+        has_data: bool,
+    ) -> Option<P> {
+        if declared.takes_data != has_data {
+            self.problem.why = if has_data {
+                Why::UnexpectedData
+            } else {
+                Why::MissingData
+            };
+            return None;
+        }
+        self.keys = declared.keys;
+        self.sort(args).then_some(declared.place)
     }
 
     /// Puts arguments where their keys are.
@@ -209,9 +210,16 @@ pub struct Problem<'a> {
     pub name: &'a [u8],
 }
 
+impl Problem<'_> {
+    /// The message, with `%s` for the name if it is about one.
+    pub fn format(&self) -> &'static str {
+        core::str::from_utf8(self.why.format()).unwrap_or_default()
+    }
+}
+
 impl core::fmt::Display for Problem<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let message = core::str::from_utf8(self.why.message()).unwrap_or_default();
+        let message = self.format();
         match message.split_once("%s") {
             Some((before, after)) => {
                 f.write_str(before)?;

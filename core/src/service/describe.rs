@@ -177,6 +177,20 @@ impl Description {
         Self(composed)
     }
 
+    /// The whole description: one CBOR value.
+    #[cfg(feature = "alloc")]
+    pub fn to_vec(&self) -> alloc::vec::Vec<u8> {
+        let mut all = alloc::vec::Vec::new();
+        let mut memory = [0; 256];
+        loop {
+            let (piece, is_last) = self.expand(all.len(), &mut memory);
+            all.extend_from_slice(piece);
+            if is_last {
+                return all;
+            }
+        }
+    }
+
     /// The description behind its first `skip` bytes, as far as `memory` goes, and whether it ends there.
     /// Work is linear in the whole description.
     pub fn expand<'m>(&self, mut skip: usize, memory: &'m mut [u8]) -> (&'m [u8], bool) {

@@ -27,6 +27,7 @@
 ///   and the reverse, is answered with the [`AutoReply`](crate::service::AutoReply) that it gives.
 /// - `Client`, over any [client](crate::service::Client), with a method for each command, and `call` with
 ///   the calls that those make.
+/// - `Serve`, a trait of async functions for servers on hosts, and `Server`, which a host's router takes.
 /// - `DESCRIPTION`, which is the answer to `capabilities`, and `SCHEMA`, a hash of it without the
 ///   documentation. Both are composed by the compiler.
 ///
@@ -192,6 +193,79 @@ macro_rules! service {
                     @call $life [$($cdoc)*] $command [$crate::types!(@name $command $($cas)?)] [] []
                         $([$($adoc)*] $arg [$crate::types!(@name $arg $($aas)?)] [$type] [$($default)?],)*
                 })*
+            }
+
+            /// The service, as a host implements it: a function for each command.
+            pub trait Serve<H: $crate::service::Host>: ::core::marker::Send + ::core::marker::Sync {
+                $(
+                    $(#[doc = $cdoc])*
+                    fn $command<$life>(
+                        &$life self,
+                        $($arg: $type,)*
+                        $(data: H::$data)?
+                    ) -> impl ::core::future::Future<
+                        Output = ::core::result::Result<
+                            <$crate::service!(@answer $($answer)?) as $crate::service::Answer>::Given<H>,
+                            H::Failure,
+                        >,
+                    > + ::core::marker::Send;
+                )*
+            }
+
+            /// Runs the commands with what implements [`Serve`]: give it to a host's router.
+            #[derive(Clone, Copy, Debug)]
+            pub struct Server<S>(pub S);
+
+            impl<H: $crate::service::Host, S: Serve<H>> $crate::service::Service<H> for Server<S> {
+                const DESCRIPTION: &'static $crate::service::Description = &DESCRIPTION;
+
+                fn names() -> impl ::core::iter::Iterator<Item = &'static ::core::primitive::str> {
+                    COMMANDS.iter().map(|declared| declared.name)
+                }
+
+                #[allow(unused_mut, unused_variables, reason = "where no command has data or arguments")]
+                async fn run<$life>(
+                    &$life self,
+                    name: &$life ::core::primitive::str,
+                    args: $crate::cbor::Args<$life>,
+                    mut host: H,
+                ) -> ::core::result::Result<(), H::Failure> {
+                    let mut found = [::core::option::Option::None; $crate::service::most_arguments(COMMANDS)];
+                    let mut lookup = $crate::service::Lookup::new(&mut found);
+                    let has_data = $crate::service::Host::has_data(&host);
+                    'wrong: {
+                        let declared = COMMANDS.iter().find(|declared| declared.name == name);
+                        let ::core::option::Option::Some(place) =
+                            declared.and_then(|declared| lookup.accept(declared, args, has_data))
+                        else {
+                            break 'wrong;
+                        };
+                        match place {
+                            $(Place::$command => {
+                                enum Index { $($arg),* }
+                                $(
+                                    let ::core::option::Option::Some($arg) = $crate::service!(
+                                        @take lookup [Index::$arg as ::core::primitive::usize] [$type]
+                                            [$($($bound ($($bargs)*))+)?] $($default)?
+                                    ) else {
+                                        break 'wrong;
+                                    };
+                                )*
+                                let given = self.0.$command(
+                                    $($arg,)*
+                                    $($crate::service::Host::data(
+                                        &mut host,
+                                        ::core::marker::PhantomData::<$data>,
+                                    ))?
+                                ).await?;
+                                return <$crate::service!(@answer $($answer)?) as $crate::service::Answer>::give(
+                                    given, host,
+                                ).await;
+                            })*
+                        }
+                    }
+                    ::core::result::Result::Err(lookup.problem().into())
+                }
             }
 
             /// Calls that are being put together.

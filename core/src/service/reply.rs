@@ -172,7 +172,7 @@ impl<P: Protocol, T: Requests<Memory = [u8]>> Frames<Server<P, T>> for AutoReply
             Says::Problem(Problem { why, name }) => {
                 let is_of_data = matches!(why, Why::UnexpectedData | Why::MissingData);
                 let name = (!is_of_data).then_some(*name);
-                fail_named(server, &self.reply, [why.message(), why.short()], name, out)
+                fail_named(server, &self.reply, [why.format(), why.short()], name, out)
             }
         }
     }

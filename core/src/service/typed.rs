@@ -1,7 +1,9 @@
 //! The types that arguments and answers of a service may have.
 
-use super::Request;
+use core::future::Future;
+
 use super::describe::Type;
+use super::{Host, Request};
 use crate::cbor::{ByteString, FromValue, Minicbor, Text, ToValue, Value};
 
 /// A type that a service may name: how it is described.
@@ -23,7 +25,7 @@ pub trait Single: Typed {
     /// The value as a server gives it: it may borrow what the declaration does.
     type Of<'v>: ToValue;
     /// The value as a client gets it.
-    type Owned: for<'v> FromValue<'v>;
+    type Owned: for<'v> FromValue<'v> + ToValue + Send + 'static;
 }
 
 /// What a command answers: one value, [`Values`] or a [`Stream`].
@@ -35,8 +37,17 @@ pub trait Answer {
     /// What a client's request `R` gives for it.
     type From<R: Request>;
 
+    /// What a function on a server's host gives for it.
+    type Given<H: Host>: Send;
+
     /// Takes it from a client's request.
     fn from<R: Request>(request: R) -> Self::From<R>;
+
+    /// Answers with it.
+    fn give<H: Host>(
+        given: Self::Given<H>,
+        host: H,
+    ) -> impl Future<Output = Result<(), H::Failure>> + Send;
 }
 
 /// A command, whose declared answer may have a lifetime.
@@ -60,9 +71,14 @@ impl<T: Single> Answer for T {
     };
     const IS_MANY: bool = false;
     type From<R: Request> = R::One<T>;
+    type Given<H: Host> = T::Owned;
 
     fn from<R: Request>(request: R) -> R::One<T> {
         request.one()
+    }
+
+    async fn give<H: Host>(given: T::Owned, host: H) -> Result<(), H::Failure> {
+        host.one::<T>(given).await
     }
 }
 
@@ -70,9 +86,14 @@ impl<T: Single> Answer for Values<T> {
     const ANSWER: Option<Type> = Some(T::TYPE);
     const IS_MANY: bool = true;
     type From<R: Request> = R::Many<T>;
+    type Given<H: Host> = H::Many<T>;
 
     fn from<R: Request>(request: R) -> R::Many<T> {
         request.many()
+    }
+
+    async fn give<H: Host>(given: H::Many<T>, host: H) -> Result<(), H::Failure> {
+        host.many::<T>(given).await
     }
 }
 
@@ -80,9 +101,14 @@ impl Answer for Stream {
     const ANSWER: Option<Type> = Some(Type::Bytes(None));
     const IS_MANY: bool = true;
     type From<R: Request> = R::Bytes;
+    type Given<H: Host> = H::Bytes;
 
     fn from<R: Request>(request: R) -> R::Bytes {
         request.bytes()
+    }
+
+    async fn give<H: Host>(given: H::Bytes, host: H) -> Result<(), H::Failure> {
+        host.bytes(given).await
     }
 }
 
@@ -172,6 +198,13 @@ type OwnedBytes = NotOwned;
 pub enum NotOwned {}
 
 #[cfg(not(feature = "alloc"))]
+impl ToValue for NotOwned {
+    fn write(&self, _: &mut crate::cbor::CborWriter<'_>) -> Result<(), crate::ApiMisuse> {
+        match *self {}
+    }
+}
+
+#[cfg(not(feature = "alloc"))]
 impl<'a> FromValue<'a> for NotOwned {
     fn from_value(_: Value<'a>) -> Option<Self> {
         None
@@ -195,7 +228,7 @@ impl<T> Typed for Minicbor<T> {
 
 impl<T> Single for Minicbor<T>
 where
-    T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>,
+    T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()> + Send + 'static,
 {
     type Of<'v> = Self;
     type Owned = Self;

@@ -90,12 +90,12 @@ pub use crate::host::{
 };
 pub use client::{
     Backoff, Client, Driver, ProgressUpdate, RawBody, ReconnectingClient, Request, Response,
-    SideEvent, SideEvents, TextOutput, Upload,
+    SideEvent, SideEvents, TextOutput, Upload, Values,
 };
 pub use codec::{CodecError, Frame, FrameCodec};
 pub use hgrpc::cbor::{Atom, Atoms, Progress};
 pub use server::{
-    Args, Call, Cbor, Collected, Credentials, Cut, Data, FromParts, Gone, Handler, IntoReply,
-    Listener, Origin, Parts, Peer, Refusal, Reply, Router, Server, ServerBuilder, ServerLimits,
-    Shutdown, Side, State, Stats, serve,
+    Args, Call, Cbor, Collected, Credentials, Cut, Data, Exchange, FromParts, Gone, Handler,
+    IntoReply, Listener, Origin, Parts, Peer, Refusal, Reply, Router, Sequence, Server,
+    ServerBuilder, ServerLimits, Shutdown, Side, State, Stats, serve,
 };

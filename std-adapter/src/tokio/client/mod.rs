@@ -5,6 +5,7 @@ mod driver;
 mod reconnect;
 mod request;
 mod response;
+mod service;
 mod side;
 mod upload;
 
@@ -21,6 +22,7 @@ pub use driver::Driver;
 pub use reconnect::{Backoff, ReconnectingClient};
 pub use request::Request;
 pub use response::{RawBody, Response};
+pub use service::Values;
 pub use side::{ProgressUpdate, SideEvent, SideEvents, TextOutput};
 pub use upload::Upload;
 

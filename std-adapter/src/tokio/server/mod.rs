@@ -17,6 +17,7 @@ mod listener;
 mod reply;
 mod router;
 mod serve;
+mod service;
 mod shared;
 mod side;
 
@@ -32,4 +33,5 @@ pub use listener::Listener;
 pub use reply::Reply;
 pub use router::Router;
 pub use serve::{Cut, Server, ServerBuilder, Shutdown, serve};
+pub use service::{Exchange, Sequence};
 pub use side::Side;
