@@ -52,12 +52,10 @@ impl Why {
         }
     }
 
-    /// What is said where there is no room for a name; it fits 64 bytes of output.
+    /// What is said where there is no room for more; it fits 64 bytes of output.
     pub(super) const fn short(self) -> &'static [u8] {
         match self {
             Self::UnknownCommand => b"unknown command",
-            Self::UnexpectedData => b"takes no data",
-            Self::MissingData => b"takes data",
             _ => b"wrong arguments",
         }
     }
