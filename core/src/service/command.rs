@@ -104,17 +104,27 @@ impl<'f, 'a> Lookup<'f, 'a> {
 
     /// Finds the command that a device was asked for, and takes in its arguments. Work is linear in the
     /// request and the declaration.
-    #[inline(never)]
     pub fn find<P: Copy>(
         &mut self,
         commands: &'static [Declared<P>],
         command: &server::Command<'a>,
     ) -> Option<P> {
+        // In parts, so that the command need not lie in memory.
         let has_data = command.data_follows || command.data.is_some();
-        let name = command.name;
+        self.find_named(commands, command.name, command.args, has_data)
+    }
+
+    #[inline(never)]
+    fn find_named<P: Copy>(
+        &mut self,
+        commands: &'static [Declared<P>],
+        name: Value<'a>,
+        args: Args<'a>,
+        has_data: bool,
+    ) -> Option<P> {
         for declared in commands {
             if name.is_bytes(declared.name.as_bytes()) {
-                return self.accept(declared, command.args, has_data);
+                return self.accept(declared, args, has_data);
             }
         }
         if !name.is_bytes(b"capabilities") {
