@@ -40,19 +40,30 @@ pub trait Host: Sized + Send {
 }
 
 /// A service that a host can run: what a declaration's `Server` is.
-pub trait Service<H: Host>: Send + Sync {
+pub trait Service<H: Host>: Sized + Send + Sync + 'static {
     /// What it says of itself.
     const DESCRIPTION: &'static Description;
 
-    /// The names of its commands, in the order of the declaration.
-    fn names() -> impl Iterator<Item = &'static str>;
+    /// Adds each of its commands, in the order of the declaration.
+    fn add_to<R: Routes<H, Self>>(routes: R) -> R;
+}
 
-    /// Runs the command of this name, and answers it.
+/// Where a service's commands are added.
+pub trait Routes<H: Host, S>: Sized {
+    /// Adds the command `C`, which has this name.
+    #[must_use]
+    fn add<C: 'static>(self, name: &'static str) -> Self
+    where
+        S: Run<H, C>;
+}
+
+/// Runs one command `C` of a service.
+pub trait Run<H: Host, C>: Send + Sync {
+    /// Runs it, and answers.
     ///
     /// The error is what the caller is told instead: the function's, or what is wrong with the request.
     fn run<'a>(
         &'a self,
-        name: &'a str,
         args: Args<'a>,
         host: H,
     ) -> impl Future<Output = Result<(), H::Failure>> + Send;

@@ -216,57 +216,60 @@ macro_rules! service {
             #[derive(Clone, Copy, Debug)]
             pub struct Server<S>(pub S);
 
-            impl<H: $crate::service::Host, S: Serve<H>> $crate::service::Service<H> for Server<S> {
+            impl<H: $crate::service::Host, S: Serve<H> + 'static> $crate::service::Service<H> for Server<S> {
                 const DESCRIPTION: &'static $crate::service::Description = &DESCRIPTION;
 
-                fn names() -> impl ::core::iter::Iterator<Item = &'static ::core::primitive::str> {
-                    COMMANDS.iter().map(|declared| declared.name)
-                }
-
-                #[allow(unused_mut, unused_variables, reason = "where no command has data or arguments")]
-                async fn run<$life>(
-                    &$life self,
-                    name: &$life ::core::primitive::str,
-                    args: $crate::cbor::Args<$life>,
-                    mut host: H,
-                ) -> ::core::result::Result<(), H::Failure> {
-                    let mut found = [::core::option::Option::None; $crate::service::most_arguments(COMMANDS)];
-                    let mut lookup = $crate::service::Lookup::new(&mut found);
-                    let has_data = $crate::service::Host::has_data(&host);
-                    'wrong: {
-                        let declared = COMMANDS.iter().find(|declared| declared.name == name);
-                        let ::core::option::Option::Some(place) =
-                            declared.and_then(|declared| lookup.accept(declared, args, has_data))
-                        else {
-                            break 'wrong;
-                        };
-                        match place {
-                            $(Place::$command => {
-                                enum Index { $($arg),* }
-                                $(
-                                    let ::core::option::Option::Some($arg) = $crate::service!(
-                                        @take lookup [Index::$arg as ::core::primitive::usize] [$type]
-                                            [$($($bound ($($bargs)*))+)?] $($default)?
-                                    ) else {
-                                        break 'wrong;
-                                    };
-                                )*
-                                let given = self.0.$command(
-                                    $($arg,)*
-                                    $($crate::service::Host::data(
-                                        &mut host,
-                                        ::core::marker::PhantomData::<$data>,
-                                    ))?
-                                ).await?;
-                                return <$crate::service!(@answer $($answer)?) as $crate::service::Answer>::give(
-                                    given, host,
-                                ).await;
-                            })*
-                        }
-                    }
-                    ::core::result::Result::Err(lookup.problem().into())
+                fn add_to<R: $crate::service::Routes<H, Self>>(routes: R) -> R {
+                    $(let routes = routes.add::<call::$command<()>>($crate::types!(@name $command $($cas)?));)*
+                    routes
                 }
             }
+
+            $(
+                impl<H: $crate::service::Host, S: Serve<H>> $crate::service::Run<H, call::$command<()>> for Server<S> {
+                    #[allow(unused_mut, unused_variables, reason = "where a command has no data or arguments")]
+                    async fn run<$life>(
+                        &$life self,
+                        args: $crate::cbor::Args<$life>,
+                        mut host: H,
+                    ) -> ::core::result::Result<(), H::Failure> {
+                        const DECLARED: &$crate::service::Declared<Place> = &$crate::service::Declared {
+                            place: Place::$command,
+                            name: $crate::types!(@name $command $($cas)?),
+                            keys: &[$($crate::types!(@name $arg $($aas)?)),*],
+                            takes_data: $crate::service!(@is_data $($data)?),
+                        };
+                        let mut found = [::core::option::Option::None; DECLARED.keys.len()];
+                        let mut lookup = $crate::service::Lookup::new(&mut found);
+                        let has_data = $crate::service::Host::has_data(&host);
+                        'wrong: {
+                            if lookup.accept(DECLARED, args, has_data).is_none() {
+                                break 'wrong;
+                            }
+                            enum Index { $($arg),* }
+                            $(
+                                let ::core::option::Option::Some($arg) = $crate::service!(
+                                    @take lookup [Index::$arg as ::core::primitive::usize] [$type]
+                                        [$($($bound ($($bargs)*))+)?] $($default)?
+                                ) else {
+                                    break 'wrong;
+                                };
+                            )*
+                            let given = self.0.$command(
+                                $($arg,)*
+                                $($crate::service::Host::data(
+                                    &mut host,
+                                    ::core::marker::PhantomData::<$data>,
+                                ))?
+                            ).await?;
+                            return <$crate::service!(@answer $($answer)?) as $crate::service::Answer>::give(
+                                given, host,
+                            ).await;
+                        }
+                        ::core::result::Result::Err(lookup.problem().into())
+                    }
+                }
+            )*
 
             /// Calls that are being put together.
             pub mod call {

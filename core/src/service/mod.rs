@@ -147,7 +147,7 @@ pub use declare::{index_of_name, read_field};
 #[doc(hidden)]
 pub use describe::{ArgInfo, BoundInfo, CommandInfo, ServiceInfo, compose, composed_len, schema};
 pub use describe::{Description, Field, Type};
-pub use host::{Host, Service};
+pub use host::{Host, Routes, Run, Service};
 pub use notes::Note;
 pub use reply::{AutoReply, Reply};
 #[doc(hidden)]

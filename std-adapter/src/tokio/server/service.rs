@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_core::Stream;
 use futures_util::StreamExt as _;
 use hgrpc::cbor::ToValue as _;
-use hgrpc::service::{self, Description, Service, Single};
+use hgrpc::service::{self, Description, Routes, Run, Service, Single};
 use tokio::io::AsyncBufRead;
 
 use super::{Call, Data, Reply, Router};
@@ -132,21 +132,36 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     /// All commands of a service, the module's `Server` of a declaration; and `capabilities`, which says
     /// what this and the services before it declare.
     #[must_use]
-    pub fn service<T: Service<Exchange> + 'static>(self, service: T) -> Self {
-        let service = Arc::new(service);
-        let mut router = self;
-        for name in T::names() {
-            let service = Arc::clone(&service);
-            let run = move |call: Call, data: Data, reply: Reply| -> Running {
-                let service = Arc::clone(&service);
-                Box::pin(async move {
-                    let exchange = Exchange { data, reply };
-                    service.run(name, call.args(), exchange).await
-                })
-            };
-            router = router.command(name, run);
-        }
-        router.described(T::DESCRIPTION)
+    pub fn service<T: Service<Exchange>>(self, service: T) -> Self {
+        let routes = T::add_to(Adding {
+            router: self,
+            service: Arc::new(service),
+        });
+        routes.router.described(T::DESCRIPTION)
+    }
+}
+
+/// A service whose commands are being added to a router.
+struct Adding<S, T> {
+    router: Router<S>,
+    service: Arc<T>,
+}
+
+impl<S: Clone + Send + Sync + 'static, T: Send + Sync + 'static> Routes<Exchange, T>
+    for Adding<S, T>
+{
+    fn add<C: 'static>(self, name: &'static str) -> Self
+    where
+        T: Run<Exchange, C>,
+    {
+        let Self { router, service } = self;
+        let running = Arc::clone(&service);
+        let run = move |call: Call, data: Data, reply: Reply| -> Running {
+            let service = Arc::clone(&running);
+            Box::pin(async move { service.run(call.args(), Exchange { data, reply }).await })
+        };
+        let router = router.command(name, run);
+        Self { router, service }
     }
 }
 
