@@ -124,6 +124,7 @@
 //! | `embedded-io-async-v0_7` | the module `drive::asynch`: drivers over embedded-io-async 0.7; also the feature above |
 //! | `link` | the module `link`: frames over a raw line, such as a UART |
 //! | `alloc` | `String` and `Vec<u8>` as types of arguments; nothing else allocates |
+//! | `service-docs` | the documentation of a [`service!`] in what it says of itself |
 //! | `defmt` | `defmt::Format` for every public type |
 //!
 //! No feature is on by default, and none changes what is there without it.
@@ -162,6 +163,7 @@ pub mod link;
 pub mod output;
 mod revision;
 pub mod server;
+pub mod service;
 pub mod store;
 mod streams;
 mod tuned;

@@ -117,6 +117,11 @@ impl<'a> Args<'a> {
         ArgsIter(self.0.entries())
     }
 
+    /// All keys and values, the keys as they are encoded.
+    pub(crate) fn pairs(&self) -> Option<Entries<'a>> {
+        self.0.entries()
+    }
+
     /// The first value with this key.
     pub fn find(&self, key: &[u8]) -> Option<Value<'a>> {
         let usual = if IS_SMALL {

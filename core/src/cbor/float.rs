@@ -116,6 +116,32 @@ fn narrow(
     fits.then(|| make(0, significand.wrapping_shr(shift)))
 }
 
+/// Returns the value of an encoded float of any width; `None` if it is something else.
+pub(super) fn widen(bytes: &[u8]) -> Option<f64> {
+    match *bytes {
+        [HALF, high, low] => {
+            let bits = u16::from_be_bytes([high, low]);
+            let (sign, exponent, fraction) = (bits >> 15, (bits >> 10) & 0x1f, bits & 0x3ff);
+            let magnitude = match exponent {
+                // Subnormal: in units of 2^-24.
+                0 => f64::from(fraction) / 16_777_216.0,
+                _ => {
+                    let biased = match exponent {
+                        0x1f => 0x7ff,
+                        // The biases are 15 and 1023.
+                        _ => u64::from(exponent).wrapping_add(1008),
+                    };
+                    f64::from_bits(biased << 52 | u64::from(fraction) << 42)
+                }
+            };
+            Some(if sign == 1 { -magnitude } else { magnitude })
+        }
+        [SINGLE, a, b, c, d] => Some(f64::from(f32::from_be_bytes([a, b, c, d]))),
+        [DOUBLE, a, b, c, d, e, f, g, h] => Some(f64::from_be_bytes([a, b, c, d, e, f, g, h])),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -152,6 +178,9 @@ mod tests {
             let expected = if value.is_nan() { 0x7e00 } else { bits };
             let [high, low] = expected.to_be_bytes();
             assert_eq!(shortened(value), [HALF, high, low], "{bits:04x}");
+            let [high, low] = bits.to_be_bytes();
+            let widened = widen(&[HALF, high, low]).unwrap();
+            assert!(widened.to_bits() == value.to_bits() || widened.is_nan() && value.is_nan());
         }
     }
 

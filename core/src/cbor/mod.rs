@@ -33,6 +33,7 @@ mod pieces;
 mod progress;
 mod reader;
 mod request;
+mod scalars;
 mod scanner;
 mod settings;
 mod status;

@@ -250,17 +250,36 @@ impl<P: Protocol, T: Requests<Memory = [u8]>> Frames<Server<P, T>> for Named<'_>
         server: &mut Server<P, T>,
         out: &mut Output<'_>,
     ) -> Result<bool, ApiMisuse> {
-        let mut memory = [0; NAME + 4];
-        let name = self.name.get(..NAME).unwrap_or(self.name);
-        let args = MessageArgs::encode(&[name], &mut memory)?;
-        let failure = Failure::command(self.message).with_args(args);
-        match server.fail(&self.reply, &failure, out) {
-            // Where messages are raw text, and where there is no room for the name.
-            Err(ApiMisuse::NotInThisRevision | ApiMisuse::TooLarge) => {
-                server.fail(&self.reply, &Failure::command(self.short), out)
-            }
-            done => done,
+        fail_named(
+            server,
+            &self.reply,
+            [self.message, self.short],
+            Some(self.name),
+            out,
+        )
+    }
+}
+
+/// Fails with a message that names something, or with the short one where there is no room for a name, or
+/// messages are raw text.
+pub(crate) fn fail_named<P: Protocol, T: Requests<Memory = [u8]>>(
+    server: &mut Server<P, T>,
+    reply: &Reply,
+    [message, short]: [&[u8]; 2],
+    name: Option<&[u8]>,
+    out: &mut Output<'_>,
+) -> Result<bool, ApiMisuse> {
+    let mut memory = [0; NAME + 4];
+    let args = match name {
+        Some(name) => MessageArgs::encode(&[name.get(..NAME).unwrap_or(name)], &mut memory)?,
+        None => MessageArgs::EMPTY,
+    };
+    let failure = Failure::command(message).with_args(args);
+    match server.fail(reply, &failure, out) {
+        Err(ApiMisuse::NotInThisRevision | ApiMisuse::TooLarge) => {
+            server.fail(reply, &Failure::command(short), out)
         }
+        done => done,
     }
 }
 

@@ -60,6 +60,7 @@ mod input;
 mod linked;
 mod sender;
 
+pub(crate) use answer::fail_named;
 pub use answer::{Body, Failed, Named, Note, Outcome, ValueOf};
 pub use call::{Call, Data};
 pub use end::{End, Frames};

@@ -29,7 +29,7 @@ const CHUNK: usize = 128 * 1024;
 pub struct Request {
     handle: Arc<Handle>,
     command: Vec<u8>,
-    args: Arguments,
+    pub(super) args: Arguments,
     redirect: Option<Vec<u8>>,
     data: Source,
     watcher: Watcher,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 use std::time::Instant;
 
-use hgrpc::cbor::Location;
+use hgrpc::cbor::{FromValue, Location};
 use hgrpc::wire::RequestId;
 
 use super::client::Handle;

@@ -42,6 +42,15 @@ macro_rules! reads {
             values::decode(value.as_deref(), has_more).map_err(CallError::Answer)
         }
 
+        /// Reads an answer that is one value, of a type that a service declares.
+        pub(crate) $($async)? fn declared<T: for<'v> FromValue<'v>>(
+            mut self,
+        ) -> Result<T, CallError> {
+            let value = self.next_value()$($($await)+)? ?;
+            let has_more = self.next_value()$($($await)+)? ?.is_some();
+            values::declared(value.as_deref().filter(|_| !has_more).unwrap_or_default())
+        }
+
         /// The response's bytes as they are, which in 0006 are a sequence of CBOR values.
         pub const fn raw_body(&mut self) -> RawBody<'_> {
             RawBody(self)

@@ -1,6 +1,6 @@
 //! A request's arguments, as a call puts them together.
 
-use hgrpc::cbor::{ArgsWriter, Head, MAJOR_BYTES, Value};
+use hgrpc::cbor::{ArgsWriter, Head, MAJOR_BYTES, ToValue, Value};
 use hgrpc::{ApiMisuse, KeyOrder};
 
 use super::values;
@@ -29,7 +29,19 @@ impl Arguments {
 
     /// Adds what minicbor encodes.
     pub(crate) fn value<T: minicbor::Encode<()> + ?Sized>(&mut self, key: &[u8], value: &T) {
-        match values::encode(value) {
+        self.encoded(key, values::encode(value));
+    }
+
+    /// Adds a value of a type that a service declares.
+    pub(crate) fn declared<T: ToValue + ?Sized>(&mut self, key: &str, value: &T) {
+        self.encoded(
+            key.as_bytes(),
+            values::written(|writer| value.write(writer)),
+        );
+    }
+
+    fn encoded(&mut self, key: &[u8], value: Result<Vec<u8>, ApiMisuse>) {
+        match value {
             Ok(value) => self.add(key, &[&value]),
             Err(misuse) => self.misuse = self.misuse.or(Some(misuse)),
         }

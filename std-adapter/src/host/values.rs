@@ -4,9 +4,9 @@ use std::error::Error;
 use std::io;
 
 use hgrpc::ApiMisuse;
-use hgrpc::cbor::{CborReader, CborWriter};
+use hgrpc::cbor::{CborReader, CborWriter, FromValue, Value};
 
-use super::AnswerError;
+use super::{AnswerError, CallError};
 
 /// Most bytes that are tried for one value.
 const MOST: usize = 1 << 30;
@@ -16,10 +16,20 @@ const MOST: usize = 1 << 30;
 /// # Errors
 /// It is not one well-formed item, or longer than 1 GiB.
 pub(crate) fn encode<T: minicbor::Encode<()> + ?Sized>(value: &T) -> Result<Vec<u8>, ApiMisuse> {
+    written(|writer| writer.value(value))
+}
+
+/// What is written, however large that is.
+///
+/// # Errors
+/// Those of writing; it is longer than 1 GiB.
+pub(crate) fn written(
+    write: impl Fn(&mut CborWriter<'_>) -> Result<(), ApiMisuse>,
+) -> Result<Vec<u8>, ApiMisuse> {
     let mut buffer = vec![0; 256];
     loop {
         let mut writer = CborWriter::new(&mut buffer);
-        match writer.value(value) {
+        match write(&mut writer) {
             Ok(()) => {
                 let len = writer.position();
                 buffer.truncate(len);
@@ -31,6 +41,15 @@ pub(crate) fn encode<T: minicbor::Encode<()> + ?Sized>(value: &T) -> Result<Vec<
             Err(error) => return Err(error),
         }
     }
+}
+
+/// A value as a type that a service declares.
+///
+/// # Errors
+/// It is of another type.
+pub(crate) fn declared<T: for<'v> FromValue<'v>>(value: &[u8]) -> Result<T, CallError> {
+    let value = Value::from_cbor(value).ok().and_then(T::from_value);
+    value.ok_or(CallError::Answer(AnswerError::NotThisValue))
 }
 
 /// An answer as a type: it has to be one value.

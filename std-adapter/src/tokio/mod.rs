@@ -90,12 +90,12 @@ pub use crate::host::{
 };
 pub use client::{
     Backoff, Client, Driver, Note, NoteStream, ProgressUpdate, RawBody, ReconnectingClient,
-    Request, Response, TextOutput, Upload,
+    Request, Response, TextOutput, Upload, Values,
 };
 pub use codec::{CodecError, Frame, FrameCodec};
 pub use hgrpc::cbor::{Atom, Atoms, Progress};
 pub use server::{
-    Args, Call, Collected, Credentials, Cut, Data, FromParts, Gone, Handler, IntoEnd, Listener,
-    Notes, Origin, Parts, Peer, Refusal, Reply, Returns, Router, Server, ServerBuilder,
-    ServerLimits, Shutdown, State, Stats, Writes, serve,
+    Args, Call, Collected, Credentials, Cut, Data, Exchange, FromParts, Gone, Handler, IntoEnd,
+    Listener, Notes, Origin, Parts, Peer, Refusal, Reply, Returns, Router, Sequence, Server,
+    ServerBuilder, ServerLimits, Shutdown, State, Stats, Writes, serve,
 };

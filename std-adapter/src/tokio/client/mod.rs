@@ -6,6 +6,7 @@ mod notes;
 mod reconnect;
 mod request;
 mod response;
+mod service;
 mod upload;
 
 use std::fmt;
@@ -22,6 +23,7 @@ pub use notes::{Note, NoteStream, ProgressUpdate, TextOutput};
 pub use reconnect::{Backoff, ReconnectingClient};
 pub use request::Request;
 pub use response::{RawBody, Response};
+pub use service::Values;
 pub use upload::Upload;
 
 /// The client's end of one connection. Clone it to call from many tasks at once.

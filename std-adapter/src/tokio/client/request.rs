@@ -39,7 +39,7 @@ enum Target<'c> {
 /// What a call says, whatever connection it goes over.
 pub(super) struct Draft {
     pub(super) command: Vec<u8>,
-    args: Arguments,
+    pub(super) args: Arguments,
     redirect: Option<Vec<u8>>,
     source: Option<Source>,
     notes: NoteRoute,

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use hgrpc::cbor::Location;
+use hgrpc::cbor::{FromValue, Location};
 use hgrpc::wire::RequestId;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -117,7 +117,10 @@ impl Response {
         poll_fn(|cx| self.poll_value(cx)).await
     }
 
-    fn poll_value(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Vec<u8>>, CallError>> {
+    pub(super) fn poll_value(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Vec<u8>>, CallError>> {
         let most = self.handle.conn.limits.value_size;
         self.poll_with(cx, |content, more| content.value(most, more))
     }

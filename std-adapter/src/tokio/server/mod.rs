@@ -18,6 +18,7 @@ mod notes;
 mod reply;
 mod router;
 mod serve;
+mod service;
 mod shared;
 
 pub use crate::gate::{Refusal, ServerLimits, Stats};
@@ -33,3 +34,4 @@ pub use notes::Notes;
 pub use reply::Reply;
 pub use router::Router;
 pub use serve::{Cut, Server, ServerBuilder, Shutdown, serve};
+pub use service::{Exchange, Sequence};

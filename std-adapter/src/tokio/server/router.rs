@@ -4,8 +4,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::Handler;
+use bytes::Bytes;
+use hgrpc::service::Description;
+
 use super::handler::Route;
+use super::service::describe;
+use super::{Handler, Reply};
+use crate::host::Failure;
 
 /// A handler that waits for its state.
 type Stateless<S> = Arc<dyn Fn(&S) -> Route + Send + Sync>;
@@ -69,6 +74,8 @@ type Stateless<S> = Arc<dyn Fn(&S) -> Route + Send + Sync>;
 pub struct Router<S = ()> {
     commands: HashMap<Vec<u8>, Stateless<S>>,
     fallback: Option<Stateless<S>>,
+    /// Of the services among the commands.
+    descriptions: Vec<&'static Description>,
 }
 
 impl<S> Router<S> {
@@ -77,6 +84,7 @@ impl<S> Router<S> {
         Self {
             commands: HashMap::new(),
             fallback: None,
+            descriptions: Vec::new(),
         }
     }
 
@@ -113,7 +121,23 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     pub fn merge(mut self, other: Self) -> Self {
         self.commands.extend(other.commands);
         self.fallback = other.fallback.or(self.fallback);
-        self
+        match other.descriptions.is_empty() {
+            true => self,
+            false => other.descriptions.into_iter().fold(self, Self::described),
+        }
+    }
+
+    /// Adds what a service says of itself to what `capabilities` answers.
+    pub(super) fn described(mut self, description: &'static Description) -> Self {
+        self.descriptions.push(description);
+        let all = Bytes::from(describe(&self.descriptions));
+        self.command("capabilities", move |mut reply: Reply| {
+            let all = all.clone();
+            async move {
+                reply.cbor(&all).await?;
+                Ok::<_, Failure>(reply.finish()?)
+            }
+        })
     }
 
     /// Gives the handlers their state. What misses none, as `()`, can be served.
@@ -130,6 +154,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
                 .map(|(name, handler)| (name, give(handler)))
                 .collect(),
             fallback: self.fallback.map(give),
+            descriptions: self.descriptions,
         }
     }
 }
@@ -180,6 +205,7 @@ impl<S> Clone for Router<S> {
         Self {
             commands: self.commands.clone(),
             fallback: self.fallback.clone(),
+            descriptions: self.descriptions.clone(),
         }
     }
 }

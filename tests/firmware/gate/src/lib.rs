@@ -6,6 +6,7 @@
 //! `measure.rs` and `start.rs`, and nowhere else.
 #![no_std]
 
+mod board;
 mod client;
 mod measure;
 mod panic;
@@ -13,6 +14,7 @@ mod port;
 mod server;
 mod start;
 
+pub use board::Board;
 pub use client::ClientEnd;
 pub use measure::{exit, measure_begin, measure_end};
 pub use panic::plant;
