@@ -156,7 +156,7 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
             return false;
         }
         self.remove(key);
-        if let Some(entry) = self.entry(VACANT) {
+        if let (Some(entry), _) = self.seek(VACANT) {
             entry.key = key;
             entry.slot.open(order, bits);
             return true;
