@@ -146,18 +146,17 @@ impl<const REQUESTS: usize> Requests for FixedRequests<REQUESTS> {
     #[cfg_attr(target_os = "none", inline(never))]
     fn open(&mut self, key: Key, order: u32, bits: u16) -> bool {
         let mut left = REQUESTS;
-        let mut place = None;
-        for entry in self.map.as_flattened_mut() {
-            if entry.key == key || entry.key == VACANT && place.is_none() {
-                place = Some(entry);
-            } else if entry.key != VACANT && entry.slot.is_aside() == Slot::stands_aside(bits) {
+        for entry in self.map.as_flattened() {
+            let is_other = entry.key != key && entry.key != VACANT;
+            if is_other && entry.slot.is_aside() == Slot::stands_aside(bits) {
                 left = left.wrapping_sub(1);
             }
         }
         if left == 0 {
             return false;
         }
-        if let Some(entry) = place {
+        self.remove(key);
+        if let (Some(entry), _) = self.seek(VACANT) {
             entry.key = key;
             entry.slot.open(order, bits);
             return true;
