@@ -21,6 +21,8 @@ pub(crate) struct Pipe {
     /// Bytes that are written behind the cut vanish without an error.
     pub(crate) is_silent: bool,
     is_closed: bool,
+    /// Nobody reads any more.
+    is_broken_off: bool,
     taken: u64,
     arrived: u64,
     ready: u64,
@@ -49,6 +51,7 @@ impl Pipe {
             cut: None,
             is_silent: false,
             is_closed: false,
+            is_broken_off: false,
             taken: 0,
             arrived: 0,
             ready: 0,
@@ -65,7 +68,7 @@ impl Pipe {
         slices: &[IoSlice<'_>],
         random: &mut Random,
     ) -> Result<usize, ()> {
-        if self.is_cut() && !self.is_silent {
+        if self.is_broken_off || self.is_cut() && !self.is_silent {
             return Err(());
         }
         let mut room = self.capacity - self.queue.len();
@@ -92,9 +95,10 @@ impl Pipe {
     /// Drops what is under way: nobody reads.
     pub(crate) fn break_off(&mut self) {
         self.queue.clear();
-        self.cut = Some(self.taken);
+        self.is_broken_off = true;
     }
 
+    /// Returns whether the cut was reached.
     pub(crate) fn is_cut(&self) -> bool {
         self.cut.is_some_and(|cut| self.taken >= cut)
     }
@@ -106,7 +110,7 @@ impl Pipe {
         input: &mut Vec<u8>,
         random: &mut Random,
     ) -> Arrival {
-        let is_ended = self.is_closed || self.is_cut();
+        let is_ended = self.is_closed || self.is_broken_off || self.is_cut();
         if self.queue.is_empty() && !is_ended {
             return Arrival::Nothing;
         }

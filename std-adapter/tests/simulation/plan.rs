@@ -164,6 +164,9 @@ impl Setup {
         limits.data_silence = None;
         limits.not_reading = None;
         limits.idle = None;
+        let buffer = client.limits.buffer.min(limits.per_connection.buffer);
+        let is_slow = most_bytes < 50 || buffer < 100;
+        let most = if is_slow { 300 } else { 100_000 };
         let mut setup = Self {
             mode,
             revision,
@@ -171,7 +174,7 @@ impl Setup {
             server,
             limits,
             slots: 1 + random.below(2),
-            most: if most_bytes < 50 { 400 } else { 100_000 },
+            most,
             restarts: random.below(3),
             capacity: random.pick(&[20, 50, 3000, 100_000]).max(most_bytes / 10),
             most_bytes,

@@ -244,6 +244,7 @@ impl ServerEnd {
     ) -> bool {
         let mut has_moved = false;
         self.is_input_due |= self.engine.deadline().is_some_and(|at| now >= at);
+        let mut was_stuck = self.engine.is_stuck();
         while std::mem::take(&mut self.is_input_due) {
             match self.next(now) {
                 Ok(Some(command)) => {
@@ -251,7 +252,7 @@ impl ServerEnd {
                     self.is_input_due = true;
                     turn.commands.push(command);
                 }
-                Ok(None) => {}
+                Ok(None) => was_stuck |= self.engine.is_stuck(),
                 Err(error @ ConnectionError::Limit(_)) => {
                     self.stage = Stage::Answering;
                     self.error = Some(error.clone());
@@ -261,7 +262,7 @@ impl ServerEnd {
                 Err(error) => panic!("the server does not understand: {error}"),
             }
         }
-        if self.engine.is_stuck() {
+        if was_stuck {
             self.watch.resume(now);
         }
         if !self.buffer.is_empty() && !(reads_on && self.buffer.len() < 50_000) {
@@ -276,8 +277,9 @@ impl ServerEnd {
             }
             Arrival::Later(at) => turn.wait(at),
             Arrival::Nothing => {}
+            // What came before is handled first.
+            Arrival::End if !self.buffer.is_empty() => {}
             Arrival::End => {
-                self.buffer.clear();
                 self.stage = Stage::Answering;
                 let end = self.with(Connection::end_input);
                 assert_eq!(end.is_err(), self.watch.is_inside(), "{end:?}");
