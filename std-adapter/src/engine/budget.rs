@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
+use super::faults::{Fault, is_planted};
 use crate::host::sync::lock;
 
 /// Bytes that all connections of a server share.
@@ -165,11 +166,12 @@ impl Budget {
         self.pool.held.fetch_sub(own + shared, Ordering::Relaxed);
         self.own.fetch_add(own, Ordering::SeqCst);
         self.most.fetch_add(own + shared, Ordering::SeqCst);
-        if shared > 0 {
+        if shared > 0 && !is_planted(Fault::BudgetKept) {
             let mut pool = lock(&self.pool.shared);
             pool.free += shared;
             let next = pool.next_waker();
             drop(pool);
+            let next = next.filter(|_| !is_planted(Fault::BudgetNotWoken));
             next.into_iter().for_each(Waker::wake);
         }
         if self.is_waiting.load(Ordering::SeqCst) {

@@ -1,6 +1,5 @@
 //! One direction of the network: bytes that arrive late, in pieces, or not at all.
 
-use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use crate::random::Random;
@@ -8,7 +7,9 @@ use crate::random::Random;
 /// One direction of a connection.
 #[derive(Debug)]
 pub(crate) struct Pipe {
-    queue: VecDeque<u8>,
+    queue: Vec<u8>,
+    /// Bytes before it have arrived.
+    start: usize,
     /// Bytes that may be under way.
     capacity: usize,
     /// Most bytes that arrive at once, and most milliseconds between two arrivals.
@@ -43,7 +44,8 @@ pub(crate) enum Arrival {
 impl Pipe {
     pub(crate) fn new(capacity: usize, most_bytes: usize, most_delay: u64) -> Self {
         Self {
-            queue: VecDeque::new(),
+            queue: Vec::new(),
+            start: 0,
             capacity,
             most_bytes,
             most_delay,
@@ -71,7 +73,7 @@ impl Pipe {
         if self.is_broken_off || self.is_cut() && !self.is_silent {
             return Err(());
         }
-        let mut room = self.capacity - self.queue.len();
+        let mut room = self.capacity - self.len();
         if room > 1 && random.percent(30) {
             room = 1 + random.below(room);
         }
@@ -80,11 +82,15 @@ impl Pipe {
             let now = &slice[..slice.len().min(room - written)];
             let left = self.cut.map(|cut| cut.saturating_sub(self.taken));
             let left = left.map_or(usize::MAX, |left| usize::try_from(left).unwrap());
-            self.queue.extend(&now[..now.len().min(left)]);
+            self.queue.extend_from_slice(&now[..now.len().min(left)]);
             self.taken += wide(now.len());
             written += now.len();
         }
         Ok(written)
+    }
+
+    fn len(&self) -> usize {
+        self.queue.len() - self.start
     }
 
     /// Ends the direction behind what was written.
@@ -94,6 +100,7 @@ impl Pipe {
 
     /// Drops what is under way: nobody reads.
     pub(crate) fn break_off(&mut self) {
+        self.start = 0;
         self.queue.clear();
         self.is_broken_off = true;
     }
@@ -111,16 +118,16 @@ impl Pipe {
         random: &mut Random,
     ) -> Arrival {
         let is_ended = self.is_closed || self.is_broken_off || self.is_cut();
-        if self.queue.is_empty() && !is_ended {
+        if self.len() == 0 && !is_ended {
             return Arrival::Nothing;
         }
         if now < self.ready {
             return Arrival::Later(self.ready);
         }
-        if self.queue.is_empty() {
+        if self.len() == 0 {
             return Arrival::End;
         }
-        let mut len = self.queue.len().min(1 + random.below(self.most_bytes));
+        let mut len = self.len().min(1 + random.below(self.most_bytes));
         if let Some((at, millis)) = self.stall
             && at < self.arrived + wide(len)
         {
@@ -133,8 +140,13 @@ impl Pipe {
         } else {
             self.ready = now + random.millis(self.most_delay);
         }
-        self.pieces += u64::from(len < self.queue.len());
-        input.extend(self.queue.drain(..len));
+        self.pieces += u64::from(len < self.len());
+        input.extend_from_slice(&self.queue[self.start..self.start + len]);
+        self.start += len;
+        if self.start == self.queue.len() {
+            self.start = 0;
+            self.queue.clear();
+        }
         self.arrived += wide(len);
         Arrival::Bytes
     }

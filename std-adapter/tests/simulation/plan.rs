@@ -166,7 +166,7 @@ impl Setup {
         limits.idle = None;
         let buffer = client.limits.buffer.min(limits.per_connection.buffer);
         let is_slow = most_bytes < 50 || buffer < 100;
-        let most = if is_slow { 300 } else { 100_000 };
+        let most = if is_slow { 100 } else { 100_000 };
         let mut setup = Self {
             mode,
             revision,
@@ -213,7 +213,7 @@ impl Setup {
     fn harden(&mut self, random: &mut Random) {
         let some = |random: &mut Random, most| {
             let is_some = random.percent(60);
-            let millis = 50 + random.millis(most);
+            let millis = 200 + random.millis(most);
             is_some.then(|| Duration::from_millis(millis))
         };
         let limits = &mut self.limits;
@@ -223,7 +223,7 @@ impl Setup {
         limits.slow_frame = some(random, 3000);
         limits.request_time = some(random, 6000);
         limits.data_silence = some(random, 6000);
-        limits.not_reading = Some(Duration::from_millis(100 + random.millis(6000)));
+        limits.not_reading = Some(Duration::from_millis(300 + random.millis(6000)));
         limits.idle = some(random, 9000);
         limits.min_rate = random.pick(&[0, 1, 128, 1000]);
         if random.percent(20) {
@@ -273,7 +273,7 @@ impl Setup {
         }
         if random.percent(20) {
             let at = u64::try_from(random.size(self.most)).unwrap();
-            let millis = random.pick(&[50, 1000, 10_000, 100_000]);
+            let millis = random.pick(&[50, 1000, 5000, 30_000]);
             pipe.stall = Some((at, millis));
         }
         if random.percent(10) {
