@@ -56,6 +56,8 @@ pub(crate) enum Stage {
     Reading,
     /// Nothing is read any more, and nobody says so.
     Hanging,
+    /// It has ended, and is looked at once more later.
+    Kept,
     Over,
 }
 

@@ -150,7 +150,13 @@ impl Call {
     }
 
     /// Waits for the response to begin.
-    pub(crate) fn open(&mut self, client: &mut ClientEnd, waker: &Waker) -> Next {
+    pub(crate) fn open(
+        &mut self,
+        now: u64,
+        client: &mut ClientEnd,
+        random: &mut Random,
+        waker: &Waker,
+    ) -> Next {
         let key = self.key.unwrap();
         let opened = client.with(|engine| {
             let opened = engine.poll_opened(key, waker);
@@ -162,8 +168,8 @@ impl Call {
                 self.stage = Stage::Reading;
                 Next::Again
             }
-            Poll::Ready(Ok(true)) => self.ended(client, End::Redirected),
-            Poll::Ready(Err(error)) => self.ended(client, End::Failed(error)),
+            Poll::Ready(Ok(true)) => self.ended(now, client, random, End::Redirected),
+            Poll::Ready(Err(error)) => self.ended(now, client, random, End::Failed(error)),
         }
     }
 
@@ -183,7 +189,7 @@ impl Call {
         }
         let key = self.key.unwrap();
         if self.plan.reader.drop_after.is_some_and(|at| self.read >= at) {
-            return self.ended(client, End::Dropped);
+            return self.ended(now, client, random, End::Dropped);
         }
         if self.plan.reader.hangs_after.is_some_and(|at| self.read >= at) {
             self.stage = Stage::Hanging;
@@ -206,7 +212,7 @@ impl Call {
                 self.last_empty = now;
                 Next::Wait(None)
             }
-            Some(Ok(0)) => self.ended(client, End::Answered),
+            Some(Ok(0)) => self.ended(now, client, random, End::Answered),
             Some(Ok(len)) => {
                 let len = 1 + random.below(len);
                 let bytes = &self.content.bytes()[..len];
@@ -227,25 +233,38 @@ impl Call {
                 self.is_asleep_until = (pause > 0).then(|| now + pause);
                 Next::Again
             }
-            Some(Err(error)) => self.ended(client, End::Failed(error)),
+            Some(Err(error)) => self.ended(now, client, random, End::Failed(error)),
         }
     }
 
-    /// It has ended: another look gives the same end.
-    fn ended(&mut self, client: &mut ClientEnd, end: End) -> Next {
+    /// It has ended; it may be kept for a while.
+    fn ended(&mut self, now: u64, client: &mut ClientEnd, random: &mut Random, end: End) -> Next {
+        let is_kept = !matches!(end, End::Dropped) && random.percent(25);
+        self.end = Some(end);
+        if is_kept {
+            self.stage = Stage::Kept;
+            let until = now + random.pick(&[0, 20, 3000]);
+            self.is_asleep_until = Some(until);
+            return Next::Wait(Some(until));
+        }
+        self.drop_ended(client)
+    }
+
+    /// Looks at a call that has ended: it still has the same end. Then nobody has it any more.
+    pub(crate) fn drop_ended(&mut self, client: &mut ClientEnd) -> Next {
         let key = self.key.unwrap();
         let again = client.with(|engine| engine.poll_read(key, Waker::noop()));
-        match (&end, again) {
+        match (self.end.as_ref().unwrap(), again) {
             (End::Dropped, _) => {}
             (End::Answered, Poll::Ready(Ok(None))) => {}
             (End::Redirected, Poll::Ready(Err(CallError::Answer(_)))) => {}
             (End::Failed(error), Poll::Ready(Err(again))) => {
                 assert_eq!(error.to_string(), again.to_string(), "two ends");
             }
-            (_, again) => panic!("call {}: two ends, {end:?} and {again:?}", self.number),
+            (end, again) => panic!("call {}: two ends, {end:?} and {again:?}", self.number),
         }
         client.with(|engine| engine.call_dropped(key));
-        self.end = Some(end);
+        self.stage = Stage::Over;
         Next::Over
     }
 

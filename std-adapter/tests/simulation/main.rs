@@ -31,7 +31,7 @@ use std::panic::catch_unwind;
 use world::{Census, play};
 
 /// Seeds of an ordinary run.
-const SEEDS: u64 = 1500;
+const SEEDS: u64 = 800;
 
 /// Kinds of things that every run has to bring up.
 const KINDS: [&str; 33] = [
@@ -142,6 +142,8 @@ fn planted_faults_are_found() {
         let found = (0..10_000).find(|seed| catch_unwind(|| play(*seed, false)).is_err());
         plant(None);
         println!("{fault:?} is found by seed {found:?}");
+        // Without it the same seed holds.
+        found.map(|seed| play(seed, false));
         assert!(found.is_some(), "{fault:?} is not found");
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Setup {
     capacity: usize,
     most_bytes: usize,
     most_delay: u64,
+    /// Answers are large, and the network is slow: more waits than is made at once.
+    pub(crate) is_bulk: bool,
     /// Both ends hand in more bytes behind those that wait.
     pub(crate) reads_on: bool,
 }
@@ -179,11 +181,16 @@ impl Setup {
             capacity: random.pick(&[20, 50, 3000, 100_000]).max(most_bytes / 10),
             most_bytes,
             most_delay: random.pick(&[0, 0, 3, 20]),
+            is_bulk: buffer >= 5000 && !is_slow && random.percent(20),
             reads_on: random.percent(50),
         };
         if random.percent(15) {
             setup.server.encodes = vec![ContentEncoding::Zlib, ContentEncoding::Identity];
             setup.limits.per_connection.compressed_streams = random.below(3);
+        }
+        if setup.is_bulk {
+            setup.capacity = random.pick(&[5000, 50_000]);
+            setup.most_bytes = 30_000;
         }
         match mode {
             Mode::Gentle => {}
@@ -200,7 +207,7 @@ impl Setup {
 
     /// Has connections share few bytes.
     fn tighten(&mut self, random: &mut Random) {
-        self.limits.own_bytes = random.pick(&[0, 0, 100, 1000]);
+        self.limits.own_bytes = random.pick(&[0, 0, 100, 500]);
         self.limits.per_connection.request_size = random.pick(&[900, 2000]);
         self.limits.connection_bytes = 0;
         self.limits.shared_bytes = 0;
@@ -295,11 +302,16 @@ impl Setup {
         let is_raw = random.percent(15);
         let (steps, ending) = self.handler(random, most, data != DataPlan::None, is_raw);
         let request_size = usize::try_from(self.limits.per_connection.request_size).unwrap();
-        let padding = match is_harsh && random.percent(10) {
-            true => random.below(request_size.min(20_000) * 2),
-            false => random.size(request_size.min(most) / 2),
+        let padding = match random.below(10) {
+            0 if is_harsh => random.below(request_size.min(20_000) * 2),
+            // Together they are more than there is.
+            _ if request_size < 10_000 => random.below(request_size * 3 / 4),
+            _ => random.size(most),
         };
-        let latest = random.pick(&[0, 0, 5, 300]);
+        let latest = match self.mode {
+            Mode::Tight => 5,
+            _ => random.pick(&[0, 0, 5, 300]),
+        };
         Plan {
             slot: random.below(self.slots),
             start: 1 + random.millis(latest),
@@ -359,9 +371,14 @@ impl Setup {
         if has_data && random.percent(15) {
             steps.push(Step::DropData);
         }
+        if self.mode == Mode::Tight {
+            // Its request is held meanwhile.
+            steps.push(Step::Sleep(random.pick(&[10, 100])));
+        }
         for _ in 0..random.below(7) {
             let step = match random.below(100) {
                 0..35 if is_raw => Step::Values(1 + random.below(5)),
+                0..35 if self.is_bulk => Step::Write(random.below(80_000)),
                 0..35 => Step::Write(random.size(most)),
                 35..42 if !is_raw => Step::Known(random.size(most)),
                 42..50 => Step::Flush,

@@ -24,7 +24,7 @@ pub(crate) type Census = BTreeMap<String, u64>;
 const SILENCE: u64 = 150_000;
 
 /// More turns than any seed needs.
-const TURNS: u64 = 200_000;
+const TURNS: u64 = 1_000_000;
 
 struct Conn {
     client: ClientEnd,
@@ -386,6 +386,13 @@ impl World {
         let next = match call.stage {
             Stage::Waiting => return self.start(number, bell),
             Stage::Hanging | Stage::Over => Next::Over,
+            Stage::Kept => {
+                let client = &mut self.conns[call.conn.unwrap()].client;
+                return match call.is_asleep_until {
+                    Some(until) if self.now < until => Next::Wait(Some(until)),
+                    _ => call.drop_ended(client),
+                };
+            }
             Stage::Sending => {
                 let client = &mut self.conns[call.conn.unwrap()].client;
                 match call.send(client, &waker) {
@@ -395,7 +402,7 @@ impl World {
             }
             Stage::Opening => {
                 let client = &mut self.conns[call.conn.unwrap()].client;
-                call.open(client, &waker)
+                call.open(self.now, client, &mut self.random, &waker)
             }
             Stage::Reading => {
                 let client = &mut self.conns[call.conn.unwrap()].client;
@@ -459,7 +466,9 @@ impl World {
     /// A call has ended: so it had to.
     fn judge(&mut self, number: usize) {
         let call = &mut self.calls[number];
-        call.stage = Stage::Over;
+        if call.stage != Stage::Kept {
+            call.stage = Stage::Over;
+        }
         let client = &self.conns[call.conn.unwrap()].client;
         let stats = self.shared.stats();
         let facts = Facts {

@@ -179,9 +179,13 @@ impl Connection {
                 self.incoming.since = now;
                 self.clock.pause();
             }
-        } else if self.incoming.since != 0 {
-            self.incoming.since = 0;
-            self.clock.resume(now, &self.shared.limits);
+        } else {
+            // What waited for bytes may be of no more use.
+            self.budget.stop_waiting();
+            if self.incoming.since != 0 {
+                self.incoming.since = 0;
+                self.clock.resume(now, &self.shared.limits);
+            }
         }
     }
 
