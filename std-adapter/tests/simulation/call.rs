@@ -151,8 +151,16 @@ impl Call {
         match self.end.as_ref().expect("it has ended") {
             End::Dropped => {}
             End::Answered => {
-                assert_eq!(self.said, Some(Said::Finished), "an answer that was not given");
-                assert_eq!(self.read, self.written.len(), "bytes of an answer are missing");
+                assert_eq!(
+                    self.said,
+                    Some(Said::Finished),
+                    "an answer that was not given"
+                );
+                assert_eq!(
+                    self.read,
+                    self.written.len(),
+                    "bytes of an answer are missing"
+                );
             }
             End::Redirected => assert_eq!(self.said, Some(Said::Redirected)),
             End::Failed(error @ CallError::Command(answer)) => {

@@ -7,9 +7,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use hgrpc::cbor::ArgsWriter;
 use hgrpc_std::blocking::CallError;
-use hgrpc_std::engine::client::{
-    Content, Data, NoteWriter, Notes, Outgoing, SideEvent, Unsent,
-};
+use hgrpc_std::engine::client::{Content, Data, NoteWriter, Notes, Outgoing, SideEvent, Unsent};
 
 use crate::bell::Bell;
 use crate::call::{Call, End, Stage, UploadState};
@@ -188,10 +186,20 @@ impl Call {
             self.is_asleep_until = None;
         }
         let key = self.key.unwrap();
-        if self.plan.reader.drop_after.is_some_and(|at| self.read >= at) {
+        if self
+            .plan
+            .reader
+            .drop_after
+            .is_some_and(|at| self.read >= at)
+        {
             return self.ended(now, client, random, End::Dropped);
         }
-        if self.plan.reader.hangs_after.is_some_and(|at| self.read >= at) {
+        if self
+            .plan
+            .reader
+            .hangs_after
+            .is_some_and(|at| self.read >= at)
+        {
             self.stage = Stage::Hanging;
             return Next::Over;
         }
@@ -387,8 +395,11 @@ impl Call {
     pub(crate) fn assert_noted(&self) {
         let is_read = matches!(self.plan.notes, NotesPlan::Direct | NotesPlan::Read(_));
         if is_read && matches!(self.end, Some(End::Answered)) {
-            assert_eq!(self.texts_read, self.texts, "call {}: texts are missing", self.number);
+            assert_eq!(
+                self.texts_read, self.texts,
+                "call {}: texts are missing",
+                self.number
+            );
         }
     }
 }
-

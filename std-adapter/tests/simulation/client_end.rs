@@ -204,7 +204,10 @@ impl ClientEnd {
         if self.is_stuck && !(reads_on && self.buffer.len() < 50_000) {
             return has_moved;
         }
-        assert!(self.is_stuck || self.buffer.is_empty(), "bytes wait for nothing");
+        assert!(
+            self.is_stuck || self.buffer.is_empty(),
+            "bytes wait for nothing"
+        );
         match down.read(now, &mut self.buffer, random) {
             Arrival::Bytes => {
                 self.is_input_due = true;

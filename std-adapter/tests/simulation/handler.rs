@@ -209,7 +209,8 @@ impl Handler {
             Step::Known(len) => {
                 let head = Head::new(MAJOR_BYTES, u64::try_from(len).unwrap());
                 let key = self.key;
-                let begun = server.with(|engine| engine.begin_bytes(key, u64::try_from(len).unwrap()));
+                let begun =
+                    server.with(|engine| engine.begin_bytes(key, u64::try_from(len).unwrap()));
                 if let Some(next) = self.took(begun, server, step) {
                     return next;
                 }
@@ -307,10 +308,7 @@ impl Handler {
         let has_ended = server.engine().ended().is_some();
         match written {
             Written::Ended(_) => assert!(has_ended, "the connection has not ended"),
-            Written::Closed => assert!(
-                self.is_deaf || has_ended,
-                "the reply was never ended"
-            ),
+            Written::Closed => assert!(self.is_deaf || has_ended, "the reply was never ended"),
             other => panic!("{other:?}"),
         }
         self.steps.clear();

@@ -31,7 +31,7 @@ use std::panic::catch_unwind;
 use world::{Census, play};
 
 /// Seeds of an ordinary run.
-const SEEDS: u64 = 800;
+const SEEDS: u64 = 1000;
 
 /// Kinds of things that every run has to bring up.
 const KINDS: [&str; 33] = [

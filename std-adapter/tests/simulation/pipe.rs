@@ -111,12 +111,7 @@ impl Pipe {
     }
 
     /// Gives what has arrived to `input`.
-    pub(crate) fn read(
-        &mut self,
-        now: u64,
-        input: &mut Vec<u8>,
-        random: &mut Random,
-    ) -> Arrival {
+    pub(crate) fn read(&mut self, now: u64, input: &mut Vec<u8>, random: &mut Random) -> Arrival {
         let is_ended = self.is_closed || self.is_broken_off || self.is_cut();
         if self.len() == 0 && !is_ended {
             return Arrival::Nothing;

@@ -319,10 +319,16 @@ impl Setup {
             padding,
             data,
             reader: ReaderPlan {
-                pause: random.pick(&[0, 0, 0, 2, 50]),
+                pause: match random.below(20) {
+                    0 if is_harsh => 4000,
+                    1..4 => 50,
+                    4..8 => 2,
+                    _ => 0,
+                },
                 drop_after: random.percent(12).then(|| random.size(most)),
                 drop_at_once: random.percent(4),
-                hangs_after: (self.client.limits.stall.is_some() && random.percent(4)).then(|| random.size(most)),
+                hangs_after: (self.client.limits.stall.is_some() && random.percent(12))
+                    .then(|| random.size(most)),
                 waits_for_opening: random.percent(60),
             },
             notes: match random.below(10) {

@@ -59,7 +59,9 @@ static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut random = Random::new(0);
     let words = (0..PERIOD / 4).map(|_| random.next());
     // Half of the bytes are the same, so that there is something to compress.
-    words.flat_map(|word| [word.to_le_bytes()[0], 0, word.to_le_bytes()[1], 7]).collect()
+    words
+        .flat_map(|word| [word.to_le_bytes()[0], 0, word.to_le_bytes()[1], 7])
+        .collect()
 });
 
 /// Returns the bytes of a stream from an offset on.

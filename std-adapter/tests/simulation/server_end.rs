@@ -132,7 +132,10 @@ impl ServerEnd {
 
     fn settle(&mut self) {
         let unwritten = self.engine.unwritten();
-        assert!(unwritten < (64 << 10) + (40 << 10), "{unwritten} bytes wait");
+        assert!(
+            unwritten < (64 << 10) + (40 << 10),
+            "{unwritten} bytes wait"
+        );
         while let Some(wake) = self.engine.pop_wake() {
             let known = "a wake-up for a command that was never given out";
             match wake {
@@ -227,7 +230,11 @@ impl ServerEnd {
         if let Some((at, _)) = self.tick {
             turn.wait(at);
         }
-        if let Some(at) = self.engine.deadline().filter(|_| self.stage == Stage::Serving) {
+        if let Some(at) = self
+            .engine
+            .deadline()
+            .filter(|_| self.stage == Stage::Serving)
+        {
             turn.wait(at);
         }
         turn
@@ -432,9 +439,8 @@ impl Watch {
             }
             if self.head.len() == 8 {
                 let head = std::mem::take(&mut self.head);
-                self.payload = usize::from(head[0])
-                    | usize::from(head[1]) << 8
-                    | usize::from(head[2]) << 16;
+                self.payload =
+                    usize::from(head[0]) | usize::from(head[1]) << 8 | usize::from(head[2]) << 16;
             }
             if self.head.is_empty() && self.payload == 0 {
                 has_ended = true;
@@ -517,6 +523,9 @@ impl Watch {
                 .is_some_and(|since| is_over(since, limits.not_reading)),
             limit => panic!("a limit that is not of time: {limit}"),
         };
-        assert!(is_late, "a peer that moves is blamed: {limit}, {now} ms, {self:?}");
+        assert!(
+            is_late,
+            "a peer that moves is blamed: {limit}, {now} ms, {self:?}"
+        );
     }
 }

@@ -139,7 +139,11 @@ impl World {
             let conn = self.connect();
             self.slots.push(conn);
         }
-        let most = if self.setup.mode == Mode::Tight { 20 } else { 7 };
+        let most = if self.setup.mode == Mode::Tight {
+            20
+        } else {
+            7
+        };
         for number in 0..=self.random.below(most) {
             let plan = self.setup.plan(&mut self.random);
             self.say(|| format!("call {number}: {plan:?}"));
@@ -198,9 +202,15 @@ impl World {
         for turn in 0..TURNS {
             let is_done = match phase {
                 0 | 1 => self.calls.iter().all(Call::is_over),
-                _ => self.conns.iter().all(|conn| {
-                    conn.client.is_over() && conn.server.is_over()
-                }) && !self.tasks.iter().any(|task| matches!(task.kind, Kind::Handler(_))),
+                _ => {
+                    self.conns
+                        .iter()
+                        .all(|conn| conn.client.is_over() && conn.server.is_over())
+                        && !self
+                            .tasks
+                            .iter()
+                            .any(|task| matches!(task.kind, Kind::Handler(_)))
+                }
             };
             match (is_done, phase) {
                 (true, 0) => self.drop_hanging(),
@@ -321,7 +331,9 @@ impl World {
         let conn = &mut self.conns[index];
         let pipes = [&mut conn.up, &mut conn.down];
         let reads_on = self.setup.reads_on;
-        let turn = conn.client.poll(self.now, &mut self.random, reads_on, pipes);
+        let turn = conn
+            .client
+            .poll(self.now, &mut self.random, reads_on, pipes);
         for (key, event) in turn.notes {
             let mut calls = self.calls.iter_mut();
             let call = calls.find(|call| call.conn == Some(index) && call.key == Some(key));
@@ -342,7 +354,9 @@ impl World {
         let conn = &mut self.conns[index];
         let pipes = [&mut conn.up, &mut conn.down];
         let reads_on = self.setup.reads_on;
-        let turn = conn.server.poll(self.now, &mut self.random, reads_on, pipes);
+        let turn = conn
+            .server
+            .poll(self.now, &mut self.random, reads_on, pipes);
         if turn.has_moved {
             self.moved = self.now;
             conn.client.bell.ring();
@@ -411,7 +425,10 @@ impl World {
         };
         let call = &mut self.calls[number];
         let begins_upload = call.upload == UploadState::Running
-            && !self.tasks.iter().any(|task| task.kind == Kind::Uploader(number));
+            && !self
+                .tasks
+                .iter()
+                .any(|task| task.kind == Kind::Uploader(number));
         let upload = begins_upload.then(|| Arc::clone(&call.upload_bell));
         if call.end.is_some() {
             self.judge(number);
@@ -449,7 +466,10 @@ impl World {
     }
 
     fn unsent(&mut self, number: usize, error: CallError, outgoing: Option<Outgoing>) -> Next {
-        assert!(!self.calls[number].has_run, "a request was sent that was not");
+        assert!(
+            !self.calls[number].has_run,
+            "a request was sent that was not"
+        );
         self.count("unsent");
         if outgoing.is_some() && self.setup.restarts > 0 {
             self.outgoing[number] = outgoing;
@@ -556,13 +576,19 @@ impl World {
         let all = all.saturating_add(limits.shared_bytes);
         let each = self.conns.len().saturating_mul(limits.connection_bytes);
         let most = usize::try_from(stats.most_bytes).unwrap();
-        assert!(most <= all.min(each), "{most} bytes were held, of {all} and {each}");
+        assert!(
+            most <= all.min(each),
+            "{most} bytes were held, of {all} and {each}"
+        );
     }
 
     /// Checks that nothing is left.
     fn end(&mut self) {
         for (index, conn) in self.conns.iter().enumerate() {
-            let known = (conn.client.engine().calls(), conn.server.engine().commands());
+            let known = (
+                conn.client.engine().calls(),
+                conn.server.engine().commands(),
+            );
             assert_eq!(known, (0, 0), "calls and commands of connection {index}");
             let (up, down) = (conn.up.pieces, conn.down.pieces);
             *self.census.entry("pieces".into()).or_default() += up + down;
@@ -572,10 +598,15 @@ impl World {
         }
         for call in &self.calls {
             call.assert_noted();
-            *self.census.entry("texts".into()).or_default() += u64::try_from(call.texts_read).unwrap();
+            *self.census.entry("texts".into()).or_default() +=
+                u64::try_from(call.texts_read).unwrap();
         }
         let stats = self.shared.stats();
-        assert_eq!((stats.held_bytes, stats.running), (0, 0), "held bytes, running requests");
+        assert_eq!(
+            (stats.held_bytes, stats.running),
+            (0, 0),
+            "held bytes, running requests"
+        );
         self.assert_budget(&stats);
         self.count_stats(&stats);
     }
@@ -584,7 +615,10 @@ impl World {
         for refusal in Refusal::ALL {
             let number = stats.refused_for(refusal);
             if number > 0 {
-                *self.census.entry(format!("refusal {}", refusal.name())).or_default() += number;
+                *self
+                    .census
+                    .entry(format!("refusal {}", refusal.name()))
+                    .or_default() += number;
             }
         }
         for limit in ConnectionLimit::ALL {

@@ -364,9 +364,7 @@ impl Connection {
         }
         let is_end = matches!(job, Job::Whole(..) | Job::Finish(_) | Job::Fail(_));
         let has_room = running.composer.jobs.len() <= 1;
-        if has_room
-            && std::mem::take(&mut running.is_awaited)
-            && !is_planted(Fault::ReplyNotWoken)
+        if has_room && std::mem::take(&mut running.is_awaited) && !is_planted(Fault::ReplyNotWoken)
         {
             self.wake(Wake::Reply(key));
         }
