@@ -28,6 +28,17 @@ impl Wake for Bell {
     }
 }
 
+/// When a driver has something to do, though nobody wakes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timer(pub(crate) Option<u64>);
+
+impl Timer {
+    /// Adds a time: the first counts.
+    pub(crate) fn wait(&mut self, at: u64) {
+        self.0 = Some(self.0.map_or(at, |other| other.min(at)));
+    }
+}
+
 /// Wakes a driver, and says that it was the engine's own waker.
 #[derive(Debug)]
 pub(crate) struct Signal {

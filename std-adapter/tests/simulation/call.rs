@@ -24,6 +24,8 @@ pub(crate) struct Call {
     pub(crate) updates: usize,
     pub(crate) data_read: usize,
     pub(crate) has_read_all: bool,
+    /// Its client's end of the connection has ended.
+    pub(crate) is_given_up: bool,
     // What the caller did.
     pub(crate) stage: Stage,
     pub(crate) conn: Option<usize>,
@@ -119,6 +121,7 @@ impl Call {
     /// Whether less data may come than was planned.
     pub(crate) const fn may_be_cut(&self) -> bool {
         self.end.is_some()
+            || self.is_given_up
             || matches!(self.upload, UploadState::Failed | UploadState::Cut)
             || matches!(self.stage, Stage::Over)
             || matches!(self.plan.data, DataPlan::Streamed(.., UploadEnd::Hangs))

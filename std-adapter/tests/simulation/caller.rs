@@ -55,6 +55,7 @@ impl Call {
             updates: 0,
             data_read: 0,
             has_read_all: false,
+            is_given_up: false,
             stage: Stage::Waiting,
             conn: None,
             key: None,

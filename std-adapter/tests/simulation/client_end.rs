@@ -7,7 +7,7 @@ use hgrpc_std::blocking::{Config, ConnectionError};
 use hgrpc_std::engine::Key;
 use hgrpc_std::engine::client::{Connection, SideEvent};
 
-use crate::bell::{Bell, Signal};
+use crate::bell::{Bell, Signal, Timer};
 use crate::pipe::{Arrival, Pipe};
 use crate::random::Random;
 use crate::server_end::LINGER;
@@ -49,13 +49,7 @@ enum Stage {
 pub(crate) struct Turn {
     pub(crate) notes: Vec<(Key, SideEvent)>,
     pub(crate) has_moved: bool,
-    pub(crate) at: Option<u64>,
-}
-
-impl Turn {
-    fn wait(&mut self, at: u64) {
-        self.at = Some(self.at.map_or(at, |other| other.min(at)));
-    }
+    pub(crate) timer: Timer,
 }
 
 impl ClientEnd {
@@ -155,7 +149,7 @@ impl ClientEnd {
                 Stage::Reading(until) | Stage::Closing(until) if now >= until => {
                     self.end(&ConnectionError::Shutdown, up, down);
                 }
-                Stage::Reading(until) | Stage::Closing(until) => turn.wait(until),
+                Stage::Reading(until) | Stage::Closing(until) => turn.timer.wait(until),
                 _ => {}
             }
             if self.stage == Stage::Over {
@@ -168,7 +162,7 @@ impl ClientEnd {
             }
         }
         if let Some(at) = self.engine.deadline() {
-            turn.wait(at);
+            turn.timer.wait(at);
         }
         turn
     }
@@ -213,7 +207,7 @@ impl ClientEnd {
                 self.is_input_due = true;
                 has_moved = true;
             }
-            Arrival::Later(at) => turn.wait(at),
+            Arrival::Later(at) => turn.timer.wait(at),
             // What waits is not lost.
             Arrival::Nothing => {}
             Arrival::End if self.is_stuck => {}

@@ -33,6 +33,9 @@ use world::{Census, play};
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 1000;
 
+/// Seeds that found mistakes of the engine.
+const FOUND: [u64; 2] = [107, 4059];
+
 /// Kinds of things that every run has to bring up.
 const KINDS: [&str; 33] = [
     "call answer Redirected",
@@ -109,6 +112,9 @@ fn seeds_of_all_kinds_hold() {
         return;
     }
     assert_all_kinds(&play_all(0..SEEDS));
+    for seed in FOUND {
+        play_all(seed..seed + 1);
+    }
 }
 
 #[test]

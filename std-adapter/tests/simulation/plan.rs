@@ -285,7 +285,7 @@ impl Setup {
         }
         if random.percent(10) {
             // A line that is slower than any limit of the rate.
-            pipe.most_bytes = 1 + random.below(3);
+            pipe.most_bytes = if self.most > 100 { 300 } else { 3 };
             pipe.most_delay = 400;
         }
         pipe

@@ -9,7 +9,7 @@ use hgrpc_std::blocking::{ConnectionError, ConnectionLimit};
 use hgrpc_std::engine::Key;
 use hgrpc_std::engine::server::{Command, Connection, Peer, Progress, Shared, Wake};
 
-use crate::bell::{Bell, Signal};
+use crate::bell::{Bell, Signal, Timer};
 use crate::pipe::{Arrival, Pipe, wide};
 use crate::plan::millis;
 use crate::random::Random;
@@ -74,13 +74,7 @@ struct Watch {
 pub(crate) struct Turn {
     pub(crate) commands: Vec<Command<()>>,
     pub(crate) has_moved: bool,
-    pub(crate) at: Option<u64>,
-}
-
-impl Turn {
-    fn wait(&mut self, at: u64) {
-        self.at = Some(self.at.map_or(at, |other| other.min(at)));
-    }
+    pub(crate) timer: Timer,
 }
 
 impl ServerEnd {
@@ -212,8 +206,8 @@ impl ServerEnd {
                     Arrival::Bytes => has_moved = true,
                     Arrival::End => self.end(ConnectionError::Shutdown, up, down),
                     _ if now >= until => self.end(ConnectionError::Shutdown, up, down),
-                    Arrival::Later(at) => turn.wait(at.min(until)),
-                    Arrival::Nothing => turn.wait(until),
+                    Arrival::Later(at) => turn.timer.wait(at.min(until)),
+                    Arrival::Nothing => turn.timer.wait(until),
                 }
             }
             if self.stage == Stage::Over {
@@ -228,14 +222,14 @@ impl ServerEnd {
         self.check(now, up, down);
         turn.has_moved |= self.is_over();
         if let Some((at, _)) = self.tick {
-            turn.wait(at);
+            turn.timer.wait(at);
         }
         if let Some(at) = self
             .engine
             .deadline()
             .filter(|_| self.stage == Stage::Serving)
         {
-            turn.wait(at);
+            turn.timer.wait(at);
         }
         turn
     }
@@ -282,7 +276,7 @@ impl ServerEnd {
                 self.is_input_due = true;
                 has_moved = true;
             }
-            Arrival::Later(at) => turn.wait(at),
+            Arrival::Later(at) => turn.timer.wait(at),
             Arrival::Nothing => {}
             // What came before is handled first.
             Arrival::End if !self.buffer.is_empty() => {}

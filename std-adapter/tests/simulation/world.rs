@@ -312,8 +312,9 @@ impl World {
             Kind::Server(conn) => self.poll_server(conn),
             Kind::Handler(handler) => {
                 let handler = &mut self.handlers[handler];
-                let server = &mut self.conns[handler.conn].server;
                 let call = &mut self.calls[handler.call];
+                call.is_given_up = self.conns[handler.conn].client.has_ended();
+                let server = &mut self.conns[handler.conn].server;
                 handler.poll(self.now, server, call, &mut self.random)
             }
             Kind::Reader(call) => self.poll_reader(call, bell),
@@ -346,7 +347,7 @@ impl World {
         }
         match conn.client.is_over() {
             true => Next::Over,
-            false => Next::Wait(turn.at),
+            false => Next::Wait(turn.timer.0),
         }
     }
 
@@ -391,7 +392,7 @@ impl World {
             });
             return Next::Over;
         }
-        Next::Wait(turn.at)
+        Next::Wait(turn.timer.0)
     }
 
     fn poll_reader(&mut self, number: usize, bell: &Arc<Bell>) -> Next {
@@ -459,6 +460,7 @@ impl World {
             return Next::Wait(None);
         }
         let outgoing = self.outgoing[number].take().expect("it is to be sent");
+        self.calls[number].conn = Some(conn);
         match self.calls[number].begin(conn, client, outgoing, self.now) {
             Ok(()) => Next::Again,
             Err(unsent) => self.unsent(number, unsent.error, unsent.outgoing),
@@ -478,7 +480,6 @@ impl World {
         }
         drop(outgoing);
         self.calls[number].end = Some(End::Failed(error));
-        self.calls[number].conn = Some(self.slots[self.calls[number].plan.slot]);
         self.judge(number);
         Next::Over
     }
@@ -598,6 +599,11 @@ impl World {
         }
         for call in &self.calls {
             call.assert_noted();
+            let is_read = u64::from(call.has_read_all);
+            *self
+                .census
+                .entry("data read to its end".into())
+                .or_default() += is_read;
             *self.census.entry("texts".into()).or_default() +=
                 u64::try_from(call.texts_read).unwrap();
         }

@@ -86,6 +86,14 @@ impl Incoming {
         self.begun.retain(|(begun, _)| *begun != id);
     }
 
+    /// Takes the command that waits for bytes.
+    pub(super) fn take_waiting(&mut self) -> Option<Box<Pending>> {
+        match self.stuck.take() {
+            Some(Stuck::Command(pending)) => Some(pending),
+            _ => None,
+        }
+    }
+
     /// Nothing more is received.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
