@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
+use super::faults::{Fault, is_planted};
 use crate::host::sync::lock;
 
 /// Bytes that all connections of a server share.
@@ -96,12 +97,14 @@ impl Budget {
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Charge> {
         let bytes = bytes.min(self.limit);
         if let Some(charge) = self.try_take(bytes) {
+            // Bytes of its own part leave its place in line to those behind.
+            self.stop_waiting();
             return Some(charge);
         }
         // Bytes that are given back from here on wake.
         self.is_waiting.store(true, Ordering::SeqCst);
         let charge = self.try_take(bytes)?;
-        self.is_waiting.store(false, Ordering::SeqCst);
+        self.stop_waiting();
         Some(charge)
     }
 
@@ -150,9 +153,10 @@ impl Budget {
 
     /// Stops waiting: those behind may have their turn.
     pub(crate) fn stop_waiting(&self) {
-        if !self.is_waiting.swap(false, Ordering::SeqCst) {
+        if !self.is_waiting.load(Ordering::SeqCst) {
             return;
         }
+        self.is_waiting.store(false, Ordering::SeqCst);
         let mut pool = lock(&self.pool.shared);
         let before = pool.waiting.len();
         pool.waiting.retain(|(number, _)| *number != self.number);
@@ -165,11 +169,12 @@ impl Budget {
         self.pool.held.fetch_sub(own + shared, Ordering::Relaxed);
         self.own.fetch_add(own, Ordering::SeqCst);
         self.most.fetch_add(own + shared, Ordering::SeqCst);
-        if shared > 0 {
+        if shared > 0 && !is_planted(Fault::BudgetKept) {
             let mut pool = lock(&self.pool.shared);
             pool.free += shared;
             let next = pool.next_waker();
             drop(pool);
+            let next = next.filter(|_| !is_planted(Fault::BudgetNotWoken));
             next.into_iter().for_each(Waker::wake);
         }
         if self.is_waiting.load(Ordering::SeqCst) {
@@ -282,6 +287,20 @@ mod tests {
         assert_eq!((part.bytes(), pool.held()), (6, 6));
         drop(part);
         assert_eq!(pool.held(), 0);
+    }
+
+    #[test]
+    fn who_takes_its_own_part_leaves_the_line() {
+        let pool = Pool::new(100);
+        let budgets: Vec<_> = [0, 10, 0].map(|own| budget(&pool, 1000, own)).into();
+        let all = budgets[0].0.take(100).unwrap();
+        assert!(budgets[1].0.take(50).is_none());
+        assert!(budgets[2].0.take(50).is_none());
+        let own = budgets[1].0.take(10).unwrap();
+        drop(all);
+        assert!(budgets[2].1.0.load(Ordering::SeqCst) > 0);
+        assert!(budgets[2].0.take(50).is_some());
+        drop(own);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::faults::{Fault, is_planted};
 use crate::gate::ServerLimits;
 use crate::host::ConnectionLimit;
 
@@ -104,7 +105,8 @@ impl Clock {
 
     /// The peer has taken bytes, or is about to; so many are left.
     pub(super) fn written(&mut self, now: u64, left: usize) {
-        let since = if left == 0 { 0 } else { now };
+        let is_taken = left == 0 || is_planted(Fault::NotReadingUnnoticed);
+        let since = if is_taken { 0 } else { now };
         self.blocked_since = since;
     }
 

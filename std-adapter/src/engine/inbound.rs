@@ -15,6 +15,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::budget::{Budget, Charge};
+use super::faults::{Fault, is_planted};
 use crate::host::DATA_CUT;
 
 /// The least memory of a chunk: smaller pushes join the chunk before them where it has room.
@@ -188,6 +189,9 @@ impl<E: Clone, C> Inbound<E, C> {
 
     /// Ends the data; what was pushed can still be read. The first end counts.
     pub(super) fn end(&mut self, result: Result<(), E>) {
+        if is_planted(Fault::EndReplaced) {
+            self.end = None;
+        }
         self.end.get_or_insert(result);
     }
 

@@ -15,6 +15,8 @@ mod batch;
 mod budget;
 pub mod client;
 mod clock;
+#[doc(hidden)]
+pub mod faults;
 mod frames;
 mod inbound;
 pub mod server;

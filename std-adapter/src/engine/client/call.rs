@@ -8,6 +8,7 @@ use hgrpc::wire::RequestId;
 
 use super::{Connection, NoteRoute, lost};
 use crate::engine::Key;
+use crate::engine::faults::{Fault, is_planted};
 use crate::engine::inbound::Inbound;
 use crate::host::sequence::Sequence;
 use crate::host::{AnswerError, CallError};
@@ -258,7 +259,8 @@ impl Connection {
             set(&mut call.caller, waker);
         }
         let has_room = call.body.has_room();
-        self.calls.wakes.input |= has_room && self.waits_for(key);
+        let is_woken = has_room && !is_planted(Fault::InputNotWoken);
+        self.calls.wakes.input |= is_woken && self.waits_for(key);
         match read {
             None => Poll::Pending,
             Some(read) => Poll::Ready(read.map(|read| read.map(|(bytes, ())| bytes))),

@@ -98,6 +98,13 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Makes a connection. `waker` is woken as [`Wakes::input`] says; the configuration's observer is
+    /// told of each frame.
+    pub fn open(config: &Config, waker: Waker) -> Self {
+        let meter = Arc::new(Meter::new(config.observer.clone()));
+        Self::new(config, meter, waker)
+    }
+
     /// A connection that is made now. `waker` is woken as [`Wakes::input`] says; `meter` counts
     /// its frames.
     pub(crate) fn new(config: &Config, meter: Arc<Meter>, waker: Waker) -> Self {
@@ -144,6 +151,11 @@ impl Connection {
         let places = self.core.requests().len() + self.starts;
         self.freed += self.places.saturating_sub(places);
         self.places = places;
+    }
+
+    /// Returns the number of calls that are known: somebody has them, or their data is not sent.
+    pub fn calls(&self) -> usize {
+        self.calls.slab.len()
     }
 
     /// Whether no call is under way and nothing is partly received.

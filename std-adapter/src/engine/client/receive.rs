@@ -8,6 +8,7 @@ use super::call::has;
 use super::{Connection, Note, NoteRoute};
 use crate::engine::Key;
 use crate::engine::clock::millis;
+use crate::engine::faults::{Fault, is_planted};
 use crate::host::{AnswerError, CallError, ConnectionError, mistaken};
 
 /// An encoded payload that is being decoded: the next bytes of the input.
@@ -101,6 +102,7 @@ impl Connection {
     pub fn deadline(&self) -> Option<u64> {
         let stall = self.limits.stall?;
         match self.stuck {
+            _ if is_planted(Fault::StallUnnoticed) => None,
             Some(Stuck::Data(..) | Stuck::Decoded(..)) => {
                 Some(self.since.saturating_add(millis(stall)))
             }
@@ -120,9 +122,10 @@ impl Connection {
             Stuck::Data(key, left) => {
                 let (mut bytes, behind) = input.split_at_checked(left).unwrap_or((input, &[]));
                 if !self.push(key, &mut bytes, left, now) {
-                    let taken = left - bytes.len();
+                    let mut taken = left - bytes.len();
+                    taken -= usize::from(taken > 0 && is_planted(Fault::ByteTwice));
                     *input = input.get(taken..).unwrap_or_default();
-                    self.stuck = Some(Stuck::Data(key, bytes.len()));
+                    self.stuck = Some(Stuck::Data(key, left - taken));
                     return;
                 }
                 *input = behind;

@@ -171,10 +171,8 @@ impl Connection {
                 return None;
             }
             self.budget.stop_waiting();
-            let name = pending.request.name();
-            self.shared.refused(id, Some(name), Refusal::ServerBytes);
-            let failure = self.shared.refusal(Refusal::ServerBytes);
-            return self.refuse_new(key, &failure);
+            self.refuse_waiting(&pending);
+            return None;
         }
         let limits = &self.shared.limits;
         let (calls, requests) = (self.shared.config.limits.calls, limits.requests);
@@ -208,6 +206,15 @@ impl Connection {
             request: pending.request,
             has_data: pending.has_data,
         })
+    }
+
+    /// Answers a command for which no bytes became free.
+    pub(super) fn refuse_waiting(&mut self, pending: &Pending) {
+        let request = &pending.request;
+        self.shared
+            .refused(request.id, Some(request.name()), Refusal::ServerBytes);
+        let failure = self.shared.refusal(Refusal::ServerBytes);
+        self.end_with(pending.key, &failure);
     }
 
     /// Answers a request that is not run.

@@ -13,6 +13,7 @@ use super::handle::{Running, has};
 use super::{Connection, Core, Shared, Taken, Wake};
 use crate::engine::Key;
 use crate::engine::batch::{BATCH, Batch};
+use crate::engine::faults::{Fault, is_planted};
 use crate::engine::turns::Waiting;
 use crate::host::Direction;
 use crate::host::counting::{add, count};
@@ -363,10 +364,16 @@ impl Connection {
         }
         let is_end = matches!(job, Job::Whole(..) | Job::Finish(_) | Job::Fail(_));
         let has_room = running.composer.jobs.len() <= 1;
-        if has_room && std::mem::take(&mut running.is_awaited) {
+        if has_room && std::mem::take(&mut running.is_awaited) && !is_planted(Fault::ReplyNotWoken)
+        {
             self.wake(Wake::Reply(key));
         }
         if is_end {
+            if is_planted(Fault::EndTwice) {
+                let made = self.batch.len() - before;
+                let last = self.batch.last_mut(made).to_vec();
+                self.batch.copy(&last);
+            }
             self.replied(key);
         }
     }

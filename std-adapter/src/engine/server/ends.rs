@@ -67,6 +67,10 @@ impl Connection {
         // From here on nothing is expected of the peer but that it reads.
         self.clock.pause();
         self.budget.stop_waiting();
+        // Nobody looks again whether there are bytes for it.
+        if let Some(pending) = self.incoming.take_waiting() {
+            self.refuse_waiting(&pending);
+        }
         for key in self.commands.keys() {
             self.end_upload(key, Err(DataError::Cut));
         }

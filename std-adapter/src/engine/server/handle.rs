@@ -107,6 +107,12 @@ impl Connection {
         (running.has & has::REPLIED == 0).then(|| (running.token.request_id(), running.name()))
     }
 
+    /// Returns the number of commands that are known: they are not answered, or their handler runs, or
+    /// somebody has their reply or their data.
+    pub fn commands(&self) -> usize {
+        self.commands.len()
+    }
+
     /// The commands that are not answered, by their requests' IDs.
     pub fn unanswered(&self) -> Vec<(RequestId, Vec<u8>)> {
         let commands = self.commands.iter();

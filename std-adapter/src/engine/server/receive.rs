@@ -86,6 +86,14 @@ impl Incoming {
         self.begun.retain(|(begun, _)| *begun != id);
     }
 
+    /// Takes the command that waits for bytes.
+    pub(super) fn take_waiting(&mut self) -> Option<Box<Pending>> {
+        match self.stuck.take() {
+            Some(Stuck::Command(pending)) => Some(pending),
+            _ => None,
+        }
+    }
+
     /// Nothing more is received.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
@@ -179,9 +187,13 @@ impl Connection {
                 self.incoming.since = now;
                 self.clock.pause();
             }
-        } else if self.incoming.since != 0 {
-            self.incoming.since = 0;
-            self.clock.resume(now, &self.shared.limits);
+        } else {
+            // What waited for bytes may be of no more use.
+            self.budget.stop_waiting();
+            if self.incoming.since != 0 {
+                self.incoming.since = 0;
+                self.clock.resume(now, &self.shared.limits);
+            }
         }
     }
 

@@ -86,8 +86,8 @@ fn as_many_run_as_may() {
     assert_eq!(rig.refused(Refusal::UnknownCommand), 1);
 }
 
-#[test]
-fn bytes_that_are_not_free_are_waited_for_and_then_refused() {
+/// Two connections that share 2,000 bytes, twice the request size.
+fn scarce() -> (Rig, Rig) {
     let mut limits = limits();
     (
         limits.own_bytes,
@@ -98,7 +98,29 @@ fn bytes_that_are_not_free_are_waited_for_and_then_refused() {
     limits.per_connection.stall = Some(Duration::from_secs(1));
     // At least twice the request size: 2,000 bytes.
     let shared = Shared::new(config(Revision::R0005, &[]), limits, Hooks::default());
-    let (mut one, mut other) = (Rig::of(&shared), Rig::of(&shared));
+    (Rig::of(&shared), Rig::of(&shared))
+}
+
+#[test]
+fn a_request_that_waits_for_bytes_when_the_input_ends_is_answered() {
+    let (mut one, mut other) = scarce();
+    let (mut first, mut second) = (Sender::new(Revision::R0005), Sender::new(Revision::R0005));
+    for _ in 0..2 {
+        one.receive(&first.request("wait", &[4; 900], false).1);
+    }
+    let (id, bytes) = second.request("script", &[4; 900], false);
+    other.receive(&bytes);
+    assert!(other.connection.is_stuck() && other.input.is_empty());
+    other.connection.end_input().unwrap();
+    other.run();
+    assert!(other.says(id, "server-bytes"));
+    assert_eq!(other.connection.progress(), Progress::Answered);
+    assert_eq!(other.connection.commands(), 0);
+}
+
+#[test]
+fn bytes_that_are_not_free_are_waited_for_and_then_refused() {
+    let (mut one, mut other) = scarce();
     let (mut first, mut second) = (Sender::new(Revision::R0005), Sender::new(Revision::R0005));
     let steps = [4; 900];
     for _ in 0..2 {
