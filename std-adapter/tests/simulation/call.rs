@@ -24,7 +24,7 @@ pub(crate) struct Call {
     pub(crate) updates: usize,
     pub(crate) data_read: usize,
     pub(crate) has_read_all: bool,
-    /// Its client's end of the connection has ended.
+    /// Its client wants no more of it, or its end of the connection has ended.
     pub(crate) is_given_up: bool,
     // What the caller did.
     pub(crate) stage: Stage,

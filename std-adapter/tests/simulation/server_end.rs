@@ -266,7 +266,8 @@ impl ServerEnd {
         if was_stuck {
             self.watch.resume(now);
         }
-        if !self.buffer.is_empty() && !(reads_on && self.buffer.len() < 50_000) {
+        let may_read = self.buffer.is_empty() || reads_on && self.buffer.len() < 50_000;
+        if !may_read {
             return has_moved;
         }
         let before = self.buffer.len();

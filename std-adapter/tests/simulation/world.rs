@@ -313,7 +313,12 @@ impl World {
             Kind::Handler(handler) => {
                 let handler = &mut self.handlers[handler];
                 let call = &mut self.calls[handler.call];
-                call.is_given_up = self.conns[handler.conn].client.has_ended();
+                let client = &mut self.conns[handler.conn].client;
+                // Its caller may not have looked yet.
+                let has_ended = call
+                    .key
+                    .is_none_or(|key| client.with(|engine| engine.is_answered(key)));
+                call.is_given_up = has_ended || client.has_ended();
                 let server = &mut self.conns[handler.conn].server;
                 handler.poll(self.now, server, call, &mut self.random)
             }
