@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use hgrpc::cbor::ArgsWriter;
 use hgrpc_std::blocking::CallError;
-use hgrpc_std::engine::client::{Content, Data, NoteWriter, Notes, Outgoing, SideEvent, Unsent};
+use hgrpc_std::engine::client::{Content, Data, Note, NoteRoute, NoteWriter, Outgoing, Unsent};
 
 use crate::bell::Bell;
 use crate::call::{Call, End, Stage, UploadState};
@@ -26,12 +26,12 @@ impl Call {
         let args = args.finish().unwrap().as_cbor().to_vec();
         let mut queue = None;
         let notes = match plan.notes {
-            NotesPlan::Ignored => Notes::Ignored,
-            NotesPlan::Direct => Notes::Direct,
+            NotesPlan::Ignored => NoteRoute::Ignored,
+            NotesPlan::Direct => NoteRoute::Direct,
             NotesPlan::Read(_) | NotesPlan::Abandoned(_) => {
                 let (writer, notes) = NoteWriter::queue();
                 queue = Some(notes);
-                Notes::Queued(writer)
+                NoteRoute::Queued(writer)
             }
         };
         let outgoing = Outgoing {
@@ -374,15 +374,15 @@ impl Call {
     }
 
     /// Something came beside the response.
-    pub(crate) fn note(&mut self, event: &SideEvent) {
+    pub(crate) fn note(&mut self, event: &Note) {
         match event {
-            SideEvent::Text(text) => {
+            Note::Text(text) => {
                 let expected = format!("{}/{}", self.number, self.texts_read);
                 assert_eq!(text.atoms().to_string(), expected, "a text is out of order");
                 self.texts_read += 1;
                 assert!(self.texts_read <= self.texts, "a text that was not sent");
             }
-            SideEvent::Progress(update) => {
+            Note::Progress(update) => {
                 let update = update.progress();
                 assert_eq!(update.topic.to_string(), self.number.to_string());
                 assert!(update.pos > self.last_update, "an update is out of order");

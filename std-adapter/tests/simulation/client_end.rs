@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hgrpc_std::blocking::{Config, ConnectionError};
 use hgrpc_std::engine::Key;
-use hgrpc_std::engine::client::{Connection, SideEvent};
+use hgrpc_std::engine::client::{Connection, Note};
 
 use crate::bell::{Bell, Signal, Timer};
 use crate::pipe::{Arrival, Pipe};
@@ -47,7 +47,7 @@ enum Stage {
 /// What a driver's turn leaves to others.
 #[derive(Default)]
 pub(crate) struct Turn {
-    pub(crate) notes: Vec<(Key, SideEvent)>,
+    pub(crate) notes: Vec<(Key, Note)>,
     pub(crate) has_moved: bool,
     pub(crate) timer: Timer,
 }
