@@ -339,7 +339,7 @@ mod tests {
     fn others() {
         assert_eq!(written(&()), b"\xf6");
         assert_eq!(written(&None::<u8>), b"\xf6");
-        assert_eq!(written(&[7; 3]), b"\x43\x07\x07\x07");
+        assert_eq!(written(&[7u8; 3]), b"\x43\x07\x07\x07");
         assert_eq!(written(&EncodedArgs::EMPTY), b"\xa0");
         assert_eq!(written(&Minicbor((1u8, "x"))), b"\x82\x01\x61x");
     }
