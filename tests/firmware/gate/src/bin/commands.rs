@@ -65,15 +65,16 @@ fn serve(device: &mut Device<'_>) -> Result<(), Error> {
                 Err(error) => replies.send(command.reply.wrong(error))?,
             },
             Event::Command(command) if command.is("sample") => {
-                replies.send(command.run(|Sample { channel, rate }| board.sample(channel, rate)))?;
+                replies
+                    .send(command.run(|Sample { channel, rate }| board.sample(channel, rate)))?;
             }
             Event::Command(command) if command.is("move") => {
                 replies.send(command.run(|Position { x, y }| board.move_to(x, y)))?;
             }
             Event::Command(command) if command.is("rename") => {
-                replies.send(command.run(|Name { name }| {
-                    board.rename(name.as_str().unwrap_or_default())
-                }))?;
+                replies.send(
+                    command.run(|Name { name }| board.rename(name.as_str().unwrap_or_default())),
+                )?;
             }
             Event::Command(command) if command.is("limit") => {
                 replies.send(command.run(|Limit { least, most }| board.limit(least, most)))?;

@@ -20,7 +20,6 @@ hgrpc_gate::entry!(
     ServerEnd<Streaming<R0005>> = server_end(Streaming(R0005)),
 );
 
-
 hgrpc::service! {
     service gate<'a> {
         fn led(on: bool, level: u8 [range(0..=100)] = 100) -> bool;
