@@ -44,7 +44,7 @@
 //! # let buffers = Buffers { input: &mut [], memory: &mut memory, output: &mut output };
 //! # let mut server = Server::new(R0005, ServerConfig::STREAMING, FixedRequests::<4>::new());
 //! # let mut device = ServerConnection::new(&mut server, buffers);
-//! # let mut input = &b"\x1d\0\0\x01\0\x01\x01\x11\xa2Dargs\xa2Bon\xf5Elevel\x18\x32DnameCled"[..];
+//! # let mut input = &b"\x1c\0\0\x01\0\x01\x01\x11\xa2Dargs\xa2Bon\xf5Elevel\x18\x32DnameCled"[..];
 //! # let mut sent = Vec::new();
 //! # let mut uploading = None;
 //! # while let Some((event, replies)) = device.take(&mut input)? {
