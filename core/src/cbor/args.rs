@@ -29,6 +29,18 @@ impl core::fmt::Display for ArgError {
 
 impl core::error::Error for ArgError {}
 
+impl ArgError {
+    /// The message of a command that fails because of an argument, with `%s` for its key: what
+    /// [`ArgsError`] shows.
+    pub(crate) const fn message(self) -> &'static [u8] {
+        match self {
+            Self::Missing => b"argument `%s` is missing",
+            Self::WrongType => b"argument `%s` is of the wrong type",
+            Self::OutOfRange => b"argument `%s` is out of range",
+        }
+    }
+}
+
 /// Why a struct made by [`args!`](crate::args) cannot be filled: which argument, and what is
 /// wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 use core::borrow::Borrow;
 
 use super::{End, Frames};
-use crate::cbor::{ArgError, ArgsError, Atom, FromArgs, MessageArgs, Progress, ToValue};
+use crate::cbor::{ArgsError, Atom, FromArgs, MessageArgs, Progress, ToValue};
 use crate::output::Output;
 use crate::server::{Command, Failure, Refusal, Reply, Server};
 use crate::store::Requests;
@@ -132,12 +132,8 @@ impl Reply {
     pub const fn wrong(self, error: ArgsError) -> Named<'static> {
         Named {
             reply: self,
-            message: match error.why {
-                ArgError::Missing => b"argument `%s` is missing",
-                ArgError::WrongType => b"argument `%s` is of the wrong type",
-                ArgError::OutOfRange => b"argument `%s` is out of range",
-            },
-            short: b"wrong arguments",
+            message: error.why.message(),
+            short: WRONG_ARGUMENTS,
             name: error.key.as_bytes(),
         }
     }
@@ -146,8 +142,8 @@ impl Reply {
     pub const fn unknown(self, name: &[u8]) -> Named<'_> {
         Named {
             reply: self,
-            message: b"unknown command: %s",
-            short: b"unknown command",
+            message: UNKNOWN_COMMAND,
+            short: UNKNOWN_COMMAND_SHORT,
             name,
         }
     }
@@ -259,6 +255,13 @@ impl<P: Protocol, T: Requests<Memory = [u8]>> Frames<Server<P, T>> for Named<'_>
         )
     }
 }
+
+/// The message of a command that there is none of, with `%s` for its name.
+pub(crate) const UNKNOWN_COMMAND: &[u8] = b"unknown command: %s";
+
+/// What is said where there is no room for a name.
+pub(crate) const UNKNOWN_COMMAND_SHORT: &[u8] = b"unknown command";
+pub(crate) const WRONG_ARGUMENTS: &[u8] = b"wrong arguments";
 
 /// Fails with a message that names something, or with the short one where there is no room for a name, or
 /// messages are raw text.

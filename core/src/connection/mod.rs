@@ -60,8 +60,8 @@ mod input;
 mod linked;
 mod sender;
 
-pub(crate) use answer::fail_named;
 pub use answer::{Body, Failed, Named, Note, Outcome, ValueOf};
+pub(crate) use answer::{UNKNOWN_COMMAND, UNKNOWN_COMMAND_SHORT, WRONG_ARGUMENTS, fail_named};
 pub use call::{Call, Data};
 pub use end::{End, Frames};
 pub use held::HeldBack;

@@ -1,6 +1,7 @@
 //! Finds the command of a declaration that a request names, and reads its arguments.
 
-use crate::cbor::{Args, Escaped, FromValue, Value};
+use crate::cbor::{ArgError, Args, Escaped, FromValue, Value};
+use crate::connection::{UNKNOWN_COMMAND, UNKNOWN_COMMAND_SHORT, WRONG_ARGUMENTS};
 use crate::server;
 
 /// A command as requests are checked against it. `P` names it.
@@ -41,11 +42,11 @@ impl Why {
     /// The message, with `%s` for the name that it is about.
     pub(super) const fn format(self) -> &'static [u8] {
         match self {
-            Self::UnknownCommand => b"unknown command: %s",
+            Self::UnknownCommand => UNKNOWN_COMMAND,
             Self::UnknownArgument => b"unknown argument: %s",
-            Self::Missing => b"argument `%s` is missing",
-            Self::WrongType => b"argument `%s` is of the wrong type",
-            Self::OutOfRange => b"argument `%s` is out of range",
+            Self::Missing => ArgError::Missing.message(),
+            Self::WrongType => ArgError::WrongType.message(),
+            Self::OutOfRange => ArgError::OutOfRange.message(),
             Self::UnexpectedData => b"the command takes no data",
             Self::MissingData => b"the command takes data",
             Self::Described => b"",
@@ -55,8 +56,8 @@ impl Why {
     /// What is said where there is no room for more; it fits 64 bytes of output.
     pub(super) const fn short(self) -> &'static [u8] {
         match self {
-            Self::UnknownCommand => b"unknown command",
-            _ => b"wrong arguments",
+            Self::UnknownCommand => UNKNOWN_COMMAND_SHORT,
+            _ => WRONG_ARGUMENTS,
         }
     }
 }

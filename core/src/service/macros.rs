@@ -233,12 +233,8 @@ macro_rules! service {
                         args: $crate::cbor::Args<$life>,
                         mut host: H,
                     ) -> ::core::result::Result<(), H::Failure> {
-                        const DECLARED: &$crate::service::Declared<Place> = &$crate::service::Declared {
-                            place: Place::$command,
-                            name: $crate::types!(@name $command $($cas)?),
-                            keys: &[$($crate::types!(@name $arg $($aas)?)),*],
-                            takes_data: $crate::service!(@is_data $($data)?),
-                        };
+                        const DECLARED: &$crate::service::Declared<Place> =
+                            &COMMANDS[Place::$command as ::core::primitive::usize];
                         let mut found = [::core::option::Option::None; DECLARED.keys.len()];
                         let mut lookup = $crate::service::Lookup::new(&mut found);
                         let has_data = $crate::service::Host::has_data(&host);

@@ -190,10 +190,9 @@ pub(super) fn describe(descriptions: &[&'static Description]) -> Vec<u8> {
         }
         services.push(Value::Map(entries));
     }
-    let entry = |key: &str, value| (Value::Bytes(key.into()), value);
-    let map = Value::Map(vec![
-        entry("commands", Value::Map(commands)),
-        entry("services", Value::Array(services)),
+    let map = Value::object([
+        ("commands", Value::Map(commands)),
+        ("services", Value::Array(services)),
     ]);
     map.encode(hgrpc::KeyOrder::Bytewise).unwrap_or_default()
 }
